@@ -1,0 +1,1 @@
+"""What tocsin says and hears: metrics, rules, signals, alerts, commands, notifications, channels and topics."""

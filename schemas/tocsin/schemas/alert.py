@@ -1,0 +1,69 @@
+"""An alert event: one transition of one alert, as it stands on the `alerts` topic."""
+
+from typing import Any, Literal
+
+import msgspec
+
+AlertType = Literal["pending", "firing", "acknowledged", "unacknowledged", "escalated", "resolved"]
+AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
+EVENT_TYPE_PREFIX = "tocsin.alert."
+SOURCE = "/tocsin"
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who took care of an alert, when (RFC 3339), and what they said."""
+
+    by: str
+    at: str
+    comment: str = ""
+
+
+class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A transition, with the whole alert after it. All times are RFC 3339 in UTC.
+
+    `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts the
+    transitions of this fingerprint. `notifications` are the rule's channels at that time. `reason` says why it happened:
+    `condition`, `manual`, `rule deleted`, `rule disabled` or `rule changed`.
+    """
+
+    id: str
+    type: AlertType
+    fingerprint: str
+    sequence: int
+    rule_id: str
+    rule_name: str
+    rule_revision: int = 0
+    severity: str
+    category: str = ""
+    status: AlertStatus
+    description: str = ""
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    value: float | None = None
+    threshold: float | None = None
+    operator: str | None = None
+    unit: str | None = None
+    expected: dict[str, float] | None = None
+    starts_at: str
+    fired_at: str | None = None
+    ends_at: str | None = None
+    updated_at: str
+    evidence: dict[str, Any] | None = None
+    acknowledged: Acknowledgement | None = None
+    reason: str = "condition"
+    actor: str | None = None
+    comment: str = ""
+    runbook_url: str = ""
+    notifications: tuple[str, ...] = ()
+
+    def cloud_event_headers(self) -> list[tuple[str, bytes]]:
+        """CloudEvents 1.0 attributes in Kafka's binary mode."""
+        return [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id.encode()),
+            ("ce_source", SOURCE.encode()),
+            ("ce_type", (EVENT_TYPE_PREFIX + self.type).encode()),
+            ("ce_subject", self.fingerprint.encode()),
+            ("ce_time", self.updated_at.encode()),
+            ("content-type", b"application/json"),
+        ]

@@ -1,0 +1,58 @@
+"""Each record's one encoding and one decoding. Everything here is JSON in UTF-8."""
+
+from typing import TypeVar
+
+import msgspec
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.command import Command
+from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.problems import field_errors
+from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
+
+Record = Signal | Command | AlertEvent | Notification | Delivery
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery)
+_Document = TypeVar("_Document", Rule, Channel)
+_encoder = msgspec.json.Encoder()
+_decoders = {kind: msgspec.json.Decoder(kind) for kind in (Signal, Command, AlertEvent, Notification, Delivery)}
+
+
+class UnreadableRecord(ValueError):
+    """A record on one of tocsin's own topics that is not what it should be."""
+
+
+def encode(record: Record) -> bytes:
+    """A record as it lies on its topic."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[_Record], value: bytes | None) -> _Record:
+    """Read a record back; raises UnreadableRecord that says why not."""
+    try:
+        return _decoders[kind].decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRecord(f"not a {kind.__name__}: {error}") from None
+
+
+def encode_document(document: Rule | Channel) -> bytes:
+    """A configuration entry as it lies on its compacted topic."""
+    return orjson.dumps(document.model_dump(mode="json"))
+
+
+def decode_document(kind: type[_Document], value: bytes) -> _Document:
+    """Read a configuration entry back; raises UnreadableRecord with every mistake in it."""
+    try:
+        return kind.model_validate(orjson.loads(value))
+    except ValidationError as error:
+        raise UnreadableRecord("; ".join(map(str, field_errors(error, kind)))) from None
+    except orjson.JSONDecodeError as error:
+        raise UnreadableRecord(f"not JSON: {error}") from None
+
+
+def as_json(model: BaseModel) -> bytes:
+    """Any pydantic model as JSON."""
+    return orjson.dumps(model.model_dump(mode="json"))

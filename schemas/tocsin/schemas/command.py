@@ -1,0 +1,38 @@
+"""A command: what a person wants done with an alert."""
+
+from typing import Literal
+
+import msgspec
+
+CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
+
+
+class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The alert that a `trigger` command raises."""
+
+    rule_id: str
+    rule_name: str
+    severity: str = "warning"
+    category: str = ""
+    description: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    value: float | None = None
+    threshold: float | None = None
+    operator: str | None = None
+    unit: str | None = None
+    notifications: tuple[str, ...] = ()
+    runbook_url: str = ""
+    cooldown_ms: int = 0
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Keyed by fingerprint on `commands`. `at_ms` is when the API took it; `id` makes a repeat known."""
+
+    id: str
+    type: CommandType
+    fingerprint: str
+    actor: str
+    at_ms: int
+    comment: str = ""
+    trigger: Trigger | None = None

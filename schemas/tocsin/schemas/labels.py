@@ -1,0 +1,55 @@
+"""Label sets and the identities made from them.
+
+A *series key* is the canonical form of a metric name and its labels. A *series id* is 16 bytes of BLAKE2b over it,
+used to spread series over partitions and to name them in frames. A *fingerprint* is Alertmanager's 64-bit FNV-1a over
+an alert's labels, so that its tools see the identities they know.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
+_FNV_OFFSET, _FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
+
+
+def series_key(name: str, labels: Mapping[str, str]) -> bytes:
+    """Canonical bytes of a series: its metric name, then label names and values in name order.
+
+    Labels with an empty value are the same as no label, as in Prometheus.
+    """
+    parts = [name.encode()]
+    for label in sorted(labels):
+        if labels[label]:
+            parts += (label.encode(), labels[label].encode())
+    return SEPARATOR.join(parts)
+
+
+def parse_series_key(key: bytes) -> tuple[str, dict[str, str]]:
+    """The metric name and labels of a series key."""
+    name, *rest = key.split(SEPARATOR)
+    texts = [part.decode() for part in rest]
+    return name.decode(), dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def series_id(key: bytes) -> bytes:
+    """Sixteen bytes that name a series (BLAKE2b of its key)."""
+    return blake2b(key, digest_size=16).digest()
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Alertmanager's fingerprint of a label set: FNV-1a 64 over name, 0xFF, value, 0xFF in name order; 16 hex digits."""
+    hashed = _FNV_OFFSET
+    for name in sorted(labels):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
+            hashed = ((hashed ^ byte) * _FNV_PRIME) & _MASK
+    return f"{hashed:016x}"
+
+
+def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
+    """The identity of an alert: its labels, and the rule as `alertname`."""
+    return fingerprint({**labels, "alertname": rule_id})
+
+
+def stable_id(*parts: str | int) -> str:
+    """A 32-digit id that is a function of its parts alone, so that a repeat after a crash carries the same one."""
+    return blake2b("\x00".join(map(str, parts)).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,46 @@
+"""A signal: what evaluate tells lifecycle about one rule and one series."""
+
+from typing import Literal
+
+import msgspec
+
+from tocsin.schemas.labels import stable_id
+
+SignalKind = Literal["pending", "firing", "ended"]
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a verdict rests on. Times are epoch milliseconds; `window` is [start, end)."""
+
+    metric: str
+    window: tuple[int, int]
+    samples: int
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A condition began (`pending`), has held long enough (`firing`), or is over (`ended`).
+
+    `order` is (rule epoch, event time, number at that time): it only grows for one fingerprint, so a replayed signal is
+    known by it. `since_ms` is when the condition began, `at_ms` when this transition took place, both in event time.
+    """
+
+    fingerprint: str
+    kind: SignalKind
+    rule_id: str
+    revision: int
+    order: tuple[int, int, int]
+    since_ms: int
+    at_ms: int
+    labels: dict[str, str]
+    value: float
+    evidence: Evidence
+    unit: str | None = None
+    reason: str = "condition"
+
+    @property
+    def id(self) -> str:
+        """The same for every repeat of this signal."""
+        return stable_id("signal", self.fingerprint, *self.order, self.kind)

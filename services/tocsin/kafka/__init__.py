@@ -1,0 +1,1 @@
+"""Kafka itself: the embedded broker, the clients' settings, and the topics a cluster must have."""

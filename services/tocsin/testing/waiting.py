@@ -1,0 +1,62 @@
+"""Waiting on a condition, with a deadline, instead of sleeping for a time that is always too short or too long."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_POLL_S = 0.02
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0, what: str = "", poll_s: float = _POLL_S
+) -> T:
+    """Calls `condition` (plain or async) until its result is true, and returns that result.
+
+    An AssertionError inside it counts as "not yet". Raises AssertionError, with the last result or failure, when the
+    deadline passes first.
+    """
+    deadline = time.monotonic() + deadline_s
+    while True:
+        seen: object
+        try:
+            result = condition()
+            value = await result if inspect.isawaitable(result) else result
+            if value:
+                return value
+            seen = value
+        except AssertionError as failure:
+            seen = failure
+        if time.monotonic() >= deadline:
+            raise AssertionError(_verdict(what or _name(condition), deadline_s, seen))
+        await asyncio.sleep(poll_s)
+
+
+def eventually_sync(condition: Callable[[], T], deadline_s: float = 10.0, what: str = "", poll_s: float = _POLL_S) -> T:
+    """As `eventually`, for tests without an event loop."""
+    deadline = time.monotonic() + deadline_s
+    while True:
+        seen: object
+        try:
+            value = condition()
+            if value:
+                return value
+            seen = value
+        except AssertionError as failure:
+            seen = failure
+        if time.monotonic() >= deadline:
+            raise AssertionError(_verdict(what or _name(condition), deadline_s, seen))
+        time.sleep(poll_s)
+
+
+def _name(condition: Callable[..., object]) -> str:
+    return getattr(condition, "__qualname__", repr(condition))
+
+
+def _verdict(what: str, deadline_s: float, seen: object) -> str:
+    return f"{what}: not within {deadline_s:g} s; last seen: {seen!r}"

@@ -1,0 +1,36 @@
+"""What every test may ask for: one real Kafka for the whole run, and names of its own in it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tocsin.schemas.topics import Topics, topic_specs
+from tocsin.testing import create_topics, delete_topics, shared_broker
+
+# Two are enough to show what depends on partitioning, and quick to create.
+TEST_PARTITIONS = 2
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a running cluster: the one TOCSIN_TEST_BOOTSTRAP_SERVERS names, else an embedded broker."""
+    with shared_broker(tmp_path_factory.mktemp("kafka")) as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test uses; consumer groups of a test should begin with it too."""
+    return f"test-{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+async def topics(kafka: str, topic_prefix: str) -> AsyncIterator[Topics]:
+    """All of tocsin's topics under the test's prefix, with two partitions each, removed afterwards."""
+    specs = topic_specs(topic_prefix, TEST_PARTITIONS)
+    await create_topics(kafka, specs)
+    yield Topics(topic_prefix)
+    await delete_topics(kafka, [spec.name for spec in specs])

@@ -1,0 +1,97 @@
+"""The Faust app that a worker runs: its settings, its outbox, and its life."""
+
+import gc
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types.auth import CredentialsT
+
+from tocsin.agents.decompression import bound_decompression
+from tocsin.agents.outbox import Outbox
+from tocsin.agents.record_batches import read_in_batches
+from tocsin.agents.transport import BatchApp, BatchTransport, Committable
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What an agent's worker is started with. `client` are the arguments of every aiokafka client."""
+
+    group: str
+    bootstrap_servers: str
+    client: Mapping[str, Any]
+    data_dir: Path
+    prefix: str
+    session_timeout_s: float
+    request_timeout_s: float
+    max_unpacked_bytes: int
+    log_level: str
+    credentials: CredentialsT | ssl.SSLContext | None = None
+    on_ready: Callable[[], None] = field(default=lambda: None)
+
+
+def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchApp:
+    """A Faust app whose batched topics come in runs, and whose offsets are committed behind our own checkpoints."""
+    bound_decompression(settings.max_unpacked_bytes)
+    read_in_batches(batched_topics)
+    brokers = settings.bootstrap_servers.split(",")
+    app = BatchApp(
+        settings.group,
+        broker=[f"kafka://{server.strip()}" for server in brokers],
+        broker_credentials=settings.credentials,
+        store="rocksdb://?driver=rocksdict",
+        datadir=str(settings.data_dir),
+        autodiscover=False,
+        origin=None,
+        web_enabled=False,
+        topic_allow_declare=False,  # every topic is made before a worker starts
+        topic_disable_leader=True,
+        value_serializer="raw",
+        key_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_MIB,
+        broker_max_poll_records=64,  # record batches, not records
+        broker_commit_interval=1.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 6,
+        broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s),
+        stream_ack_exceptions=False,  # what an agent could not process must not count as processed
+        stream_wait_empty=True,
+        table_cleanup_interval=3_600,
+    )
+    app.batched_topics = frozenset(batched_topics)
+    app.committable = Committable()
+    app.transport = BatchTransport(app.conf.broker, app, loop=None)
+    return app
+
+
+def batched_topic(app: BatchApp, *names: str) -> Any:
+    """A topic whose messages are runs."""
+    return app.topic(*names, key_type=None, value_type=None, value_serializer=None, key_serializer=None)
+
+
+def make_table(app: BatchApp, name: str, changelog: str, partitions: int) -> Any:
+    """A table of bytes whose changelog is one of our declared topics."""
+    topic = app.topic(changelog, key_type=bytes, value_type=bytes, partitions=partitions, compacting=True)
+    return app.Table(name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=topic)
+
+
+def run_worker(app: BatchApp, settings: WorkerSettings) -> None:
+    """Run until a signal says stop; returns or exits as Faust's worker does."""
+    # What exists now lives as long as the process: the collector need not walk it again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    worker = faust.Worker(
+        app, loglevel=settings.log_level, redirect_stdouts=False, quiet=True, override_logging=False
+    )
+    worker.execute_from_commandline()
+
+
+def new_outbox(settings: WorkerSettings) -> Outbox:
+    """A producer for this worker; must be made inside its loop."""
+    return Outbox(dict(settings.client))

@@ -1,0 +1,60 @@
+"""Follows one compacted configuration topic from its beginning, without a group: every worker reads it whole."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+_CALL_TIMEOUT_S: Final = 30.0
+_POLL_MS: Final = 200
+
+OnRecord = Callable[[int, bytes, bytes | None], None]
+
+
+class ConfigLog:
+    """Calls `on_record` (offset, key, value) for every record. `position` is the offset after the last one read."""
+
+    def __init__(self, client: dict[str, Any], topic: str, on_record: OnRecord) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **client, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS
+        )
+        self._partition = TopicPartition(topic, 0)
+        self._on_record = on_record
+        self._moved = asyncio.Condition()
+        self.position = 0
+
+    async def start(self) -> None:
+        """Read everything there is now; `follow` goes on from there."""
+        await asyncio.wait_for(self._consumer.start(), _CALL_TIMEOUT_S)
+        self._consumer.assign([self._partition])
+        await self._consumer.seek_to_beginning(self._partition)
+        ends = await asyncio.wait_for(self._consumer.end_offsets([self._partition]), _CALL_TIMEOUT_S)
+        async with asyncio.timeout(_CALL_TIMEOUT_S):
+            while self.position < ends[self._partition]:
+                await self._read()
+
+    async def follow(self) -> None:
+        """Go on reading, for ever."""
+        while True:
+            await self._read()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def reach(self, position: int, timeout_s: float = _CALL_TIMEOUT_S) -> None:
+        """Wait until everything below an offset was read; raises TimeoutError."""
+        async with asyncio.timeout(timeout_s), self._moved:
+            await self._moved.wait_for(lambda: self.position >= position)
+
+    async def _read(self) -> None:
+        fetched = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
+        for record in fetched.get(self._partition, ()):
+            if record.key is not None:
+                self._on_record(record.offset, record.key, record.value)
+        position = await self._consumer.position(self._partition)
+        if position != self.position:
+            async with self._moved:
+                self.position = position
+                self._moved.notify_all()

@@ -1,0 +1,193 @@
+"""The ingest agent: runs of a metrics topic become frames on `samples`, and ticks carry time and progress there.
+
+May block: on Kafka's acknowledgements, when more than `_IN_FLIGHT` runs are under way. Back-pressure: then nothing is
+taken from Faust, whose consumer stops fetching. Revocation: what is not acknowledged is not committed; the next owner
+makes the same samples again, and evaluate drops those it has.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from faust.types import TP
+
+from tocsin.agents.outbox import Outbox, Sent
+from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.transport import BatchApp
+from tocsin.engine import frame
+from tocsin.engine.frame import SourceProgress, Tick
+from tocsin.engine.ingest.codecs import CODECS
+from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, step
+from tocsin.schemas.metric import Reject
+
+_IN_FLIGHT: Final = 64
+_RUN_BYTES: Final = 2**20
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a tick tells of a source partition."""
+
+    position: int
+    highest_ms: int = UNSEEN_MS
+
+
+class _Times(Sequence[int]):
+    """Kafka's timestamps of records, read only where a sample has none of its own."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._records[index].timestamp
+
+
+class Ingest:
+    """Ingest of one worker: all source partitions that Faust assigned to it."""
+
+    def __init__(self, app: BatchApp, outbox: Outbox, samples_topic: str, dlq_topic: str, max_ahead_ms: int) -> None:
+        self._app = app
+        self._outbox = outbox
+        self._samples, self._dlq = samples_topic, dlq_topic
+        self._max_ahead_ms = max_ahead_ms
+        self._interner: Interner | None = None
+        self._partitions = 0
+        self._progress: dict[TP, _Progress] = {}
+        self._in_flight: deque[tuple[TP, int, list[Sent]]] = deque()
+        self.taken = 0
+        self.refused = 0
+
+    async def start(self) -> None:
+        """Learn how many partitions there are to spread over."""
+        self._partitions = await self._outbox.partitions(self._samples)
+        self._interner = Interner(self._partitions)
+
+    async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
+        """Ingest one fetched run."""
+        sent: list[Sent] = []
+        progress = self._progress.setdefault(tp, _Progress(batches[0].first))
+        for run in _runs(tp, batches):
+            if isinstance(run, DeadLetter):
+                sent.append(await self._bury(run))
+                continue
+            assert self._interner is not None, "take before start"
+            done = step(self._interner, run, CODECS["json"], _now_ms(), self._max_ahead_ms)
+            for partition, made in done.frames.items():
+                sent.append(await self._outbox.send(self._samples, frame.encode(made), partition=partition))
+            for dead in done.dead:
+                sent.append(await self._bury(dead))
+            progress.highest_ms = max(progress.highest_ms, done.highest_ms)
+            self.taken += done.samples
+        progress.position = batches[-1].offset + 1
+        self._in_flight.append((tp, progress.position, sent))
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Let offsets be committed whose frames are on Kafka, in order."""
+        while self._in_flight:
+            tp, position, sent = self._in_flight[0]
+            if len(self._in_flight) <= _IN_FLIGHT and not all(future.done() for future in sent):
+                return
+            await self._outbox.acknowledged(sent)
+            self._in_flight.popleft()
+            if tp in self._progress:
+                self._app.committable.offsets[tp] = position
+
+    async def _bury(self, dead: DeadLetter) -> Sent:
+        self.refused += 1
+        headers = [
+            ("reason", dead.reject.reason.encode()),
+            ("detail", dead.reject.detail[:1_000].encode(errors="replace")),
+            ("topic", dead.topic.encode()),
+            ("partition", str(dead.partition).encode()),
+            ("offset", str(dead.offset).encode()),
+            ("stage", b"ingest"),
+        ]
+        return await self._outbox.send(self._dlq, dead.value, key=dead.key, headers=headers)
+
+    async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
+        """Tell every samples partition the time, and how far this worker has read its source partitions."""
+        await self._settle()
+        sources = []
+        counts = {topic: await self._outbox.partitions(topic) for topic in topics}
+        for tp in self._app.consumer.assignment():
+            if tp.topic in counts:
+                sources.append(await self._source(tp))
+        value = frame.encode(Tick(_now_ms(), rules_offset, tuple(sources), counts))
+        for partition in range(self._partitions):
+            await self._outbox.send(self._samples, value, partition=partition)
+
+    async def _source(self, tp: TP) -> SourceProgress:
+        progress = self._progress.get(tp)
+        if progress is None:
+            position = await self._app.consumer.position(tp)
+            if position is None:
+                return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
+            # Not kept: the first run, which may be on its way already, says where it begins.
+            progress = _Progress(position)
+        end = self._app.consumer.highwater(tp)
+        lag = 1 if end is None else max(0, end - progress.position)
+        return SourceProgress(tp.topic, tp.partition, progress.position, progress.highest_ms, lag)
+
+    def forget(self, partitions: set[TP]) -> None:
+        """Partitions that are no longer ours."""
+        for tp in partitions:
+            self._progress.pop(tp, None)
+
+    async def drain(self) -> None:
+        """Wait for everything under way."""
+        for _, _, sent in self._in_flight:
+            await self._outbox.acknowledged(sent)
+        await self._settle()
+
+
+def _runs(tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Run | DeadLetter]:
+    """The records of record batches, in runs of bounded size; a refused batch is one dead letter."""
+    records: list[Any] = []
+    size = 0
+    for batch in batches:
+        if batch.refused:
+            if records:
+                yield _run(tp, records)
+                records, size = [], 0
+            detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
+            yield DeadLetter(tp.topic, tp.partition, batch.first, Reject("compression", detail), None, b"")
+            continue
+        records += batch.records
+        size += sum(map(len, filter(None, (record.value for record in batch.records)))) if len(batch.records) else 0
+        if size > _RUN_BYTES:
+            yield from _bounded(tp, records)
+            records, size = [], 0
+    if records:
+        yield from _bounded(tp, records)
+
+
+def _bounded(tp: TP, records: list[Any]) -> Iterator[Run]:
+    begin = size = 0
+    for index, record in enumerate(records):
+        size += len(record.value or b"")
+        if size > _RUN_BYTES:
+            yield _run(tp, records[begin : index + 1])
+            begin, size = index + 1, 0
+    if begin < len(records):
+        yield _run(tp, records[begin:])
+
+
+def _run(tp: TP, records: list[Any]) -> Run:
+    first, last = records[0].offset, records[-1].offset
+    offsets: Sequence[int] = range(first, last + 1)
+    if len(offsets) != len(records):
+        offsets = [record.offset for record in records]
+    values = [record.value for record in records]
+    keys = [record.key for record in records]
+    return Run(tp.topic, tp.partition, offsets, _Times(records), keys, values)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,123 @@
+"""A Faust transport that hands an agent whole runs of records.
+
+Stock Faust makes four futures, an event and an acknowledgement for every message (200 µs); here a fetched run of one
+partition is a single message whose value is a list of record batches, and whose offset is the run's last. Offsets are
+committed only as far as an agent says (`Committable`): behind its checkpoint, not behind its reading.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, Message
+
+BACKLOG: Final = 16  # runs fetched and not yet taken: more would only fill memory
+_FETCH_WAIT_MS: Final = 100
+
+
+class Committable:
+    """Up to which offset each partition may be committed, and how many runs wait to be taken."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TP, int] = {}
+        self._waiting = 0
+        self._room = asyncio.Event()
+
+    def arrived(self) -> None:
+        """A run was fetched."""
+        self._waiting += 1
+
+    def taken(self) -> None:
+        """An agent took a run."""
+        self._waiting -= 1
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait until there are fewer than BACKLOG runs."""
+        while self._waiting >= BACKLOG:
+            self._room.clear()
+            await self._room.wait()
+
+    def cleared(self) -> None:
+        """Faust dropped what was waiting, at a rebalance."""
+        self._waiting = 0
+        self._room.set()
+
+    def forget(self, partitions: set[TP]) -> None:
+        """Partitions that are no longer ours must not be committed."""
+        for partition in partitions:
+            self.offsets.pop(partition, None)
+
+
+class BatchConsumer(driver.Consumer):
+    """One message for each fetched run of a batched topic."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """See Faust's Consumer."""
+        committable: Committable = self.app.committable
+        await committable.room()
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            try:
+                await self.perform_seek()
+            except Exception as error:  # partitions may be gone already; let through, it crashes the worker
+                self.log.warning("seek during a rebalance: %r", error)
+            return
+        for partition, run in records.items():
+            if not run:
+                continue
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                break
+            if not (active is None or partition in active or partition in self._buffered_partitions):
+                continue
+            self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
+            if partition.topic in self.app.batched_topics:
+                message = self._to_message(partition, run[-1])
+                message.value = run
+                committable.arrived()
+                yield partition, message
+            else:
+                for record in run:
+                    yield partition, self._to_message(partition, record)
+
+    async def _add_gap(self, tp: TP, first: int, last: int) -> None:
+        if tp.topic not in self.app.batched_topics:  # a run's inner offsets are no gap
+            await super()._add_gap(tp, first, last)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self.app.batched_topics:
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        self._acked_index[tp].difference_update(self._acked[tp])
+        self._acked[tp].clear()
+        return self.app.committable.offsets.get(tp)  # type: ignore[no-any-return]
+
+    def _new_consumer_thread(self) -> Any:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # A partition that was just drained waits for the next fetch, which may wait for others: keep that short.
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer = BatchConsumer
+
+
+class BatchApp(faust.App):
+    """A Faust app some of whose topics are read in runs."""
+
+    batched_topics: frozenset[str] = frozenset()
+    committable: Committable

@@ -1,0 +1,1 @@
+"""Evaluate: frames and ticks in, signals out; the state is columns of series."""

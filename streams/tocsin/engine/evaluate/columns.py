@@ -1,0 +1,66 @@
+"""Growing numpy columns of one table, packed and unpacked in chunks of rows."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK: Final = 512
+_SMALLEST: Final = 64
+
+Spec = dict[str, tuple[str, int, float]]  # name -> (dtype, width; 0 is one value a row, initial value)
+
+
+class Columns:
+    """Named arrays with one row a slot. Rows are only added; what a row holds before it is written is its initial value."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.count = 0
+        self.arrays: dict[str, NDArray[Any]] = {name: self._fresh(name, _SMALLEST) for name in spec}
+        self.dirty = np.zeros(1, bool)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.arrays[name]
+
+    def _fresh(self, name: str, rows: int) -> NDArray[Any]:
+        kind, width, initial = self.spec[name]
+        return np.full((rows, width) if width else rows, initial, dtype=kind)
+
+    def add(self, rows: int = 1) -> int:
+        """Add rows; returns the number of the first."""
+        first = self.count
+        self.count += rows
+        capacity = self.capacity
+        if self.count > capacity:
+            more = max(self.count - capacity, capacity)
+            for name, array in self.arrays.items():
+                self.arrays[name] = np.concatenate((array, self._fresh(name, more)))
+            self.dirty = np.concatenate((self.dirty, np.zeros(-(-more // CHUNK) + 1, bool)))
+        self.dirty[first // CHUNK : (self.count - 1) // CHUNK + 1] = True
+        return first
+
+    @property
+    def capacity(self) -> int:
+        """Rows that fit without growing."""
+        return len(next(iter(self.arrays.values()))) if self.arrays else 0
+
+    def touch(self, rows: NDArray[np.int64]) -> None:
+        """Note that rows were written, for the next checkpoint."""
+        self.dirty[rows // CHUNK] = True
+
+    def pack(self, chunk: int) -> dict[str, Any]:
+        """The rows of one chunk as plain values."""
+        first, end = chunk * CHUNK, min((chunk + 1) * CHUNK, self.count)
+        return {"rows": end - first, **{name: array[first:end].tobytes() for name, array in self.arrays.items()}}
+
+    def unpack(self, chunk: int, packed: dict[str, Any]) -> None:
+        """Put the rows of a chunk in place; chunks come in order."""
+        first, rows = chunk * CHUNK, packed["rows"]
+        if self.count < first + rows:
+            self.add(first + rows - self.count)
+        for name, array in self.arrays.items():
+            kind, width, _ = self.spec[name]
+            if name in packed:
+                found = np.frombuffer(packed[name], kind)
+                array[first : first + rows] = found.reshape(rows, width) if width else found

@@ -1,0 +1,1 @@
+"""Ingest: messages of any metrics topic become columnar frames, partitioned by series."""

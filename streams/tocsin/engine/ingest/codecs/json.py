@@ -1,0 +1,148 @@
+"""Metrics as JSON: one object a message, or an array of them.
+
+The fast path decodes a whole run at once. It must reject exactly what the slow one rejects, wherever a run is cut: so
+it is taken only if every message begins with `{` and ends with `}`, and as many objects as messages come out. Within
+an object `}` newline `{` cannot stand (strings hold no raw newline), so no object can span two messages then.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from tocsin.engine.ingest.codecs.columns import Columns, Unread
+from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.metric import MAX_SAMPLE_BYTES, Metric, Reject
+
+_OPEN, _CLOSE = ord("{"), ord("}")
+
+
+class _Stamped(msgspec.Struct, gc=False):
+    """The form that nearly all producers write, without a unit: every field of the fast path, and nothing to convert."""
+
+    name: str
+    value: float
+    timestamp: int
+    labels: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _StampedUnit(_Stamped, gc=False):
+    unit: str | None = None
+
+
+_stamped = msgspec.json.Decoder(_StampedUnit)
+_any = msgspec.json.Decoder(Metric)
+_stamped_array = msgspec.json.Decoder(list[_StampedUnit])
+_raw_array = msgspec.json.Decoder(list[msgspec.Raw])
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode(messages: Sequence[bytes]) -> Columns:
+    """Decode a run of messages."""
+    joined = b"\n".join(messages)
+    if _is_one_object_each(messages, joined):
+        try:
+            metrics = _stamped.decode_lines(joined)
+        except _REFUSED:
+            metrics = []
+        if len(metrics) == len(messages):
+            return Columns(
+                spellings=[(metric.name, bytes(metric.labels)) for metric in metrics],
+                values=[metric.value for metric in metrics],
+                timestamps=[metric.timestamp for metric in metrics],
+                units=[metric.unit for metric in metrics],
+                plain_timestamps=True,
+            )
+    return _one_by_one(messages)
+
+
+def _is_one_object_each(messages: Sequence[bytes], joined: bytes) -> bool:
+    lengths = np.fromiter(map(len, messages), np.int64, len(messages))
+    if not len(messages) or lengths.min() < 2 or lengths.max() > MAX_SAMPLE_BYTES:
+        return False
+    ends = np.cumsum(lengths + 1) - 1
+    text = np.frombuffer(joined, np.uint8)
+    return bool((text[ends - lengths] == _OPEN).all() and (text[ends - 1] == _CLOSE).all())
+
+
+def _one_by_one(messages: Sequence[bytes]) -> Columns:
+    columns = Columns(units=[], message=[])
+    for index, message in enumerate(messages):
+        if message[:1] == b"[" or message[:64].lstrip()[:1] == b"[":
+            _array(columns, index, message)
+        else:
+            _single(columns, index, message)
+    return columns
+
+
+def _array(columns: Columns, index: int, message: bytes) -> None:
+    try:
+        metrics = _stamped_array.decode(message)
+    except _REFUSED:
+        _loose_array(columns, index, message)
+        return
+    assert columns.message is not None and columns.units is not None
+    columns.spellings += [(metric.name, bytes(metric.labels)) for metric in metrics]
+    columns.values += [metric.value for metric in metrics]
+    columns.timestamps += [metric.timestamp for metric in metrics]
+    columns.units += [metric.unit for metric in metrics]
+    columns.message += [index] * len(metrics)
+
+
+def _loose_array(columns: Columns, index: int, message: bytes) -> None:
+    """An array in which something is unusual: its good elements count all the same."""
+    try:
+        elements = _raw_array.decode(message)
+    except _REFUSED as error:
+        columns.unread.append(Unread(index, _why(error), message))
+        return
+    for element in elements:
+        _single(columns, index, bytes(element))
+
+
+def _single(columns: Columns, index: int, message: bytes) -> None:
+    assert columns.message is not None and columns.units is not None
+    try:
+        if len(message) > MAX_SAMPLE_BYTES:
+            raise _Refusal(Reject("size", f"the sample has {len(message)} bytes; at most {MAX_SAMPLE_BYTES} are allowed"))
+        metric = _any.decode(message)
+        timestamp = _timestamp(metric.timestamp)
+    except _Refusal as refusal:
+        columns.unread.append(Unread(index, refusal.reject, message))
+    except _REFUSED as error:
+        columns.unread.append(Unread(index, _why(error), message))
+    else:
+        columns.spellings.append((metric.name, bytes(metric.labels)))
+        columns.values.append(metric.value)
+        columns.timestamps.append(timestamp)
+        columns.units.append(metric.unit)
+        columns.message.append(index)
+
+
+class _Refusal(Exception):
+    def __init__(self, reject: Reject) -> None:
+        super().__init__(reject.detail)
+        self.reject = reject
+
+
+def _timestamp(value: int | float | str | None) -> int | None:
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return round(value)
+    try:
+        return parse_instant(value)
+    except ValueError as error:
+        raise _Refusal(Reject("timestamp", str(error))) from None
+
+
+def _why(error: Exception) -> Reject:
+    if isinstance(error, UnicodeDecodeError):
+        return Reject("utf8", "the text is not UTF-8")
+    if isinstance(error, RecursionError):
+        return Reject("json", "the JSON is nested too deeply")
+    if isinstance(error, msgspec.ValidationError):
+        if "out of range" in str(error):
+            return Reject("value", f"a number is out of range: {error}")
+        return Reject("type", f"the sample is not as it should be: {error}")
+    return Reject("json", f"the message is not JSON: {error}")

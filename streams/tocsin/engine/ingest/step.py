@@ -1,0 +1,187 @@
+"""Ingest's step: a run of messages of one source partition in, frames for the samples partitions and rejects out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.engine.frame import Floats, Frame, Ints, key_ends
+from tocsin.engine.ingest.codecs.columns import Codec, Columns
+from tocsin.engine.ingest.interning import MAX_SPELLINGS, Interner
+from tocsin.schemas.instant import MAX_MS
+from tocsin.schemas.metric import Reject
+
+UNSEEN_MS = -(2**62)  # below every event time
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive messages of one source partition. `keys` and `times_ms` (Kafka's timestamps) go with `values`."""
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    times_ms: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What is no sample: where it lay, why, and its bytes."""
+
+    topic: str
+    partition: int
+    offset: int
+    reject: Reject
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(slots=True)
+class Ingested:
+    """Frames by samples partition, dead letters, the number of samples taken, and the highest event time among them."""
+
+    frames: dict[int, Frame] = field(default_factory=dict)
+    dead: list[DeadLetter] = field(default_factory=list)
+    samples: int = 0
+    highest_ms: int = UNSEEN_MS
+
+
+def step(interner: Interner, run: Run, decode: Codec, clock_ms: int, max_ahead_ms: int) -> Ingested:
+    """Decode a run and cut it into frames. Pure but for `interner`, a cache that never changes an outcome."""
+    done = Ingested()
+    offsets = np.array(run.offsets, np.int64)
+    values, kept = run.values, None
+    if None in values:
+        kept = [index for index, value in enumerate(values) if value is not None]
+        for index in set(range(len(values))) - set(kept):
+            _bury(done, run, index, Reject("tombstone", "the message has no value"), b"")
+    messages = [value for value in values if value is not None]
+    columns = decode(messages)
+    if kept is not None:
+        _renumber(columns, kept)
+    for unread in columns.unread:
+        _bury(done, run, unread.message, unread.reject, unread.value)
+    if columns.values:
+        _into_frames(done, interner, run, columns, offsets, clock_ms, max_ahead_ms)
+    return done
+
+
+def _renumber(columns: Columns, kept: list[int]) -> None:
+    columns.message = kept if columns.message is None else [kept[index] for index in columns.message]
+    for unread in columns.unread:
+        unread.message = kept[unread.message]
+
+
+def _bury(done: Ingested, run: Run, index: int, reject: Reject, value: bytes) -> None:
+    done.dead.append(DeadLetter(run.topic, run.partition, run.offsets[index], reject, run.keys[index], value))
+
+
+def _into_frames(
+    done: Ingested, interner: Interner, run: Run, columns: Columns, offsets: Ints, clock_ms: int, max_ahead_ms: int
+) -> None:
+    number = _numbers(interner, columns)
+    at_ms, usable = _times(run, columns, clock_ms + max_ahead_ms)
+    values = np.array(columns.values, np.float64)
+    partition = interner.partition[number]
+    usable &= partition >= 0
+    offset = offsets if columns.message is None else offsets[np.array(columns.message, np.int64)]
+    if not usable.all():
+        _reject_some(done, interner, run, columns, number, np.flatnonzero(~usable))
+        number, at_ms, values, partition, offset = (
+            column[usable] for column in (number, at_ms, values, partition, offset)
+        )
+    if not len(number):
+        return
+    done.samples = len(number)
+    done.highest_ms = int(at_ms.max())
+    keyed = None not in run.keys
+    for target in np.unique(partition).tolist():
+        chosen = np.flatnonzero(partition == target)
+        done.frames[target] = _frame(
+            interner, run, keyed, clock_ms, number[chosen], at_ms[chosen], values[chosen], offset[chosen]
+        )
+
+
+def _numbers(interner: Interner, columns: Columns) -> Ints:
+    if len(interner.keys) > MAX_SPELLINGS:
+        interner.forget()
+    known = interner.known
+    try:
+        found = [known[spelling] for spelling in columns.spellings]
+    except KeyError:
+        units = columns.units or [None] * len(columns.values)
+        found = []
+        for spelling, unit in zip(columns.spellings, units, strict=True):
+            number = known.get(spelling)
+            found.append(interner.add(*spelling, unit) if number is None else number)
+    return np.array(found, np.int64)
+
+
+def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Event times, and which of them are believable."""
+    stamps = columns.timestamps
+    if columns.plain_timestamps:
+        try:
+            at_ms = np.array(stamps, np.int64)
+        except OverflowError:
+            at_ms = np.array([min(max(stamp or 0, -1), MAX_MS + 1) for stamp in stamps], np.int64)
+    else:
+        owners = columns.message if columns.message is not None else range(len(stamps))
+        at_ms = np.array(
+            [
+                run.times_ms[owner] if stamp is None else min(max(stamp, -1), MAX_MS + 1)
+                for owner, stamp in zip(owners, stamps, strict=True)
+            ],
+            np.int64,
+        )
+    return at_ms, (at_ms >= 0) & (at_ms <= latest_ms)
+
+
+def _reject_some(
+    done: Ingested, interner: Interner, run: Run, columns: Columns, number: Ints, refused: NDArray[np.intp]
+) -> None:
+    for index in refused.tolist():
+        message = index if columns.message is None else columns.message[index]
+        reject = interner.rejects.get(int(number[index]))
+        if reject is None:
+            reject = Reject("timestamp", f"{columns.timestamps[index]} lies before 1970 or too far ahead of the clock")
+        _bury(done, run, message, reject, run.values[message] or b"")
+
+
+def _frame(
+    interner: Interner,
+    run: Run,
+    keyed: bool,
+    clock_ms: int,
+    number: Ints,
+    at_ms: Ints,
+    values: Floats,
+    offset: Ints,
+) -> Frame:
+    if len(interner.keys) <= 8 * len(number):
+        present = np.flatnonzero(np.bincount(number, minlength=1))
+        place = np.zeros(int(present[-1]) + 1, np.uint32)
+        place[present] = np.arange(len(present), dtype=np.uint32)
+        series = place[number]
+    else:
+        present, inverse = np.unique(number, return_inverse=True)
+        series = inverse.astype(np.uint32)
+    keys = [interner.keys[index] for index in present.tolist()]
+    base = int(offset[0])
+    return Frame(
+        topic=run.topic,
+        partition=run.partition,
+        clock_ms=clock_ms,
+        keyed=keyed,
+        base_offset=base,
+        ids=interner.ids[present].tobytes(),
+        key_ends=key_ends(keys),
+        keys=b"".join(keys),
+        series=series.tobytes(),
+        at_ms=at_ms.tobytes(),
+        values=values.tobytes(),
+        offsets=(offset - base).astype(np.uint32).tobytes(),
+    )

@@ -21,9 +21,9 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A transition, with the whole alert after it. All times are RFC 3339 in UTC.
 
-    `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts the
-    transitions of this fingerprint. `notifications` are the rule's channels at that time. `reason` says why it happened:
-    `condition`, `manual`, `rule deleted`, `rule disabled` or `rule changed`.
+    `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts
+    the transitions of this fingerprint. `notifications` are the rule's channels at that time. `reason` says why it
+    happened: `condition`, `manual`, `rule deleted`, `rule disabled` or `rule changed`.
     """
 
     id: str

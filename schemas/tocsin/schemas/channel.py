@@ -1,4 +1,4 @@
-"""A channel: where notifications go. What its `config` holds depends on its type and is checked by the delivery service."""
+"""A channel: where notifications go. What `config` holds depends on its type; the delivery service checks it."""
 
 from typing import Any
 

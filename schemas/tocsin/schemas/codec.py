@@ -18,7 +18,6 @@ Record = Signal | Command | AlertEvent | Notification | Delivery
 _Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery)
 _Document = TypeVar("_Document", Rule, Channel)
 _encoder = msgspec.json.Encoder()
-_decoders = {kind: msgspec.json.Decoder(kind) for kind in (Signal, Command, AlertEvent, Notification, Delivery)}
 
 
 class UnreadableRecord(ValueError):
@@ -33,7 +32,7 @@ def encode(record: Record) -> bytes:
 def decode(kind: type[_Record], value: bytes | None) -> _Record:
     """Read a record back; raises UnreadableRecord that says why not."""
     try:
-        return _decoders[kind].decode(value or b"")
+        return msgspec.json.decode(value or b"", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRecord(f"not a {kind.__name__}: {error}") from None
 

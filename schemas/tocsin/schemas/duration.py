@@ -17,7 +17,7 @@ def parse_duration(value: object) -> int:
     Raises ValueError, with the mend in its text, on anything that is not a duration of at most ten years.
     """
     if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a duration; try 5m")
+        raise ValueError(f"{value!r} is not a duration; try 5m")  # noqa: TRY004 - pydantic wants ValueError
     if isinstance(value, (int, float)):
         total = float(value) * 1_000
         if not 0 <= total <= MAX_MS:

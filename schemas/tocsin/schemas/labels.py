@@ -37,7 +37,7 @@ def series_id(key: bytes) -> bytes:
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
-    """Alertmanager's fingerprint of a label set: FNV-1a 64 over name, 0xFF, value, 0xFF in name order; 16 hex digits."""
+    """Alertmanager's fingerprint of labels: FNV-1a 64 over name, 0xFF, value, 0xFF in name order; 16 hex digits."""
     hashed = _FNV_OFFSET
     for name in sorted(labels):
         for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):

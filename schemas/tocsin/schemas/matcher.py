@@ -12,7 +12,9 @@ import re2
 
 OPERATORS = ("=~", "!~", "!=", "=")
 MAX_PATTERN = 1_000
-_SHAPE = re.compile(r'\s*(?P<name>"(?:[^"\\]|\\.)*"|[^\s=!~"{},]+)\s*(?P<op>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",{}]*)\s*')
+_SHAPE = re.compile(
+    r'\s*(?P<name>"(?:[^"\\]|\\.)*"|[^\s=!~"{},]+)\s*(?P<op>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",{}]*)\s*'
+)
 _ESCAPE = re.compile(r"\\(.)")
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -69,7 +71,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     """
     rest = text.strip()
     if rest.startswith("{") != rest.endswith("}"):
-        raise ValueError(f"{text!r} has unbalanced braces; write {{service=\"api\", host!=\"a1\"}}")
+        raise ValueError(f'{text!r} has unbalanced braces; write {{service="api", host!="a1"}}')
     if rest.startswith("{"):
         rest = rest[1:-1]
     found = []
@@ -85,7 +87,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
 
 
 def matchers_from(value: object) -> tuple[Matcher, ...]:
-    """Matchers from any form users write: text, a list of texts, or a mapping of labels to the values they must have."""
+    """Matchers from any form users write: text, a list of texts, or a mapping of labels to values."""
     if isinstance(value, str):
         return parse_matchers(value)
     if isinstance(value, Mapping):

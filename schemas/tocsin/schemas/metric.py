@@ -10,7 +10,7 @@ MAX_NAME_CHARS: Final = 1_024
 
 
 class Metric(msgspec.Struct, gc=False):
-    """One sample as it stands in JSON. Labels stay raw bytes: they are parsed once per spelling, not once per sample."""
+    """One sample as it stands in JSON. Labels stay raw bytes: parsed once per spelling, not once per sample."""
 
     name: str
     value: float

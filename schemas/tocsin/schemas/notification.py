@@ -27,7 +27,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt, on `deliveries`, keyed by notification id.
 
-    `retrying` names the time of the next attempt; `failed` is final and lies on `dlq` as well; `unroutable` means that no
+    `retrying` names the time of the next attempt; `failed` is final and lies on `dlq` too; `unroutable` means that no
     enabled channel answers to the name that the rule gives. `detail` never holds a credential. `source` is where the
     notification lies: its partition and offset.
     """

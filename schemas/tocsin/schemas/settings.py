@@ -46,7 +46,9 @@ class MetricsSettings(_Section):
 
     topics: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ("metrics",)
     max_ahead: Duration = Field(default=milliseconds("10m"), description="a timestamp further ahead is no sample")
-    max_unpacked_bytes: int = Field(default=32 * 2**20, ge=2**20, description="most that one record batch may unpack to")
+    max_unpacked_bytes: int = Field(
+        default=32 * 2**20, ge=2**20, description="most that one record batch may unpack to"
+    )
 
 
 class EvaluateSettings(_Section):

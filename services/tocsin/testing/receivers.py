@@ -113,7 +113,8 @@ class MailReceiver:
     ) -> AuthResult:
         assert isinstance(given, LoginPassword)
         self.logins.append((given.login.decode(), given.password.decode()))
-        return AuthResult(success=self.logins[-1][1] == self.password)
+        # Not handled: aiosmtpd is to answer a wrong password itself.
+        return AuthResult(success=self.logins[-1][1] == self.password, handled=False)
 
     def _protocol(self) -> SMTP:
         return SMTP(

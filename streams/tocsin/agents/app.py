@@ -39,6 +39,7 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
     """A Faust app whose batched topics come in runs, and whose offsets are committed behind our own checkpoints."""
     bound_decompression(settings.max_unpacked_bytes)
     read_in_batches(batched_topics)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     brokers = settings.bootstrap_servers.split(",")
     app = BatchApp(
         settings.group,
@@ -86,9 +87,7 @@ def run_worker(app: BatchApp, settings: WorkerSettings) -> None:
     # What exists now lives as long as the process: the collector need not walk it again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    worker = faust.Worker(
-        app, loglevel=settings.log_level, redirect_stdouts=False, quiet=True, override_logging=False
-    )
+    worker = faust.Worker(app, loglevel=settings.log_level, redirect_stdouts=False, quiet=True, override_logging=False)
     worker.execute_from_commandline()
 
 

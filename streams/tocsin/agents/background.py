@@ -1,4 +1,4 @@
-"""Tasks that run beside a worker's agents: one that fails stops the worker, and all end before what they use is closed."""
+"""Tasks that run beside a worker's agents: one that fails stops the worker; all end before what they use is closed."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -31,7 +31,7 @@ class BoundedDecoders:
     def _into(self, unpack: Callable[[Any, Any], int], payload: Any, at: int = 0) -> int:
         try:
             return at + unpack(payload, memoryview(self._room)[at:])
-        except Exception as error:  # cramjam raises its own errors, and plain ones of Rust's writers
+        except Exception as error:  # noqa: BLE001 - cramjam raises its own errors, and plain ones of Rust's writers
             raise UnpackRefused(
                 f"it does not unpack, or unpacks to more than {self._limit} bytes: {error}"[:300]
             ) from None

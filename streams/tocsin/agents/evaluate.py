@@ -100,7 +100,9 @@ class Evaluate:
                 try:
                     items.append(frame.decode(record.value or b""))
                 except DamagedFrame as error:
-                    _log.error("a record of the samples topic was passed over", at=f"{tp}@{record.offset}", error=str(error))
+                    _log.error(
+                        "a record of the samples topic was passed over", at=f"{tp}@{record.offset}", error=str(error)
+                    )
         return items, max(after, batches[-1].offset)
 
     async def save(self, tp: TP) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tocsin.agents.app import WorkerSettings, batched_topic, make_app, make_table, new_outbox, run_worker
 from tocsin.agents.background import Background
@@ -85,31 +85,31 @@ class _Service:
         self.ingest.forget(revoked)
 
 
-def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> None:
+def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> None:  # noqa: C901 - Faust's decorators
     """Run the evaluate service until it is told to stop."""
     app = make_app(worker, [*settings.metrics_topics, topics.samples])
-    changelog = topics.changelog("evaluate-checkpoint-changelog")
-    table = make_table(app, "evaluate-checkpoint", changelog, settings.partitions)
+    table = make_table(
+        app, "evaluate-checkpoint", topics.changelog("evaluate-checkpoint-changelog"), settings.partitions
+    )
     started: asyncio.Future[_Service] | None = None
 
     async def service() -> _Service:
         nonlocal started
         if started is None:
             started = asyncio.get_running_loop().create_future()
-            made = _Service(app, worker, settings, topics, table)
-            await made.start()
+            await (made := _Service(app, worker, settings, topics, table)).start()
             started.set_result(made)
         return await asyncio.shield(started)
 
-    @app.on_partitions_revoked.connect
-    async def on_revoked(_: Any, revoked: Any, **__: Any) -> None:
+    async def on_revoked(_: Any, *revoked: Any, **__: Any) -> None:
         if started is not None and started.done():
-            started.result().forget(set(revoked))
+            started.result().forget(set(revoked[0]))
+
+    app.on_partitions_revoked.connect(cast("Any", on_revoked))
 
     @app.agent(batched_topic(app, *settings.metrics_topics), name="ingest")
     async def ingest(stream: Any) -> None:
-        made = await service()
-        await made.ticked.wait()
+        await (made := await service()).ticked.wait()
         async for event in stream.events():
             app.committable.taken()
             await made.ingest.take(event.message.tp, event.message.value)

@@ -80,8 +80,7 @@ class Ingest:
             done = step(self._interner, run, CODECS["json"], _now_ms(), self._max_ahead_ms)
             for partition, made in done.frames.items():
                 sent.append(await self._outbox.send(self._samples, frame.encode(made), partition=partition))
-            for dead in done.dead:
-                sent.append(await self._bury(dead))
+            sent += [await self._bury(dead) for dead in done.dead]
             progress.highest_ms = max(progress.highest_ms, done.highest_ms)
             self.taken += done.samples
         progress.position = batches[-1].offset + 1
@@ -114,11 +113,9 @@ class Ingest:
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
         await self._settle()
-        sources = []
         counts = {topic: await self._outbox.partitions(topic) for topic in topics}
-        for tp in self._app.consumer.assignment():
-            if tp.topic in counts:
-                sources.append(await self._source(tp))
+        owned = [tp for tp in self._app.consumer.assignment() if tp.topic in counts]
+        sources = [await self._source(tp) for tp in owned]
         value = frame.encode(Tick(_now_ms(), rules_offset, tuple(sources), counts))
         for partition in range(self._partitions):
             await self._outbox.send(self._samples, value, partition=partition)
@@ -126,12 +123,12 @@ class Ingest:
     async def _source(self, tp: TP) -> SourceProgress:
         progress = self._progress.get(tp)
         if progress is None:
-            position = await self._app.consumer.position(tp)
+            position: int | None = await self._app.consumer.position(tp)
             if position is None:
                 return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
             # Not kept: the first run, which may be on its way already, says where it begins.
             progress = _Progress(position)
-        end = self._app.consumer.highwater(tp)
+        end: int | None = self._app.consumer.highwater(tp)
         lag = 1 if end is None else max(0, end - progress.position)
         return SourceProgress(tp.topic, tp.partition, progress.position, progress.highest_ms, lag)
 

@@ -1,4 +1,4 @@
-"""What agents send: one idempotent producer, in order per partition, and every record acknowledged or the worker stops."""
+"""What agents send: one idempotent producer, in order per partition, every record acknowledged or the worker stops."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

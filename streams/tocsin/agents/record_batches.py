@@ -51,7 +51,7 @@ class RecordBatch:
         return self.records
 
 
-class BatchRecords(fetcher.PartitionRecords):
+class BatchRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """One item for each record batch of a batched topic; every other topic is read as ever."""
 
     def _unpack_records(self) -> Iterator[Any]:

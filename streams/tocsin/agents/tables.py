@@ -22,7 +22,9 @@ async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[byt
     done = await outbox.acknowledged(sent)
     target = TP(topic, partition)
     events = [
-        SimpleNamespace(message=SimpleNamespace(tp=target, partition=partition, offset=ack.offset, key=key, value=value))
+        SimpleNamespace(
+            message=SimpleNamespace(tp=target, partition=partition, offset=ack.offset, key=key, value=value)
+        )
         for ack, (key, value) in zip(done, entries.items(), strict=True)
     ]
     # The call with which Faust itself applies changelog records, so the store's own offset moves along.

@@ -7,7 +7,7 @@ committed only as far as an agent says (`Committable`): behind its checkpoint, n
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from faust.transport.drivers import aiokafka as driver
@@ -54,31 +54,36 @@ class Committable:
 class BatchConsumer(driver.Consumer):
     """One message for each fetched run of a batched topic."""
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> AsyncIterator[tuple[TP, Message]]:
         """See Faust's Consumer."""
-        committable: Committable = self.app.committable
+        app: Any = self.app
+        committable: Committable = app.committable
         await committable.room()
-        records, active = await self._wait_next_records(timeout)
+        fetched: Any = await self._wait_next_records(timeout)
+        records, active = fetched
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         if not self.flow_active:
             try:
                 await self.perform_seek()
-            except Exception as error:  # partitions may be gone already; let through, it crashes the worker
+            except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
                 self.log.warning("seek during a rebalance: %r", error)
             return
         for partition, run in records.items():
             if not run:
                 continue
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
                 break
-            if not (active is None or partition in active or partition in self._buffered_partitions):
+            if active is not None and partition not in active and partition not in self._buffered_partitions:
                 continue
             self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
-            if partition.topic in self.app.batched_topics:
+            if partition.topic in app.batched_topics:
                 message = self._to_message(partition, run[-1])
-                message.value = run
+                message.value = cast("Any", run)
                 committable.arrived()
                 yield partition, message
             else:
@@ -86,16 +91,19 @@ class BatchConsumer(driver.Consumer):
                     yield partition, self._to_message(partition, record)
 
     async def _add_gap(self, tp: TP, first: int, last: int) -> None:
-        if tp.topic not in self.app.batched_topics:  # a run's inner offsets are no gap
+        app: Any = self.app
+        if tp.topic not in app.batched_topics:  # a run's inner offsets are no gap
             await super()._add_gap(tp, first, last)
 
     def _new_offset(self, tp: TP) -> int | None:
-        if tp.topic not in self.app.batched_topics:
+        app: Any = self.app
+        if tp.topic not in app.batched_topics:
             offset: int | None = super()._new_offset(tp)
             return offset
         self._acked_index[tp].difference_update(self._acked[tp])
         self._acked[tp].clear()
-        return self.app.committable.offsets.get(tp)  # type: ignore[no-any-return]
+        committable: Committable = app.committable
+        return committable.offsets.get(tp)
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -105,8 +113,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # A partition that was just drained waits for the next fetch, which may wait for others: keep that short.
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust fixes it at 1500
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust ties it to its own transactions
         return consumer
 
 

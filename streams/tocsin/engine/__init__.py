@@ -1,1 +1,1 @@
-"""The pure engine: steps that take a state and an input and return a state and outputs. No clock, no Kafka, no network."""
+"""The pure engine: steps from a state and an input to a state and outputs. No clock, no Kafka, no network."""

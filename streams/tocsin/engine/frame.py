@@ -90,9 +90,10 @@ def encode(item: Frame | Tick) -> bytes:
 def decode(value: bytes) -> Frame | Tick:
     """Read a record of the samples topic; raises DamagedFrame."""
     try:
-        return _decoder.decode(value)
+        found: Frame | Tick = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedFrame(f"not a frame: {error}") from None
+    return found
 
 
 def key_ends(keys: Sequence[bytes]) -> bytes:

@@ -89,7 +89,8 @@ class TopicProgress:
     def pack(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         sources = {
-            at: [s.applied, s.highest_ms, s.position, s.lag, s.moved_ms, s.followed_ms] for at, s in self.sources.items()
+            at: [s.applied, s.highest_ms, s.position, s.lag, s.moved_ms, s.followed_ms]
+            for at, s in self.sources.items()
         }
         return {"partitions": self.partitions, "sources": sources, "past": list(self.past)}
 

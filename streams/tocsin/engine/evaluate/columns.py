@@ -12,7 +12,7 @@ Spec = dict[str, tuple[str, int, float]]  # name -> (dtype, width; 0 is one valu
 
 
 class Columns:
-    """Named arrays with one row a slot. Rows are only added; what a row holds before it is written is its initial value."""
+    """Named arrays with one row a slot. Rows are only added; a row begins with its initial values."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns
+from tocsin.engine.evaluate.condition import Condition
 from tocsin.engine.evaluate.conditions import CONDITIONS
-from tocsin.engine.evaluate.conditions.verdicts import Condition
 from tocsin.engine.frame import Floats, Ints
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.rule import Rule
@@ -170,7 +170,7 @@ class Judge:
 
 
 def _hold(cell: Cell, rule: Rule, state: int, at_ms: int) -> tuple[int, tuple[str, ...]]:
-    """The condition holds at a time: begin to wait, or fire when it has held, and the last firing is far enough back."""
+    """The condition holds at a time: wait, or fire when it has held and the last firing is far enough back."""
     kinds: tuple[str, ...] = ()
     if state == REST:
         cell.since_ms = at_ms

@@ -73,7 +73,9 @@ class Lane(ABC):
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """Samples of any series, grouped by series and in order within each; signals are added to `out`."""
 
-    def quiet(self, clock_ms: int, quiet_ms: int, out: list[Signal]) -> None:
+    def quiet(  # noqa: B027 - most lanes have nothing to do
+        self, clock_ms: int, quiet_ms: int, out: list[Signal]
+    ) -> None:
         """Time went by without data; a lane whose verdicts wait for time acts on it."""
 
     def dirty_chunks(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,18 @@ class Samples:
     def unpack(cls, packed: dict[str, bytes]) -> Self:
         """The inverse of `pack`."""
         kinds = (np.int64, np.int64, np.float64, np.int64, np.int64)
-        return cls(*(np.frombuffer(packed[c], kind).copy() for c, kind in zip(_COLUMNS, kinds, strict=True)))
+        columns: list[Any] = [np.frombuffer(packed[c], kind).copy() for c, kind in zip(_COLUMNS, kinds, strict=True)]
+        return cls(*columns)
 
 
-def release(waiting: Samples, fresh: Samples, due_ms: Ints, rising_ms: Ints, step_of_fresh: Ints) -> tuple[Samples, Samples]:
+def release(
+    waiting: Samples, fresh: Samples, due_ms: Ints, rising_ms: Ints, step_of_fresh: Ints
+) -> tuple[Samples, Samples]:
     """Split waiting and fresh samples into those whose watermark has come, in order, and those that go on waiting.
 
-    `due_ms` is, for waiting then fresh, the watermark each needs; `rising_ms` the watermark after each input step, never
-    falling; `step_of_fresh` the step at which each fresh sample arrived. The order is that of release, then event time,
-    then arrival: the same wherever the input is cut.
+    `due_ms` is, for waiting then fresh, the watermark each needs; `rising_ms` the watermark after each input step,
+    never falling; `step_of_fresh` the step at which each fresh sample arrived. The order is that of release, then
+    event time, then arrival: the same wherever the input is cut.
     """
     pool = Samples.join([waiting, fresh]) if len(waiting) else fresh
     arrived = np.concatenate((np.zeros(len(waiting), np.int64), step_of_fresh)) if len(waiting) else step_of_fresh

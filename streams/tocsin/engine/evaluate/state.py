@@ -99,7 +99,3 @@ def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:
     if not now.rule.enabled:
         return "rule disabled"
     return None if same_state(version.rule, now.rule) and now.epoch == version.epoch else "rule changed"
-
-
-
-

@@ -22,7 +22,9 @@ class Timing:
     quiet_ms: int = 5_000
 
 
-def step(state: PartitionState, items: Sequence[Frame | Tick], end: int, book: RuleBook, timing: Timing) -> list[Signal]:
+def step(
+    state: PartitionState, items: Sequence[Frame | Tick], end: int, book: RuleBook, timing: Timing
+) -> list[Signal]:
     """Apply consecutive records, the last of which lies at offset `end`; `book` must reach every tick's rules offset.
 
     The signals, and the state, are the same however the records are handed over.
@@ -96,7 +98,9 @@ def _numbers(state: PartitionState, frame: Frame) -> Ints:
         return np.array([known[identity] for identity in identities], np.int64)
 
 
-def _in_order_as_it_comes(state: PartitionState, series: Ints, source: int, ordered: bool) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _in_order_as_it_comes(
+    state: PartitionState, series: Ints, source: int, ordered: bool
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which samples need not wait for other partitions: the producer keeps their series on this one, in order."""
     homes = state.series.columns["home"]
     if ordered:

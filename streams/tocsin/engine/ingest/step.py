@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
-from tocsin.engine.ingest.codecs.columns import Codec, Columns
+from tocsin.engine.ingest.columns import Codec, Columns
 from tocsin.engine.ingest.interning import MAX_SPELLINGS, Interner
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
@@ -90,9 +90,8 @@ def _into_frames(
     offset = offsets if columns.message is None else offsets[np.array(columns.message, np.int64)]
     if not usable.all():
         _reject_some(done, interner, run, columns, number, np.flatnonzero(~usable))
-        number, at_ms, values, partition, offset = (
-            column[usable] for column in (number, at_ms, values, partition, offset)
-        )
+        number, at_ms, values = number[usable], at_ms[usable], values[usable]
+        partition, offset = partition[usable], offset[usable]
     if not len(number):
         return
     done.samples = len(number)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
+from tocsin.engine.evaluate.condition import Condition
 from tocsin.engine.evaluate.conditions import threshold
-from tocsin.engine.evaluate.conditions.verdicts import Condition
 
 CONDITIONS: Final[dict[str, type[Condition]]] = {"threshold": threshold.Threshold}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tocsin.engine.evaluate.conditions.verdicts import Condition, Flags
+from tocsin.engine.evaluate.condition import Condition, Flags
 from tocsin.engine.frame import Floats
 from tocsin.schemas.rule import Rule
 

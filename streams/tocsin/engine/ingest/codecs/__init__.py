@@ -3,6 +3,6 @@
 from typing import Final
 
 from tocsin.engine.ingest.codecs import json
-from tocsin.engine.ingest.codecs.columns import Codec
+from tocsin.engine.ingest.columns import Codec
 
 CODECS: Final[dict[str, Codec]] = {"json": json.decode}

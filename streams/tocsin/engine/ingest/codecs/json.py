@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from tocsin.engine.ingest.codecs.columns import Columns, Unread
+from tocsin.engine.ingest.columns import Columns, Unread
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.metric import MAX_SAMPLE_BYTES, Metric, Reject
 
@@ -18,7 +18,7 @@ _OPEN, _CLOSE = ord("{"), ord("}")
 
 
 class _Stamped(msgspec.Struct, gc=False):
-    """The form that nearly all producers write, without a unit: every field of the fast path, and nothing to convert."""
+    """The form that nearly all producers write, without a unit, and nothing to convert."""
 
     name: str
     value: float
@@ -81,7 +81,8 @@ def _array(columns: Columns, index: int, message: bytes) -> None:
     except _REFUSED:
         _loose_array(columns, index, message)
         return
-    assert columns.message is not None and columns.units is not None
+    assert columns.message is not None
+    assert columns.units is not None
     columns.spellings += [(metric.name, bytes(metric.labels)) for metric in metrics]
     columns.values += [metric.value for metric in metrics]
     columns.timestamps += [metric.timestamp for metric in metrics]
@@ -101,10 +102,13 @@ def _loose_array(columns: Columns, index: int, message: bytes) -> None:
 
 
 def _single(columns: Columns, index: int, message: bytes) -> None:
-    assert columns.message is not None and columns.units is not None
+    assert columns.message is not None
+    assert columns.units is not None
     try:
         if len(message) > MAX_SAMPLE_BYTES:
-            raise _Refusal(Reject("size", f"the sample has {len(message)} bytes; at most {MAX_SAMPLE_BYTES} are allowed"))
+            raise _Refusal(
+                Reject("size", f"the sample has {len(message)} bytes; at most {MAX_SAMPLE_BYTES} are allowed")
+            )
         metric = _any.decode(message)
         timestamp = _timestamp(metric.timestamp)
     except _Refusal as refusal:

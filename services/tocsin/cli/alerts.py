@@ -1,0 +1,94 @@
+"""`tocsin alerts`: what fires, and what people do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tocsin.cli.failures import run
+from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, pairs
+from tocsin.cli.printing import print_items, print_value, remark
+
+app = group("alerts", "Alerts: list, show, acknowledge, resolve, trigger.")
+_COLUMNS = {
+    "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
+    "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
+}  # fmt: skip
+Fingerprint = Annotated[str, typer.Argument(metavar="FINGERPRINT", help="From `tocsin alerts list`.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME=VALUE", help="May be repeated.")]
+
+
+@command(app, "tocsin alerts list --severity critical --label service=api", name="list")
+def list_(
+    history: Annotated[bool, typer.Option("--history", help="Past transitions, not only what is active.")] = False,
+    severity: Annotated[str, typer.Option("--severity", metavar="SEVERITY")] = "",
+    status: Annotated[str, typer.Option("--status", metavar="STATUS")] = "",
+    rule: Annotated[str, typer.Option("--rule", metavar="ID")] = "",
+    label: Labels = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most to print.")] = 100,
+    output: Format = Output.TABLE,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """List active alerts, or with --history the past."""
+    wanted = {"severity": severity, "status": status, "rule_id": rule}
+    params = {name: value for name, value in wanted.items() if value}
+    params |= {f"label.{name}": value for name, value in pairs(label or [], "--label").items()}
+    path = "/alerts/history" if history else "/alerts/active"
+    items = run(_items(config, url, path, params, limit))
+    print_items(items, _COLUMNS, output, "no alerts" if history or params else "no active alerts")
+
+
+@command(app, "tocsin alerts show 9f2c4e7a1b3d5f60")
+def show(fingerprint: Fingerprint, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
+    """Print one alert with its timeline, evidence and deliveries."""
+    print_value(run(_send(config, url, "GET", fingerprint, "")), output)
+
+
+@command(app, "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'")
+def ack(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
+    """Acknowledge a firing alert: somebody takes care."""
+    run(_send(config, url, "POST", fingerprint, "/acknowledge", {"comment": comment} if comment else {}))
+    remark(f"{fingerprint} acknowledged")
+
+
+@command(app, "tocsin alerts resolve 9f2c4e7a1b3d5f60")
+def resolve(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
+    """End an alert by hand."""
+    run(_send(config, url, "POST", fingerprint, "/resolve", {"comment": comment} if comment else {}))
+    remark(f"{fingerprint} resolved")
+
+
+@command(app, "tocsin alerts trigger high_response_time --label service=api --value 1500")
+def trigger(
+    rule_id: Annotated[str, typer.Argument(metavar="RULE_ID", help="A known rule gives the rest its defaults.")],
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Title, where the rule is not known.")] = "",
+    severity: Annotated[str, typer.Option("--severity", metavar="SEVERITY")] = "",
+    label: Labels = None,
+    annotation: Annotated[list[str] | None, typer.Option("--annotation", metavar="NAME=VALUE")] = None,
+    value: Annotated[float | None, typer.Option("--value", metavar="NUMBER")] = None,
+    output: Format = Output.YAML,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Raise an alert by hand."""
+    body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
+    body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
+    body = {field: entry for field, entry in body.items() if entry not in (None, "", {})}
+    print_value(run(_send(config, url, "POST", "trigger", "", body)), output)
+
+
+async def _items(config: Path | None, url: str | None, path: str, params: dict[str, str], limit: int) -> list[Any]:
+    from tocsin.cli.client import connect
+
+    async with connect(config, url) as client:
+        return await client.items(path, params, limit)
+
+
+async def _send(config: Path | None, url: str | None, method: str, name: str, action: str, body: Any = None) -> Any:
+    from tocsin.cli.client import connect, in_path
+
+    async with connect(config, url) as client:
+        return (await client.send(method, f"/alerts/{in_path(name)}{action}", body)).body

@@ -1,0 +1,58 @@
+"""Making the API's rules those of the files: what differs, shown as a difference, then done."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tocsin.cli.client import ApiClient, in_path
+from tocsin.cli.printing import as_yaml, remark
+from tocsin.schemas.rule import Rule
+from tocsin.terminal import escape
+
+Documents = Mapping[str, Mapping[str, Any]]
+
+
+async def apply(client: ApiClient, wanted: Mapping[str, Rule], *, prune: bool, dry_run: bool) -> None:
+    """Creates, changes and, with `prune`, deletes; prints one line for each, or with `dry_run` the difference."""
+    after = {rule_id: rule.document() for rule_id, rule in wanted.items()}
+    async with client:
+        before = {item["id"]: _document(item) for item in await client.items("/rules")}
+        created = [rule_id for rule_id in after if rule_id not in before]
+        changed = [rule_id for rule_id in after if rule_id in before and before[rule_id] != after[rule_id]]
+        deleted = [rule_id for rule_id in before if rule_id not in after] if prune else []
+        if dry_run:
+            for rule_id in (*created, *changed, *deleted):
+                _print_difference(rule_id, before.get(rule_id), after.get(rule_id))
+        else:
+            for rule_id in created:
+                await client.send("POST", "/rules", after[rule_id])
+                print(f"created {rule_id}")
+            for rule_id in changed:
+                await client.send("PUT", f"/rules/{in_path(rule_id)}", after[rule_id])
+                print(f"changed {rule_id}")
+            for rule_id in deleted:
+                await client.send("DELETE", f"/rules/{in_path(rule_id)}")
+                print(f"deleted {rule_id}")
+    unchanged = len(after) - len(created) - len(changed)
+    counts = f"{len(created)} created, {len(changed)} changed, {len(deleted)} deleted, {unchanged} unchanged"
+    remark(f"{counts} (dry run: nothing was done)" if dry_run else counts)
+
+
+def _document(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule as the API gives it, without what the API adds, and with this version's defaults."""
+    known = {name: value for name, value in item.items() if name in Rule.model_fields}
+    try:
+        return Rule.model_validate(known).document()
+    except ValidationError:
+        return known  # written by another version: it differs, so it is written anew
+
+
+def _print_difference(rule_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+    old, new = (as_yaml(dict(document)).splitlines() if document else [] for document in (before, after))
+    names = [f"in force: {rule_id}" if before else "nothing", f"files: {rule_id}" if after else "nothing"]
+    for line in difflib.unified_diff(old, new, names[0], names[1], lineterm=""):
+        print(escape(line))

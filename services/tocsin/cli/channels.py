@@ -1,0 +1,95 @@
+"""`tocsin channels`: where notifications go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tocsin.cli.failures import Failure, run
+from tocsin.cli.options import Config, Format, Output, Url, command, group
+from tocsin.cli.printing import print_items, print_value, remark
+
+app = group("channels", "Channels: list, apply from files, test.")
+_COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "config.enabled"}
+Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
+
+
+@command(app, "tocsin channels list", name="list")
+def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
+    """List the channels; credentials are never shown."""
+    items = run(_items(config, url))
+    print_items(items, _COLUMNS, output, "no channels yet; `tocsin channels apply FILE` adds some")
+
+
+@command(app, "tocsin channels get ops-mail")
+def get(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
+    """Print one channel, its credentials masked."""
+    print_value(run(_send(config, url, "GET", channel_id)), output)
+
+
+@command(app, "tocsin channels apply channels.yaml")
+def apply(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Create or replace the channels of the files."""
+    from tocsin.cli.files import read_channels
+
+    channels = [(placed.where, placed.entry.model_dump(mode="json")) for placed in read_channels(files)]
+    run(_apply(config, url, channels))
+
+
+@command(app, "tocsin channels delete ops-mail")
+def delete(channel_id: Id, url: Url = None, config: Config = None) -> None:
+    """Delete one channel."""
+    run(_send(config, url, "DELETE", channel_id))
+    remark(f"channel {channel_id} deleted")
+
+
+@command(app, "tocsin channels test ops-mail", name="test")
+def test_(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
+    """Send a test notification, and say what the receiver answered; exit code 1 if it was not delivered."""
+    answer = run(_test(config, url, channel_id))
+    print_value(answer, output)
+    if not isinstance(answer, dict) or answer.get("outcome") != "delivered":
+        raise Failure(f"the test of {channel_id} was not delivered; the answer above says why")
+
+
+async def _items(config: Path | None, url: str | None) -> list[Any]:
+    from tocsin.cli.client import connect
+
+    async with connect(config, url) as client:
+        return await client.items("/channels")
+
+
+async def _send(config: Path | None, url: str | None, method: str, channel_id: str) -> Any:
+    from tocsin.cli.client import connect, in_path
+
+    async with connect(config, url) as client:
+        return (await client.send(method, f"/channels/{in_path(channel_id)}")).body
+
+
+async def _apply(config: Path | None, url: str | None, channels: list[tuple[str, dict[str, Any]]]) -> None:
+    from tocsin.cli.client import connect, in_path
+
+    async with connect(config, url) as client:
+        known = {item["id"] for item in await client.items("/channels")}
+        for where, channel in channels:
+            try:
+                if channel["id"] in known:
+                    await client.send("PUT", f"/channels/{in_path(channel['id'])}", channel)
+                else:
+                    await client.send("POST", "/channels", channel)
+            except Failure as failure:
+                raise Failure(*(f"{where}: {line}" for line in failure.lines), code=failure.code) from None
+            print(f"{'replaced' if channel['id'] in known else 'created'} {channel['id']}")
+
+
+async def _test(config: Path | None, url: str | None, channel_id: str) -> Any:
+    from tocsin.cli.client import connect
+
+    async with connect(config, url) as client:
+        return (await client.send("POST", "/channels/test", {"channel": channel_id})).body

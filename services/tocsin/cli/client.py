@@ -1,0 +1,153 @@
+"""The API as the command line sees it: one request, its answer, and every failure in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from tocsin.cli.failures import ExitCode, Failure, wrong_usage
+from tocsin.config import Loaded, context, load
+from tocsin.supervisor.running import find_up
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_MAX_ANSWER_BYTES: Final = 64 * 2**20
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API said: the status, the JSON body (None for an empty one), and the entity tag."""
+
+    status: int
+    body: Any
+    etag: str | None = None
+
+
+class ApiClient:
+    """A session with one API, for `async with`. Every method raises Failure for an answer that is none."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        # A redirect would carry the token elsewhere, and a proxy of the environment is not meant for a local API.
+        self._session = aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None, "the client was not entered"
+        await self._session.close()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        """The body of one GET."""
+        return (await self.send("GET", path, params=params)).body
+
+    async def items(self, path: str, params: Mapping[str, str] | None = None, limit: int | None = None) -> list[Any]:
+        """All entries of a list, page by page, or the first `limit`."""
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = {**(params or {}), "limit": str(min(_PAGE, limit - len(found)) if limit else _PAGE)}
+            body = await self.get(path, {**page, "cursor": cursor} if cursor else page)
+            found += body["items"]
+            cursor = body.get("next_cursor")
+            if not cursor or (limit and len(found) >= limit):
+                return found[:limit] if limit else found
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request below `/api/v1`."""
+        assert self._session is not None, "the client was not entered"
+        try:
+            async with self._session.request(
+                method, f"{self._url}/api/v1{path}", json=body, params=params, headers=headers, allow_redirects=False
+            ) as response:
+                content = await response.content.read(_MAX_ANSWER_BYTES)
+                answer = Answer(response.status, _json(content), response.headers.get("ETag"))
+        except TimeoutError:
+            raise self._unreachable("no answer in time") from None
+        except aiohttp.InvalidURL:
+            wrong_usage(f"--url: {self._url!r} is no address; write http://127.0.0.1:8080")
+        except aiohttp.ClientError as error:
+            raise self._unreachable(_reason(error)) from None
+        if not 200 <= answer.status < 300:
+            raise self._refused(answer)
+        return answer
+
+    def _unreachable(self, reason: str) -> Failure:
+        mend = "start it with `tocsin up`, or name another with --url, TOCSIN_API_HOST or TOCSIN_API_PORT"
+        return Failure(f"the API at {self._url} cannot be reached ({reason}): {mend}", code=ExitCode.UNREACHABLE)
+
+    def _refused(self, answer: Answer) -> Failure:
+        if answer.status == 401:
+            mend = "set TOCSIN_API_TOKEN, or TOCSIN_DATA_DIR to where its `api.token` lies"
+            return Failure(f"the API at {self._url} does not accept this token: {mend}")
+        problem = answer.body if isinstance(answer.body, dict) else {}
+        errors = [error for error in problem.get("errors") or () if isinstance(error, dict)]
+        lines = [f"{error.get('field', '')}: {error.get('message', '')}".removeprefix(": ") for error in errors]
+        if not lines:
+            text = problem.get("detail") or problem.get("title") or f"the API answered with status {answer.status}"
+            lines = [str(text)]
+        return Failure(*lines, code=ExitCode.UNREACHABLE if answer.status in (502, 503, 504) else ExitCode.NO)
+
+
+def connect(config_file: Path | None, url: str | None) -> ApiClient:
+    """A client for the address and the token that options, settings and a running `tocsin up` give."""
+    loaded = load(config_file, os.environ)
+    return ApiClient(url or address(loaded), token(loaded))
+
+
+def address(loaded: Loaded) -> str:
+    """The API's address: as set, else that of the `tocsin up` which runs on the data directory, else the default."""
+    api = loaded.settings.api
+    if loaded.is_default("api.port") and loaded.is_default("api.host"):
+        running = find_up(context(loaded).data_dir)
+        if running:
+            return running.api_url
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api.host, api.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{api.port}"
+
+
+def token(loaded: Loaded) -> str | None:
+    """The token as set, else the one that a local API made; None when there is neither."""
+    if loaded.settings.api.token:
+        return loaded.settings.api.token.get_secret_value()
+    try:
+        return (context(loaded).data_dir / "api.token").read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def in_path(text: str) -> str:
+    """An id as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        return None
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or "nothing answers there"
+    return str(error) or type(error).__name__

@@ -1,0 +1,112 @@
+"""`tocsin rules`: check files, and make the API's rules those of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tocsin.cli.failures import Failure, run
+from tocsin.cli.options import Config, Format, Output, Url, command, group
+from tocsin.cli.printing import print_items, print_value, remark
+
+if TYPE_CHECKING:
+    from tocsin.cli.client import ApiClient
+
+app = group("rules", "Alert rules: check files, apply them, list what is in force.")
+_COLUMNS = {
+    "ID": "id", "SEVERITY": "severity", "METRIC": "metric_type", "CONDITION": "shown", "FOR": "duration",
+    "CHANNELS": "notifications", "ENABLED": "enabled",
+}  # fmt: skip
+
+
+@command(app, "tocsin rules check rules/api.yaml")
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+) -> None:
+    """Validate rules; every mistake with its file, line and field."""
+    from tocsin.cli.files import read_rules
+
+    found = read_rules(files)
+    remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
+
+
+@command(app, "tocsin rules apply rules/ --dry-run", "tocsin rules apply rules/ --prune")
+def apply(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that the files lack.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the difference, change nothing.")] = False,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Make the rules in force those of the files; a second time changes nothing."""
+    from tocsin.cli.applying import apply as run_apply
+    from tocsin.cli.client import connect
+    from tocsin.cli.files import read_rules
+
+    wanted = {placed.entry.id: placed.entry for placed in read_rules(files)}
+    run(run_apply(connect(config, url), wanted, prune=prune, dry_run=dry_run))
+
+
+@command(app, "tocsin rules list --output json", name="list")
+def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
+    """List the rules in force."""
+    rules = run(_list(config, url))
+    for rule in rules if output is Output.TABLE else ():
+        rule["shown"] = _condition(rule)
+    print_items(rules, _COLUMNS, output, "no rules yet; `tocsin rules apply FILE` adds some")
+
+
+@command(app, "tocsin rules get high_response_time")
+def get(
+    rule_id: Annotated[str, typer.Argument(metavar="ID")],
+    output: Format = Output.YAML,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Print one rule."""
+    print_value(run(_one(config, url, rule_id)), output)
+
+
+@command(app, "tocsin rules delete high_response_time")
+def delete(rule_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = None, config: Config = None) -> None:
+    """Delete one rule; its alerts are resolved."""
+    run(_delete(config, url, rule_id))
+    remark(f"rule {rule_id} deleted")
+
+
+def _condition(rule: dict[str, Any]) -> str:
+    """`avg 1m > 1000`."""
+    from tocsin.schemas.rule import operator_symbol
+
+    window = rule.get("window") or {}
+    over = f"{rule.get('aggregation') or 'avg'} {window.get('size')} " if window else ""
+    return f"{over}{operator_symbol(rule.get('operator', ''))} {rule.get('threshold'):g}"
+
+
+async def _list(config: Path | None, url: str | None) -> list[dict[str, Any]]:
+    async with _client(config, url) as client:
+        return await client.items("/rules")
+
+
+async def _one(config: Path | None, url: str | None, rule_id: str) -> Any:
+    from tocsin.cli.client import in_path
+
+    async with _client(config, url) as client:
+        return await client.get(f"/rules/{in_path(rule_id)}")
+
+
+async def _delete(config: Path | None, url: str | None, rule_id: str) -> None:
+    from tocsin.cli.client import in_path
+
+    if not rule_id:
+        raise Failure("ID: must not be empty; `tocsin rules list` shows all")
+    async with _client(config, url) as client:
+        await client.send("DELETE", f"/rules/{in_path(rule_id)}")
+
+
+def _client(config: Path | None, url: str | None) -> ApiClient:
+    from tocsin.cli.client import connect
+
+    return connect(config, url)

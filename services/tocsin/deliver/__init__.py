@@ -1,0 +1,1 @@
+"""Delivery: notifications leave for email, Slack, webhooks and the console."""

@@ -1,0 +1,82 @@
+"""The console: one readable block on standard output for each notification."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tocsin.deliver.message import Message
+from tocsin.deliver.protocol import ChannelType, Outgoing, Receipt, Transient, Transport
+from tocsin.deliver.settings import ChannelSettings
+from tocsin.deliver.text import visible
+
+_WIDTH = 96
+_one_at_a_time = threading.Lock()
+
+
+class ConsoleSettings(ChannelSettings):
+    """Nothing of its own."""
+
+
+async def send(settings: ConsoleSettings, outgoing: Outgoing, transport: Transport) -> Receipt:
+    """Print the message; a reader that does not read holds up nothing but this channel."""
+    block = render(outgoing.message, colour=transport.output.isatty())
+    try:
+        async with asyncio.timeout(settings.timeout_s):
+            await asyncio.to_thread(_write, transport.output, block)
+    except TimeoutError:
+        raise Transient(f"the console took nothing within {settings.timeout_s:g} s") from None
+    except (OSError, ValueError):
+        raise Transient("the console is closed") from None
+    return Receipt("printed")
+
+
+def _write(output: TextIO, block: str) -> None:
+    with _one_at_a_time:
+        output.write(block)
+        output.flush()
+
+
+def render(message: Message, *, colour: bool = False) -> str:
+    """The block as text; control characters of strangers are shown as escapes."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for fact in message.facts:
+        facts.add_row(_text(fact.name), _text(fact.value))
+    if message.labels:
+        facts.add_row("Where", _text(", ".join(f"{label.name}={label.value}" for label in message.labels)))
+    facts.add_row("Alert", _text(message.link))
+    if message.runbook:
+        facts.add_row("Runbook", _text(message.runbook))
+    lines = [_text(line) for line in message.summary]
+    title = Text(visible(f" {message.state.upper()} {message.severity}: {message.title} "), style="bold")
+    panel = Panel(
+        Group(*lines, Text(), facts), title=title, title_align="left", border_style=message.colour, padding=(0, 1)
+    )
+    output = io.StringIO()
+    Console(file=output, width=_WIDTH, force_terminal=colour, highlight=False, emoji=False).print(panel)
+    return output.getvalue()
+
+
+def _text(text: str) -> Text:
+    return Text(visible(text))
+
+
+def _secrets(_config: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    return ()
+
+
+def _destination(_config: Mapping[str, Any]) -> str:
+    return ""
+
+
+CHANNEL = ChannelType(ConsoleSettings, send, _secrets, _destination)

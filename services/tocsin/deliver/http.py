@@ -1,0 +1,92 @@
+"""One HTTP request of a channel: bounded in time and size, never redirected, its answer turned into a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from tocsin.deliver.guard import AddressRefused
+from tocsin.deliver.policy import Verdict, http_verdict, parse_retry_after
+from tocsin.deliver.protocol import Authentication, Permanent, Transient, Transport
+from tocsin.deliver.text import one_line
+
+MAX_ANSWER_BYTES = 64 * 1024
+_ANSWER_TIME_S = 2.0
+_SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer; `text` is its beginning on one line."""
+
+    status: int
+    text: str
+
+
+async def request(
+    transport: Transport, method: str, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float
+) -> Answer:
+    """Send one request. Raises Transient, Permanent or Authentication for all but a 2xx answer."""
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            transport.http.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                ssl=transport.tls,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response,
+        ):
+            return _judged(response, await _beginning(response), transport.clock.now_ms())
+    except TimeoutError:
+        raise Transient(f"no answer within {timeout_s:g} s") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        reason = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+        raise Permanent(f"the receiver's certificate is refused: {one_line(str(reason), _SHOWN_CHARACTERS)}") from None
+    except aiohttp.ClientConnectorSSLError:
+        raise Permanent("no secure connection: the receiver's TLS is not acceptable") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise Transient("the host's name has no address") from None
+    except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, AddressRefused):
+            raise Permanent(str(error.os_error.strerror)) from None
+        raise Transient("the receiver does not take the connection") from None
+    except aiohttp.InvalidURL:
+        raise Permanent("the address of the channel is not a web address") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Transient(f"the connection failed: {type(error).__name__}") from None
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's first 64 KiB, or what comes of it in two seconds: the status decides, and it is there already."""
+    answer = bytearray()
+    try:
+        async with asyncio.timeout(_ANSWER_TIME_S):
+            while len(answer) < MAX_ANSWER_BYTES and not response.content.at_eof():
+                answer += await response.content.read(MAX_ANSWER_BYTES - len(answer))
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return bytes(answer)
+    return bytes(answer)
+
+
+def _judged(response: aiohttp.ClientResponse, answer: bytes, now_ms: int) -> Answer:
+    status = response.status
+    text = one_line(answer.decode("utf-8", "replace"), _SHOWN_CHARACTERS)
+    verdict = http_verdict(status)
+    if verdict is Verdict.DELIVERED:
+        return Answer(status, text)
+    detail = f"HTTP {status}" + (f": {text}" if text else "")
+    if verdict is Verdict.AUTHENTICATION:
+        raise Authentication(f"{detail} (check the channel's credentials)", status_code=status)
+    if 300 <= status < 400:
+        raise Permanent(f"HTTP {status}: redirects are not followed; set the final address", status_code=status)
+    if verdict is Verdict.PERMANENT:
+        raise Permanent(detail, status_code=status)
+    after_s = parse_retry_after(response.headers.get("Retry-After"), now_ms)
+    raise Transient(detail, status_code=status, retry_after_s=after_s)

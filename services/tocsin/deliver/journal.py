@@ -1,0 +1,57 @@
+"""What delivery writes down: each attempt on `deliveries`, and what it gave up on `dlq`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from tocsin.schemas.codec import encode
+from tocsin.schemas.notification import Delivery
+from tocsin.schemas.topics import Topics
+
+_RETRY_S = 1.0
+_MAX_DETAIL = 2_000
+log = structlog.get_logger("tocsin.deliver.journal")
+
+
+class Journal:
+    """Writes are acknowledged by Kafka before they count; while it is away, they wait."""
+
+    def __init__(self, producer: AIOKafkaProducer, topics: Topics) -> None:
+        self._producer = producer
+        self._topics = topics
+
+    async def record(self, delivery: Delivery) -> None:
+        """An attempt and its outcome."""
+        await self._write(self._topics.deliveries, delivery.notification_id.encode(), encode(delivery), [])
+
+    async def give_up(self, record: ConsumerRecord, reason: str, channel_id: str, detail: str) -> None:
+        """The original record, with what happened to it in the headers."""
+        told = {
+            "reason": reason,
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "channel_id": channel_id,
+            "detail": detail[:_MAX_DETAIL],
+        }
+        headers = [(name, value.encode("utf-8", "replace")) for name, value in told.items()]
+        await self._write(self._topics.dlq, record.key, record.value, headers)
+
+    async def _write(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        while True:
+            try:
+                await self._producer.send_and_wait(topic, value, key=key, headers=headers)
+                return
+            except (KafkaTimeoutError, KafkaConnectionError) as error:
+                log.warning("Kafka is away; waiting", topic=topic, reason=type(error).__name__)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                log.warning("Kafka takes nothing; waiting", topic=topic, reason=type(error).__name__)
+            await asyncio.sleep(_RETRY_S)

@@ -1,0 +1,140 @@
+"""One channel's notifications: in order within a group, several groups at once, the most severe first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from tocsin.deliver.offsets import OffsetLedger
+from tocsin.deliver.policy import Breaker, Bucket
+from tocsin.deliver.protocol import Outgoing
+from tocsin.deliver.settings import RateLimit
+from tocsin.schemas.notification import Notification
+
+CONCURRENCY = 8
+_SEVERITIES = ("critical", "error", "warning", "info")
+
+
+class Claim:
+    """A partition that is ours, until it is `gone`; nothing of it is begun after that."""
+
+    def __init__(self) -> None:
+        self.ledger = OffsetLedger()
+        self._gone = asyncio.Event()
+
+    @property
+    def live(self) -> bool:
+        """Whether it is still ours."""
+        return not self._gone.is_set()
+
+    def release(self) -> None:
+        """It is another's now: whoever waits wakes up and leaves."""
+        self._gone.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the claim."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gone.wait()
+        except TimeoutError:
+            return
+
+
+@dataclass(slots=True)
+class Job:
+    """A notification from its record to its settlement."""
+
+    notification: Notification
+    record: ConsumerRecord
+    claim: Claim
+    attempts: int = 0
+    first_at_ms: int | None = None
+    not_before_ms: int = 0
+    outgoing: Outgoing | None = None
+
+    @property
+    def urgency(self) -> int:
+        """0 is most urgent."""
+        severity = self.notification.event.severity
+        return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+
+
+class Slots:
+    """A semaphore that serves the most urgent first."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._arrivals = itertools.count()
+        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    async def acquire(self, urgency: int) -> None:
+        """Wait for a slot."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (urgency, next(self._arrivals), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it was handed over while we were cancelled
+            raise
+
+    def release(self) -> None:
+        """Hand the slot to the next one."""
+        while self._queue:
+            turn = heapq.heappop(self._queue)[2]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one channel has waiting. `settle` delivers a job, or gives it up, and never fails for the job's reasons."""
+
+    settle: Callable[[Job, Lane], Awaitable[None]]
+    spawn: Callable[[Coroutine[Any, Any, None]], object]
+    breaker: Breaker = field(default_factory=Breaker)
+    slots: Slots = field(default_factory=lambda: Slots(CONCURRENCY))
+    waiting: int = 0
+    _bucket: Bucket | None = None
+    _queues: dict[str, deque[Job]] = field(default_factory=dict)
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end of its group."""
+        self.waiting += 1
+        key = job.notification.group_key
+        if key in self._queues:
+            self._queues[key].append(job)
+            return
+        self._queues[key] = deque([job])
+        self.spawn(self._drain(key))
+
+    async def _drain(self, key: str) -> None:
+        queue = self._queues[key]
+        try:
+            while queue:
+                await self.settle(queue[0], self)
+                queue.popleft()
+                self.waiting -= 1
+        finally:
+            self.waiting -= len(queue)
+            del self._queues[key]
+
+    def bucket(self, limit: RateLimit | None) -> Bucket | None:
+        """The bucket for the limit in force; a changed limit begins anew."""
+        if limit is None:
+            self._bucket = None
+        elif self._bucket is None or (self._bucket.count, self._bucket.per_ms) != (limit.count, limit.per):
+            self._bucket = Bucket.empty(limit.count, limit.per)
+        return self._bucket

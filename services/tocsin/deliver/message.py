@@ -1,0 +1,203 @@
+"""A notification in words: what fired, where, its value against the threshold, since when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tocsin.deliver.templates import TemplateError, render_template
+from tocsin.deliver.text import one_line
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.duration import format_duration
+from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.notification import Notification
+from tocsin.schemas.rule import operator_symbol
+
+State = Literal["firing", "resolved", "acknowledged", "escalated", "pending", "unacknowledged"]
+
+_COLOURS = {"critical": "#b3261e", "error": "#c2410c", "warning": "#a16207", "info": "#1d5fa8"}
+_RESOLVED_COLOUR = "#1a7f37"
+_MARKS = {"critical": "🔴", "error": "🟠", "warning": "🟡", "info": "🔵"}
+_RESOLVED_MARK = "✅"
+_RELATIONS = {
+    "gt": "above",
+    "gte": "at or above",
+    "lt": "below",
+    "lte": "at or below",
+    "eq": "equal to",
+    "neq": "different from",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and what is known under it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What every channel shows in its own form. Nothing in it is escaped yet.
+
+    `values` are the same things for users' templates.
+    """
+
+    state: State
+    severity: str
+    subject: str
+    title: str
+    summary: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    labels: tuple[Fact, ...]
+    link: str
+    runbook: str
+    colour: str
+    mark: str
+    values: Mapping[str, Any]
+
+
+def compose(notification: Notification, base_url: str, template: str = "") -> Message:
+    """The message for a notification; `base_url` is where the dashboard is, `template` the channel's own text.
+
+    A template that fails on this alert is passed over: a plain message is better than none.
+    """
+    event = notification.event
+    resolved = event.status == "resolved"
+    labels = tuple(Fact(name, event.labels[name]) for name in sorted(event.labels) if name != "alertname")
+    where = ", ".join(f"{label.name}={label.value}" for label in labels)
+    title = one_line(event.rule_name or event.rule_id, 200)
+    state = f"{'TEST · ' if notification.test else ''}{event.type.upper()}"
+    subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
+    link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
+    values = _values(event, title, link)
+    return Message(
+        state=event.type,
+        severity=event.severity,
+        subject=one_line(subject, 240),
+        title=title,
+        summary=_summary(notification, template, values),
+        facts=tuple(_facts(event)),
+        labels=labels,
+        link=link,
+        runbook=event.runbook_url if event.runbook_url.startswith(("https://", "http://")) else "",
+        colour=_RESOLVED_COLOUR if resolved else _COLOURS.get(event.severity, _COLOURS["warning"]),
+        mark=_RESOLVED_MARK if resolved else _MARKS.get(event.severity, _MARKS["warning"]),
+        values=values,
+    )
+
+
+def format_quantity(value: float | None, unit: str | None = None) -> str:
+    """A number as people read it, with its unit: `1,234.5 ms`, `97 %`."""
+    if value is None:
+        return "unknown"
+    if value == 0 or 1e-3 <= abs(value) < 1e15:
+        places = 0 if abs(value) >= 1e6 else 3
+        text = f"{value:,.{places}f}"
+        number = text.rstrip("0").rstrip(".") if "." in text else text
+    else:
+        number = f"{value:.4g}"
+    return f"{number} {unit}" if unit else number
+
+
+def format_time(text: str) -> str:
+    """An RFC 3339 time as people read it: `2026-11-23 10:00:00 UTC`."""
+    return f"{text[:10]} {text[11:19]} UTC" if text.endswith("Z") and len(text) >= 20 else text
+
+
+def _span(start: str, end: str) -> str:
+    try:
+        elapsed_ms = parse_instant(end) - parse_instant(start)
+    except ValueError:
+        return ""
+    if elapsed_ms <= 0:
+        return ""
+    return format_duration(elapsed_ms if elapsed_ms < 1_000 else elapsed_ms // 1_000 * 1_000)
+
+
+def _summary(notification: Notification, template: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    event = notification.event
+    lines = ["This is a test of the channel: nothing is wrong."] if notification.test else []
+    if template:
+        try:
+            return (*lines, *render_template(template, values).strip().splitlines())
+        except TemplateError:
+            lines.append(_verdict(event))
+            return tuple(lines)
+    lines.append(_verdict(event))
+    told = [event.annotations.get("summary", ""), event.annotations.get("description", "") or event.description]
+    lines += [text.strip() for text in told if text.strip()]
+    if event.comment:
+        lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
+    return tuple(lines)
+
+
+def _verdict(event: AlertEvent) -> str:
+    """The one sentence that says what is the matter."""
+    who = f" by {event.actor}" if event.actor else ""
+    if event.type == "resolved":
+        lasted = _span(event.starts_at, event.ends_at or event.updated_at)
+        why = {"condition": "the condition is over", "manual": f"closed by hand{who}"}.get(event.reason, event.reason)
+        return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
+    if event.type in ("acknowledged", "unacknowledged", "escalated"):
+        return f"{event.type.capitalize()}{who}."
+    metric = (event.evidence or {}).get("metric")
+    subject = str(metric) if metric else "The value"
+    if event.value is None:
+        return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
+    if event.threshold is None or event.operator is None:
+        return f"{subject} is {format_quantity(event.value, event.unit)}."
+    relation = _RELATIONS.get(event.operator, event.operator)
+    limit = format_quantity(event.threshold, event.unit)
+    return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}."
+
+
+def _facts(event: AlertEvent) -> list[Fact]:
+    facts = [Fact("Severity", event.severity)]
+    if event.value is not None:
+        facts.append(Fact("Value", format_quantity(event.value, event.unit)))
+    if event.threshold is not None:
+        symbol = operator_symbol(event.operator or "")
+        facts.append(Fact("Threshold", f"{symbol} {format_quantity(event.threshold, event.unit)}".strip()))
+    if event.expected and {"lower", "upper"} <= event.expected.keys():
+        band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
+        facts.append(Fact("Expected", f"{band[0]} to {band[1]}"))
+    facts.append(Fact("Since", format_time(event.starts_at)))
+    if event.ends_at:
+        facts.append(Fact("Until", format_time(event.ends_at)))
+    lasted = _span(event.starts_at, event.ends_at or event.updated_at)
+    if lasted:
+        facts.append(Fact("Lasted" if event.ends_at else "For", lasted))
+    if event.type == "resolved":
+        facts.append(Fact("Reason", event.reason))
+    if event.acknowledged:
+        facts.append(Fact("Acknowledged", f"{event.acknowledged.by}, {format_time(event.acknowledged.at)}"))
+    if event.category:
+        facts.append(Fact("Category", event.category))
+    facts.append(Fact("Rule", event.rule_id))
+    return facts
+
+
+def _values(event: AlertEvent, title: str, link: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "status": event.status,
+        "severity": event.severity,
+        "category": event.category,
+        "rule_id": event.rule_id,
+        "rule_name": event.rule_name,
+        "description": event.description,
+        "labels": dict(event.labels),
+        "annotations": dict(event.annotations),
+        "value": event.value,
+        "threshold": event.threshold,
+        "operator": operator_symbol(event.operator or ""),
+        "unit": event.unit or "",
+        "starts_at": event.starts_at,
+        "ends_at": event.ends_at or "",
+        "reason": event.reason,
+        "link": link,
+        "fingerprint": event.fingerprint,
+    }

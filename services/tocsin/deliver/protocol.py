@@ -1,0 +1,105 @@
+"""What the parts of delivery say to each other: what is to be sent, and how an attempt ends."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tocsin.deliver.message import Message
+from tocsin.deliver.settings import ChannelSettings
+from tocsin.schemas.notification import Notification
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from tocsin.deliver.guard import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receiver's acknowledgement; `detail` tells what of it went wrong, such as recipients that were refused."""
+
+    text: str = ""
+    status_code: int | None = None
+    detail: str = ""
+
+
+class DeliveryError(Exception):
+    """An attempt that failed. The text is one line without credentials."""
+
+    def __init__(self, detail: str, *, status_code: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status_code = status_code
+
+
+class Transient(DeliveryError):
+    """May work later, not before `retry_after_s` where the receiver said so."""
+
+    def __init__(self, detail: str, *, status_code: int | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, status_code=status_code)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(DeliveryError):
+    """Will fail again until somebody changes something."""
+
+
+class Authentication(Permanent):
+    """The receiver does not take the channel's credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and chance, given in, so that tests decide them."""
+
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    monotonic_s: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """The ways out: all of them pass the guard. `tls` checks certificates; `output` is the console."""
+
+    guard: Guard
+    http: aiohttp.ClientSession
+    tls: ssl.SSLContext
+    clock: Clock = field(default_factory=Clock)
+    output: TextIO = field(default_factory=lambda: sys.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One notification on its way, for all of its attempts.
+
+    `settled` names the recipients that earlier attempts served or that refused for good: they are not tried again.
+    `refused` says why, for the latter.
+    """
+
+    notification: Notification
+    message: Message
+    settled: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+Send = Callable[[Any, Outgoing, Transport], Awaitable[Receipt]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelType:
+    """A way to tell people: the model of its settings, how it sends, and what of its configuration is secret.
+
+    `secrets` gives the paths of the secret values in a configuration. `destination` is what a kept secret is bound to:
+    a change of it needs the secret again, else an update could send the secret elsewhere.
+    """
+
+    settings: type[ChannelSettings]
+    send: Send
+    secrets: Callable[[Mapping[str, Any]], tuple[tuple[str, ...], ...]]
+    destination: Callable[[Mapping[str, Any]], str]

@@ -1,0 +1,116 @@
+"""The delivery service: one consumer for each channel type, all of them in one process unless told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from prometheus_client import start_http_server
+
+from tocsin.context import Context
+from tocsin.deliver.channels import CHANNELS, channel_type
+from tocsin.deliver.consumer import TypeConsumer
+from tocsin.deliver.directory import follow, opened_directory
+from tocsin.deliver.guard import Guard
+from tocsin.deliver.journal import Journal
+from tocsin.deliver.parking import Parking
+from tocsin.deliver.protocol import Transport
+from tocsin.deliver.worker import Surroundings
+from tocsin.kafka.clients import producer_arguments, started
+from tocsin.readiness import announce_ready
+from tocsin.vault import load_or_create_key
+
+_LOOPBACK = "127.0.0.1"
+log = structlog.get_logger("tocsin.deliver")
+
+
+async def run(context: Context, channel_types: Sequence[str] = ()) -> None:
+    """Deliver until SIGTERM or SIGINT. Raises UnknownChannelType, VaultError and KafkaUnreachable at the start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server, thread = start_http_server(context.settings.delivery.port, _LOOPBACK)
+    try:
+        log.info("metrics", url=f"http://{_LOOPBACK}:{server.server_port}/metrics")
+        await serve(context, channel_types, stop)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve(
+    context: Context, channel_types: Sequence[str], stop: asyncio.Event, transport: Transport | None = None
+) -> None:
+    """Deliver until `stop` is set; without a transport, one is made by the settings."""
+    kinds = tuple(dict.fromkeys(channel_types)) or tuple(CHANNELS)
+    for kind in kinds:
+        channel_type(kind)
+    try:
+        async with surroundings(context, transport) as (around, channels), asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follow(around.directory, channels))
+            consumers = [TypeConsumer(context, kind, around, Parking(context)) for kind in kinds]
+            running = [tasks.create_task(consumer.run(stop)) for consumer in consumers]
+            ready = tasks.create_task(_announce(consumers))
+            await asyncio.wait(running)
+            ready.cancel()
+            following.cancel()
+    except ExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """One of the errors, since callers expect those that `run` names."""
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found
+
+
+async def _announce(consumers: Sequence[TypeConsumer]) -> None:
+    for consumer in consumers:
+        await consumer.assigned.wait()
+    log.info("ready", consumers=len(consumers))
+    announce_ready()
+
+
+@asynccontextmanager
+async def surroundings(
+    context: Context, transport: Transport | None = None
+) -> AsyncIterator[tuple[Surroundings, AIOKafkaConsumer]]:
+    """What all consumers share: channels, key, ways out and journal; and the consumer to follow the channels with."""
+    given = context.settings.secret_key
+    vault = load_or_create_key(context.data_dir, given.get_secret_value() if given else None)
+    producer = AIOKafkaProducer(**producer_arguments(context.connection))
+    async with (
+        started(producer, context.connection.bootstrap_servers),
+        opened_directory(context) as (directory, consumer),
+        opened_transport(context, transport) as ways_out,
+    ):
+        yield Surroundings(directory, vault, ways_out, Journal(producer, context.topics), base_url(context)), consumer
+
+
+@asynccontextmanager
+async def opened_transport(context: Context, given: Transport | None = None) -> AsyncIterator[Transport]:
+    """The transport given, else one that the settings' allow list guards."""
+    if given is not None:
+        yield given
+        return
+    guard = Guard(context.settings.delivery.allow_networks)
+    async with guard.session() as session:
+        yield Transport(guard, session, ssl.create_default_context())
+
+
+def base_url(context: Context) -> str:
+    """Where links in messages lead."""
+    settings = context.settings
+    if settings.delivery.public_url:
+        return settings.delivery.public_url
+    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
+    return f"http://{host}:{settings.api.port}"

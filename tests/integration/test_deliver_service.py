@@ -173,7 +173,7 @@ async def test_transient_failures_are_tried_again_in_order_and_refusals_are_dead
         await service.channel("hook", "webhook", url=hook.url, retry={"initial": "10ms", "max": "20ms"})
         await service.channel("gone", "webhook", url=gone.url)
         first, second = (
-            notification("hook", "webhook", firing_event(n, kind=kind)) for n, kind in ((1, "firing"), (2, "resolved"))
+            notification("hook", "webhook", firing_event(n, type=kind)) for n, kind in ((1, "firing"), (2, "resolved"))
         )
         refused = notification("gone", "webhook")
         async with service.running("webhook"):

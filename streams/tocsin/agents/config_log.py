@@ -29,9 +29,9 @@ class ConfigLog:
         await asyncio.wait_for(self._consumer.start(), _CALL_TIMEOUT_S)
         self._consumer.assign([self._partition])
         await self._consumer.seek_to_beginning(self._partition)
-        ends = await asyncio.wait_for(self._consumer.end_offsets([self._partition]), _CALL_TIMEOUT_S)
+        end = await self._end()
         async with asyncio.timeout(_CALL_TIMEOUT_S):
-            while self.position < ends[self._partition]:
+            while self.position < end:
                 await self._read()
 
     async def follow(self) -> None:
@@ -47,6 +47,16 @@ class ConfigLog:
         """Wait until everything below an offset was read; raises TimeoutError."""
         async with asyncio.timeout(timeout_s), self._moved:
             await self._moved.wait_for(lambda: self.position >= position)
+
+    async def catch_up(self) -> None:
+        """Wait until everything that is on the topic now was read; raises TimeoutError."""
+        await self.reach(await self._end())
+
+    async def _end(self) -> int:
+        ends: dict[TopicPartition, int] = await asyncio.wait_for(
+            self._consumer.end_offsets([self._partition]), _CALL_TIMEOUT_S
+        )
+        return ends[self._partition]
 
     async def _read(self) -> None:
         fetched = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)

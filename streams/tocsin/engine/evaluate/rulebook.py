@@ -1,6 +1,6 @@
 """The rules topic as a book: which rules were in force at any offset."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.plan import Plan, compile_plan, same_state
@@ -15,6 +15,7 @@ class RuleBook:
         self.end = 0
         self._offsets: list[int] = []
         self._entries: list[tuple[str, Rule | None]] = []
+        self._versions: dict[str, list[tuple[int, Rule]]] = {}
 
     def append(self, offset: int, key: bytes, value: bytes | None) -> str | None:
         """Read one record; returns why it was ignored, if it was: a rule that cannot be read changes nothing."""
@@ -27,8 +28,18 @@ class RuleBook:
             except UnreadableRecord as error:
                 return f"{key.decode(errors='replace')}: {error}"
         self._offsets.append(offset)
-        self._entries.append((key.decode(errors="replace"), rule))
+        rule_id = key.decode(errors="replace")
+        self._entries.append((rule_id, rule))
+        if rule is not None:
+            self._versions.setdefault(rule_id, []).append((offset, rule))
         return None
+
+    def rule_at(self, rule_id: str, revision: int) -> Rule | None:
+        """A rule as written at an offset; if that was compacted away, the nearest before it, else after."""
+        versions = self._versions.get(rule_id)
+        if not versions:
+            return None
+        return versions[max(0, bisect_right(versions, revision, key=lambda version: version[0]) - 1)][1]
 
     def rules_at(self, end: int) -> dict[str, tuple[Rule, int]]:
         """Rules in force below an offset, each with the offset at which it was written."""

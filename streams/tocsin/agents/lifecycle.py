@@ -1,0 +1,79 @@
+"""The lifecycle agent: signals and commands in, alert events and alert states out.
+
+May block: on Kafka's acknowledgements, run by run, and on the rules topic when a signal names a revision not read yet.
+Revocation: what is not finished is not committed; the next owner sends the journal and takes the same inputs again.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from faust.types import TP
+
+from tocsin.agents.config_log import ConfigLog
+from tocsin.agents.keyed import KeyedRun, keyed_runs
+from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.run_table import Output, RunTable
+from tocsin.agents.transport import BatchApp
+from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.lifecycle.record import AlertRecord, decode, encode
+from tocsin.engine.lifecycle.step import NumberedCommand, step
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.command import Command
+from tocsin.schemas.signal import Signal
+from tocsin.schemas.topics import Topics
+
+_STAGE: Final = "lifecycle"
+_NOTHING: Final = b""
+Input = Signal | NumberedCommand
+
+
+class Lifecycle:
+    """Lifecycle of one worker: all partitions of `signals` and `commands` that Faust assigned to it."""
+
+    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook) -> None:
+        self._app = app
+        self._table = table
+        self._topics = topics
+        self._book = book
+        self.events = 0
+
+    async def take(self, tp: TP, batches: Sequence[RecordBatch], rules: ConfigLog) -> None:
+        """Apply one fetched run of signals or of commands."""
+        read = _signal if tp.topic == self._topics.signals else _command
+        async with self._table.lock(tp.partition):
+            await self._table.recover(tp.partition)
+            for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
+                wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
+                if wanted >= rules.position:
+                    await rules.reach(wanted + 1)
+                await self._finish(run)
+                self._app.committable.offsets[tp] = run.last + 1
+
+    async def _finish(self, run: KeyedRun[Input]) -> None:
+        changes = step(run.inputs, self._find, self._book.rule_at)
+        self.events += len(changes.events)
+        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
+        states = [self._state(record) for record in changes.records.values()]
+        events = [self._event(event) for event in changes.events]
+        await self._table.finish(run.tp.partition, run.name, entries, [*events, *states, *run.dead])
+
+    def _find(self, fingerprint: str) -> AlertRecord | None:
+        value = self._table.get(fingerprint)
+        return decode(value) if value else None
+
+    def _event(self, event: AlertEvent) -> Output:
+        headers = event.cloud_event_headers()
+        return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
+
+    def _state(self, record: AlertRecord) -> Output:
+        value = codec.encode(record.event) if record.event else None
+        return Output(self._topics.alert_state, record.fingerprint.encode(), value)
+
+
+def _signal(record: Any) -> Input:
+    return codec.decode(Signal, record.value)
+
+
+def _command(record: Any) -> Input:
+    return NumberedCommand(record.offset, codec.decode(Command, record.value))

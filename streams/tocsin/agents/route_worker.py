@@ -1,0 +1,124 @@
+"""The route service: lifecycle and route in one worker."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+
+from tocsin.agents.app import WorkerSettings, batched_topic, make_app, make_table, new_outbox, run_worker
+from tocsin.agents.background import Background
+from tocsin.agents.config_log import ConfigLog
+from tocsin.agents.lifecycle import Lifecycle
+from tocsin.agents.route import Route
+from tocsin.agents.run_table import RunTable
+from tocsin.agents.transport import BatchApp
+from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.schemas.topics import Topics
+
+_log = structlog.get_logger("tocsin.route")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """What the route service is told: the partition count of the topics keyed by fingerprint."""
+
+    partitions: int
+
+
+class _Service:
+    """Everything of one worker that needs its event loop."""
+
+    def __init__(
+        self, app: BatchApp, worker: WorkerSettings, topics: Topics, alerts: Any, notified: Any, assigned: asyncio.Event
+    ) -> None:
+        self._app, self._worker, self._assigned = app, worker, assigned
+        self._outbox = new_outbox(worker)
+        self._background = Background(app)
+        self._book = RuleBook()
+        self._tables = RunTable(self._outbox, alerts), RunTable(self._outbox, notified)
+        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book)
+        self.route = Route(app, self._tables[1], topics)
+        self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
+        self.channels = ConfigLog(dict(worker.client), topics.channels, self.route.read_channel)
+
+    def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:
+        ignored = self._book.append(offset, key, value)
+        if ignored:
+            _log.warning("a rule that cannot be read was ignored", rule=ignored)
+
+    async def start(self) -> None:
+        """Connect and read all configuration."""
+        await self._outbox.start()
+        await asyncio.gather(self.rules.start(), self.channels.start())
+        self._background.run(self.rules.follow())
+        self._background.run(self.channels.follow())
+        self._background.run(self._announce())
+
+    async def _announce(self) -> None:
+        await self._assigned.wait()
+        self._worker.on_ready()
+
+    async def stop(self) -> None:
+        """Disconnect; what was taken is finished, and Faust commits afterwards."""
+        await self._background.stop()
+        await self.rules.stop()
+        await self.channels.stop()
+        await self._outbox.stop()
+
+    def forget(self, revoked: set[Any]) -> None:
+        """Partitions went away, for a moment or for good."""
+        self._app.committable.forget(revoked)
+        self._app.committable.cleared()
+        for table in self._tables:
+            table.forget()
+
+
+def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:  # noqa: C901 - Faust's decorators
+    """Run the route service until it is told to stop."""
+    app = make_app(worker, [topics.signals, topics.commands, topics.alerts])
+    count = settings.partitions
+    alerts = make_table(app, "route-alerts", topics.changelog("route-alerts-changelog"), count)
+    notified = make_table(app, "route-notified", topics.changelog("route-notified-changelog"), count)
+    assigned = asyncio.Event()
+    started: asyncio.Future[_Service] | None = None
+
+    async def service() -> _Service:
+        nonlocal started
+        if started is None:
+            started = asyncio.get_running_loop().create_future()
+            await (made := _Service(app, worker, topics, alerts, notified, assigned)).start()
+            started.set_result(made)
+        return await asyncio.shield(started)
+
+    async def on_revoked(_: Any, *revoked: Any, **__: Any) -> None:
+        if started is not None and started.done():
+            started.result().forget(set(revoked[0]))
+
+    async def on_assigned(_: Any, *partitions: Any, **__: Any) -> None:
+        if partitions[0]:
+            assigned.set()
+
+    app.on_partitions_revoked.connect(cast("Any", on_revoked))
+    app.on_partitions_assigned.connect(cast("Any", on_assigned))
+
+    @app.agent(batched_topic(app, topics.signals, topics.commands), name="lifecycle")
+    async def lifecycle(stream: Any) -> None:
+        made = await service()
+        async for event in stream.events():
+            app.committable.taken()
+            await made.lifecycle.take(event.message.tp, event.message.value, made.rules)
+
+    @app.agent(batched_topic(app, topics.alerts), name="route")
+    async def route(stream: Any) -> None:
+        made = await service()
+        async for event in stream.events():
+            app.committable.taken()
+            await made.route.take(event.message.tp, event.message.value, made.channels)
+
+    @app.on_before_shutdown.connect
+    async def on_stop(*_: Any, **__: Any) -> None:
+        if started is not None and started.done():
+            await started.result().stop()
+
+    run_worker(app, worker)

@@ -1,0 +1,1 @@
+"""Lifecycle: signals and commands become alerts. The only place where an alert changes its state."""

@@ -1,0 +1,94 @@
+"""The words and figures of an alert event: from a signal and its rule, from a command, or from the event before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tocsin.engine.templates import render
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.command import Command, Trigger
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.rule import Rule, operator_symbol
+from tocsin.schemas.signal import Evidence, Signal
+
+
+def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
+    """Everything about an alert that its rule and the signal say; a rule that is no longer known leaves its id."""
+    facts: dict[str, Any] = {
+        "rule_id": signal.rule_id,
+        "rule_name": rule.title if rule else signal.rule_id,
+        "rule_revision": signal.revision,
+        "severity": rule.severity.value if rule else "warning",
+        "labels": signal.labels,
+        "annotations": {},
+        "value": signal.value,
+        "unit": signal.unit,
+        "evidence": _evidence(signal.evidence),
+    }
+    if rule is None:
+        return facts
+    values = _template_values(signal, rule, starts_ms)
+    facts |= {
+        "category": rule.category,
+        "description": rule.description,
+        "threshold": rule.threshold,
+        "operator": rule.operator,
+        "labels": {**signal.labels, **_rendered(rule.labels, values)},
+        "annotations": _rendered(rule.annotations, values),
+        "runbook_url": rule.runbook_url,
+        "notifications": rule.notifications,
+    }
+    return facts
+
+
+def from_trigger(trigger: Trigger) -> dict[str, Any]:
+    """Everything about an alert that was raised by hand."""
+    facts = msgspec.structs.asdict(trigger)
+    del facts["cooldown_ms"]
+    return facts
+
+
+def from_event(event: AlertEvent) -> dict[str, Any]:
+    """What stays of an alert when a person acts on it."""
+    kept = (*_KEPT, "rule_revision", "unit", "evidence", "expected")
+    return {name: getattr(event, name) for name in kept}
+
+
+def by_hand(command: Command) -> dict[str, Any]:
+    """Who did it, and what they said."""
+    return {"reason": "manual", "actor": command.actor, "comment": command.comment}
+
+
+_KEPT = tuple(name for name in Trigger.__struct_fields__ if name not in ("cooldown_ms", "unit"))
+
+
+def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: render(template, values) for name, template in templates.items()}
+
+
+def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, Any]:
+    return {
+        "labels": signal.labels,
+        "value": signal.value,
+        "threshold": rule.threshold,
+        "operator": operator_symbol(rule.operator),
+        "rule_id": rule.id,
+        "rule_name": rule.title,
+        "severity": rule.severity.value,
+        "category": rule.category,
+        "metric": signal.evidence.metric,
+        "unit": signal.unit or "",
+        "starts_at": format_instant(starts_ms),
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    begin, end = evidence.window
+    found: dict[str, Any] = {
+        "metric": evidence.metric,
+        "window": [format_instant(begin), format_instant(end)],
+        "samples": evidence.samples,
+    }
+    source = {"topic": evidence.topic, "partition": evidence.partition, "offset": evidence.offset}
+    return found | {name: value for name, value in source.items() if value is not None}

@@ -1,0 +1,29 @@
+"""From the names in a rule's `notifications` to channels."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from tocsin.schemas.channel import Channel
+
+
+def find_channels(
+    names: Iterable[str], channels: Mapping[str, Channel], types: Collection[str]
+) -> tuple[dict[str, Channel], dict[str, str]]:
+    """The channels to tell, by id, and for each name that leads to none the reason and its mend.
+
+    A name is a channel's id; a channel type means every enabled channel of that type.
+    """
+    found: dict[str, Channel] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        hits = [channel for channel in channels.values() if name == channel.id or name == channel.type in types]
+        enabled = [channel for channel in hits if channel.enabled]
+        found |= {channel.id: channel for channel in enabled}
+        if enabled:
+            continue
+        if hits:
+            missing[name] = f"every channel that {name!r} names is disabled; enable one"
+        elif name in types:
+            missing[name] = f"there is no channel of type {name!r}; add one"
+        else:
+            missing[name] = f"there is no channel {name!r}; add it, or correct the rule's notifications"
+    return found, missing

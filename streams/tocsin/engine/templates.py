@@ -1,0 +1,119 @@
+"""Templates of users in Jinja syntax, for labels and annotations of rules.
+
+Rendered by minijinja with a bound on work (fuel) and on output, since a template is input like any other: Jinja2's
+sandbox stops neither loops nor allocations. Only texts, numbers, lists and mappings go in.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import minijinja
+
+from tocsin.schemas.problems import FieldError
+from tocsin.schemas.rule import Rule
+
+_FUEL: Final = 50_000
+_MAX_OUTPUT: Final = 8_192
+_SIGNS: Final = ("{{", "{%", "{#")
+_NAMES: Final = frozenset(
+    {"labels", "value", "threshold", "operator", "rule_id", "rule_name", "severity", "category", "metric", "unit"}
+    | {"starts_at"}
+)
+_HELPERS: Final = frozenset({"range", "dict", "namespace", "loop"})
+# Prometheus writes `{{ $labels.x }}` and `{{ .Labels.x }}`; the Jinja form of the same is meant.
+_DOLLAR: Final = re.compile(r"(\{\{-?[^{}]*?)(?:\$|(?<![\w\])])\.)(labels|value)\b", re.IGNORECASE)
+
+
+def check(source: str) -> str | None:
+    """What is wrong with a template, in one line with its mend; None when it renders."""
+    try:
+        unknown = _environment.undeclared_variables_in_str(_jinja(source)) - _NAMES - _HELPERS
+    except minijinja.TemplateError as error:
+        return f"{_said(error)}; write it like {{{{ labels.service }}}}"
+    if unknown:
+        return f"{min(unknown)!r} is not known in a template; there are {', '.join(sorted(_NAMES))}"
+    try:
+        _environment.render_str(_jinja(source), **_SAMPLE)
+    except minijinja.TemplateError as error:
+        return None if error.kind in _DEPENDS_ON_VALUES else _said(error)
+    return None
+
+
+def template_problems(rule: Rule) -> list[FieldError]:
+    """Every label and annotation of a rule that is no template."""
+    return [
+        FieldError(f"{field}.{name}", problem)
+        for field in ("labels", "annotations")
+        for name, source in getattr(rule, field).items()
+        if (problem := check(source))
+    ]
+
+
+def render(source: str, values: Mapping[str, Any]) -> str:
+    """Render a template; one that fails gives a text that says why, never an exception. At most 8,192 characters."""
+    if not any(sign in source for sign in _SIGNS):
+        return source
+    try:
+        rendered: str = _environment.render_str(_jinja(source), **values)
+    except minijinja.TemplateError as error:
+        return f"<template: {_said(error)}>"
+    return rendered[:_MAX_OUTPUT]
+
+
+def _jinja(source: str) -> str:
+    previous = None
+    while previous != source:
+        previous, source = source, _DOLLAR.sub(lambda found: found[1] + found[2].lower(), source, count=50)
+    return source
+
+
+def _said(error: minijinja.TemplateError) -> str:
+    text = "it takes too much work" if error.kind == "OutOfFuel" else str(error.detail or error.message)
+    return f"line {error.line}: {text}" if error.line else text
+
+
+def _humanize(value: float) -> str:
+    """1234567 as `1.235M`, as Prometheus does."""
+    for factor, sign in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.4g}{sign}"
+    for factor, sign in ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n")):
+        if abs(value) >= factor or not value:
+            return f"{value / factor:.4g}{sign}"
+    return f"{value:.4g}"
+
+
+def _humanize_percentage(value: float) -> str:
+    """0.1234 as `12.34%`."""
+    return f"{value * 100:.4g}%"
+
+
+def _humanize_duration(seconds: float) -> str:
+    """5400 seconds as `1h 30m 0s`."""
+    if abs(seconds) < 60:
+        return f"{seconds:.4g}s"
+    sign, rest = ("-" if seconds < 0 else ""), int(abs(seconds))
+    sizes = {"d": rest // 86_400, "h": rest // 3_600 % 24, "m": rest // 60 % 60, "s": rest % 60}
+    first = next(index for index, size in enumerate(sizes.values()) if size)
+    return sign + " ".join(f"{size}{unit}" for unit, size in list(sizes.items())[first:])
+
+
+def _environment_with_bounds() -> minijinja.Environment:
+    environment = minijinja.Environment()
+    environment.fuel = _FUEL
+    environment.auto_escape_callback = lambda _name: False  # what is shown where escapes for that place
+    environment.undefined_behavior = "lenient"
+    environment.add_filter("humanize", _humanize)
+    environment.add_filter("humanizePercentage", _humanize_percentage)
+    environment.add_filter("humanizeDuration", _humanize_duration)
+    environment.add_filter("humanize_percentage", _humanize_percentage)
+    environment.add_filter("humanize_duration", _humanize_duration)
+    return environment
+
+
+_environment: Final = _environment_with_bounds()
+_DEPENDS_ON_VALUES: Final = ("UndefinedError", "InvalidOperation", "BadSerialization")
+_SAMPLE: Final[dict[str, Any]] = {
+    **dict.fromkeys(_NAMES, ""), "labels": {}, "value": 1.0, "threshold": 1.0,
+}  # fmt: skip

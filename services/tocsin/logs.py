@@ -14,7 +14,10 @@ from tocsin.schemas.settings import LogSettings
 from tocsin.terminal import escape
 
 # At `info` these say what only their own authors need.
-_CHATTY = ("aiokafka", "aiohttp.access", "faust", "mode", "alembic", "sqlalchemy", "aiosqlite", "asyncio", "slack_sdk")
+_CHATTY = (
+    "aiokafka", "aiohttp.access", "faust", "mode", "tocsin.agents.transport",
+    "alembic", "sqlalchemy", "aiosqlite", "asyncio", "slack_sdk",
+)  # fmt: skip
 
 
 def is_json(settings: LogSettings, stream: TextIO) -> bool:

@@ -1,0 +1,203 @@
+"""Follows the topics and keeps the tables like them; positions and rows change in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tocsin.projection import tables
+from tocsin.projection.apply import Change, apply, changes_of
+from tocsin.projection.database import Database
+from tocsin.schemas.topics import Topics
+
+_FETCH_MS = 200
+_FETCH_RECORDS = 2_000
+_CALL_TIMEOUT_S = 30.0
+_PAUSE_S = 1.0
+_PRUNE_EVERY_S = 3_600.0
+_log = structlog.get_logger("tocsin.projection")
+
+
+class _Overtaken(Exception):
+    """Another process applied these records first."""
+
+
+class Projector:
+    """One process's hand on the projection. Several may share a PostgreSQL: each batch is applied by one of them."""
+
+    def __init__(self, database: Database, client: Mapping[str, Any], topics: Topics, history_ms: int) -> None:
+        self._database = database
+        self._changes = changes_of(topics)
+        self._consumer = AIOKafkaConsumer(**{**client, "fetch_max_wait_ms": _FETCH_MS})
+        self._history_ms = history_ms
+        self._prune_at_s = 0.0
+        self._positions: dict[TopicPartition, int] = {}
+        self._targets: dict[TopicPartition, int] = {}
+        self._moved = asyncio.Condition()
+        self.caught_up = asyncio.Event()
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Follow for ever; what fails is said in `problem` and tried again."""
+        await self._assign()
+        while True:
+            try:
+                await self._follow()
+                self.problem = ""
+            except _Overtaken:
+                await self._resume()
+            except (SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
+                self.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
+                _log.warning("the projection stands still", reason=self.problem)
+                await asyncio.sleep(_PAUSE_S)
+                await self._resume_later()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def start(self) -> None:
+        """Connect to Kafka."""
+        await self._consumer.start()
+
+    async def reached(self, topic: str, partition: int, offset: int, timeout_s: float) -> bool:
+        """Wait until a record is in the tables; False when it is not there in time."""
+        target = TopicPartition(topic, partition)
+        try:
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait_for(lambda: self._positions.get(target, 0) > offset)
+        except TimeoutError:
+            return False
+        return True
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], timeout_s: float) -> Any:
+        """Wait until what `condition` finds in the tables is true, and return it; None when it is not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    async with self._moved:
+                        found = await condition()
+                        if found:
+                            return found
+                        await self._moved.wait()
+        except TimeoutError:
+            return None
+
+    def lag(self) -> dict[str, int]:
+        """Records on each topic that are not in the tables yet, as far as the last fetch knows."""
+        found: dict[str, int] = {}
+        for partition, position in self._positions.items():
+            end = self._consumer.highwater(partition)
+            behind = max(0, (self._targets.get(partition, 0) if end is None else end) - position)
+            found[partition.topic] = found.get(partition.topic, 0) + behind
+        return found
+
+    async def _assign(self) -> None:
+        partitions = []
+        for topic in self._changes:
+            count: set[int] = await asyncio.wait_for(self._partitions(topic), _CALL_TIMEOUT_S)
+            partitions += [TopicPartition(topic, number) for number in sorted(count)]
+        self._consumer.assign(partitions)
+        self._targets = await asyncio.wait_for(self._consumer.end_offsets(partitions), _CALL_TIMEOUT_S)
+        async with self._database.reading() as connection:
+            stored = await self._stored(connection)
+        if any(stored.get(partition, 0) > end for partition, end in self._targets.items()):
+            _log.warning("the database is ahead of Kafka, so it was made from another cluster; it is made anew")
+            await self._database.wipe()
+        await self._resume()
+        self._note_progress()
+
+    async def _partitions(self, topic: str) -> set[int]:
+        while not (found := self._consumer.partitions_for_topic(topic)):
+            await self._consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way to ask
+            await self._consumer.topics()
+        return set(found)
+
+    async def _resume(self) -> None:
+        """Go on from where the tables are, or from where the topics begin, if that was deleted since."""
+        async with self._database.reading() as connection:
+            stored = await self._stored(connection)
+        partitions = list(self._targets)
+        begins = await asyncio.wait_for(self._consumer.beginning_offsets(partitions), _CALL_TIMEOUT_S)
+        for partition in partitions:
+            position = max(stored.get(partition, 0), begins[partition])
+            self._consumer.seek(partition, position)
+            self._positions[partition] = position
+        missing = [partition for partition in partitions if stored.get(partition) != self._positions[partition]]
+        if missing:
+            async with self._database.writing() as connection:
+                for partition in missing:
+                    await self._put_position(connection, partition, self._positions[partition])
+
+    async def _resume_later(self) -> None:
+        try:
+            await self._resume()
+        except (SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
+            _log.debug("still standing", reason=str(error))
+
+    async def _stored(self, connection: AsyncConnection) -> dict[TopicPartition, int]:
+        rows = await connection.execute(select(tables.position))
+        return {TopicPartition(row.topic, row.partition): row.next_offset for row in rows}
+
+    async def _put_position(self, connection: AsyncConnection, partition: TopicPartition, position: int) -> None:
+        table = tables.position
+        where = (table.c.topic == partition.topic) & (table.c.partition == partition.partition)
+        await connection.execute(delete(table).where(where))
+        values = {"topic": partition.topic, "partition": partition.partition, "next_offset": position}
+        await connection.execute(insert(table).values(values))
+
+    async def _follow(self) -> None:
+        fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+            timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS
+        )
+        fetched = {partition: records for partition, records in fetched.items() if records}
+        if fetched:
+            changes = [change for records in fetched.values() for record in records if (change := self._change(record))]
+            async with self._database.writing() as connection:
+                for partition in sorted(fetched):  # always in this order, so that two processes never wait in a circle
+                    await self._advance(connection, partition, fetched[partition][-1].offset + 1)
+                await apply(connection, changes)
+            async with self._moved:
+                for partition, records in fetched.items():
+                    self._positions[partition] = records[-1].offset + 1
+                self._moved.notify_all()
+        self._note_progress()
+        await self._prune()
+
+    def _change(self, record: ConsumerRecord) -> Change | None:
+        return self._changes[record.topic](record)
+
+    async def _advance(self, connection: AsyncConnection, partition: TopicPartition, end: int) -> None:
+        table = tables.position
+        moved = await connection.execute(
+            update(table)
+            .where(table.c.topic == partition.topic, table.c.partition == partition.partition)
+            .where(table.c.next_offset == self._positions[partition])
+            .values(next_offset=end)
+        )
+        if moved.rowcount != 1:
+            raise _Overtaken
+
+    def _note_progress(self) -> None:
+        if not self.caught_up.is_set() and all(
+            self._positions.get(partition, 0) >= end for partition, end in self._targets.items()
+        ):
+            self.caught_up.set()
+
+    async def _prune(self) -> None:
+        if time.monotonic() < self._prune_at_s:
+            return
+        self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
+        before = time.time_ns() // 1_000_000 - self._history_ms
+        async with self._database.writing() as connection:
+            for table in (tables.event, tables.delivery, tables.dead_letter):
+                await connection.execute(delete(table).where(table.c.at_ms < before))

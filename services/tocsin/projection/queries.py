@@ -1,0 +1,197 @@
+"""What is read from the tables: lists with filters and pages, and single entries, as JSON-ready values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
+
+from tocsin.projection.apply import SEPARATOR
+from tocsin.projection.database import Database
+from tocsin.projection.tables import active, dead_letter, delivery, document, event
+
+Item = dict[str, Any]
+
+
+class BadCursor(ValueError):
+    """A cursor that no list gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts: any of the values of each field, all of the labels, and a text anywhere (in lower case)."""
+
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list; `oldest_first` turns its order round."""
+
+    limit: int = 100
+    cursor: str | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part of a list, how to go on, and how long the whole is."""
+
+    items: list[Item]
+    next_cursor: str | None
+    total: int
+
+    def body(self) -> Item:
+        """As the API answers."""
+        return {"items": self.items, "next_cursor": self.next_cursor, "total": self.total}
+
+
+async def active_alerts(database: Database, wanted: AlertFilter, page: Page) -> Found:
+    """Alerts that are pending, firing or acknowledged, the latest first."""
+    order = active.c.starts_ms, active.c.fingerprint
+    return await _list(database, active, _alert_conditions(active, wanted), order, page)
+
+
+async def alert_history(database: Database, wanted: AlertFilter, page: Page) -> Found:
+    """Alert events, the latest first."""
+    conditions = _alert_conditions(event, wanted) + _between(event, wanted.from_ms, wanted.to_ms)
+    return await _list(database, event, conditions, (event.c.at_ms, event.c.id), page)
+
+
+async def deliveries(database: Database, fields: Mapping[str, Sequence[str]], page: Page) -> Found:
+    """Attempts to deliver, the latest first."""
+    conditions = [delivery.c[name].in_(values) for name, values in fields.items()]
+    return await _list(database, delivery, conditions, (delivery.c.at_ms, delivery.c.id), page)
+
+
+async def dead_letters(database: Database, fields: Mapping[str, Sequence[str]], page: Page) -> Found:
+    """Dead letters, the latest first."""
+    conditions = [dead_letter.c[name].in_(values) for name, values in fields.items()]
+    return await _list(database, dead_letter, conditions, (dead_letter.c.at_ms, dead_letter.c.id), page)
+
+
+async def dead_letter_places(database: Database, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Partition and offset on `dlq` of each of these dead letters that there is."""
+    query = select(dead_letter.c.id, dead_letter.c.partition, dead_letter.c.offset).where(dead_letter.c.id.in_(ids))
+    async with database.reading() as connection:
+        return {row.id: (row.partition, row.offset) for row in await connection.execute(query)}
+
+
+async def active_alert(database: Database, fingerprint: str) -> Item | None:
+    """One active alert."""
+    return await _one(database, select(active.c.body).where(active.c.fingerprint == fingerprint))
+
+
+async def timeline(database: Database, fingerprint: str, limit: int = 200) -> list[Item]:
+    """The latest events of one alert, the oldest of them first."""
+    order = event.c.at_ms.desc(), event.c.sequence.desc()
+    query = select(event.c.body).where(event.c.fingerprint == fingerprint).order_by(*order).limit(limit)
+    async with database.reading() as connection:
+        return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
+
+
+async def delivery_of(database: Database, notification_id: str) -> Item | None:
+    """The outcome of one notification; None before its first attempt."""
+    query = select(delivery.c.body).where(delivery.c.notification_id == notification_id)
+    return await _one(database, query.order_by(delivery.c.at_ms.desc()).limit(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration entry; `revision` is its offset on its topic."""
+
+    id: str
+    revision: int
+    updated_ms: int
+    body: Item
+
+
+async def documents(database: Database, kind: str) -> list[Document]:
+    """All entries of a kind, by id."""
+    query = select(document).where(document.c.kind == kind).order_by(document.c.id)
+    async with database.reading() as connection:
+        return [_document(row) for row in await connection.execute(query)]
+
+
+async def one_document(database: Database, kind: str, identity: str) -> Document | None:
+    """One entry."""
+    query = select(document).where(document.c.kind == kind, document.c.id == identity)
+    async with database.reading() as connection:
+        row = (await connection.execute(query)).first()
+        return _document(row) if row else None
+
+
+def _document(row: Any) -> Document:
+    return Document(row.id, row.revision, row.updated_ms, orjson.loads(row.body))
+
+
+async def _one(database: Database, query: Select[Any]) -> Item | None:
+    async with database.reading() as connection:
+        body = await connection.scalar(query)
+        return orjson.loads(body) if body is not None else None
+
+
+def _alert_conditions(table: Table, wanted: AlertFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [table.c[name].in_(values) for name, values in wanted.fields.items()]
+    conditions += [
+        table.c.labels.contains(f"{SEPARATOR}{name}={value}{SEPARATOR}", autoescape=True)
+        for name, value in wanted.labels.items()
+    ]
+    if wanted.text:
+        conditions.append(table.c.search.contains(wanted.text.lower(), autoescape=True))
+    return conditions
+
+
+def _between(table: Table, from_ms: int | None, to_ms: int | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if from_ms is not None:
+        found.append(table.c.at_ms >= from_ms)
+    if to_ms is not None:
+        found.append(table.c.at_ms < to_ms)
+    return found
+
+
+async def _list(
+    database: Database,
+    table: Table,
+    conditions: Sequence[ColumnElement[bool]],
+    order: tuple[Any, Any],
+    page: Page,
+) -> Found:
+    first, second = order
+    query = select(first, second, table.c.body).where(*conditions)
+    if page.cursor is not None:
+        at, identity = _read_cursor(page.cursor)
+        beyond: Callable[[Any, Any], Any] = (lambda a, b: a > b) if page.oldest_first else (lambda a, b: a < b)
+        query = query.where(or_(beyond(first, at), and_(first == at, beyond(second, identity))))
+    directions = [column.asc() if page.oldest_first else column.desc() for column in order]
+    query = query.order_by(*directions).limit(page.limit + 1)
+    async with database.reading() as connection:
+        rows = (await connection.execute(query)).all()
+        total = await connection.scalar(select(func.count()).select_from(table).where(*conditions))
+    shown = rows[: page.limit]
+    more = _cursor(shown[-1][0], shown[-1][1]) if len(rows) > page.limit else None
+    return Found([orjson.loads(row.body) for row in shown], more, int(total or 0))
+
+
+def _cursor(at: int, identity: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([at, identity])).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        at, identity = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, TypeError):
+        raise BadCursor from None
+    if not isinstance(at, int) or not isinstance(identity, str):
+        raise BadCursor
+    return at, identity

@@ -1,0 +1,98 @@
+"""The tables. Their rows are copies of records on Kafka; a change here needs a new VERSION, and nothing else."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
+
+VERSION: Final = 1
+
+metadata = MetaData()
+
+meta = Table("tocsin_meta", metadata, Column("name", String(64), primary_key=True), Column("value", Text))
+
+position = Table(
+    "tocsin_position",
+    metadata,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)
+
+# The configuration: kind is `rules` or `channels`.
+document = Table(
+    "tocsin_document",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+
+def _alert_columns() -> list[Column[object]]:
+    """What alerts are filtered by. `labels` is `\\x1fname=value\\x1f...`, `search` is lower case."""
+    return [
+        Column("fingerprint", String(32), nullable=False),
+        Column("status", String(16), nullable=False),
+        Column("severity", String(16), nullable=False),
+        Column("category", String(128), nullable=False),
+        Column("rule_id", String(128), nullable=False),
+        Column("labels", Text, nullable=False),
+        Column("search", Text, nullable=False),
+        Column("starts_ms", BigInteger, nullable=False),
+        Column("body", Text, nullable=False),
+    ]
+
+
+active = Table(
+    "tocsin_active",
+    metadata,
+    *_alert_columns(),
+    Index("tocsin_active_order", "starts_ms", "fingerprint"),
+)
+active.c.fingerprint.primary_key = True
+
+event = Table(
+    "tocsin_event",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    *_alert_columns(),
+    Column("type", String(16), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("fired_ms", BigInteger),
+    Index("tocsin_event_order", "at_ms", "id"),
+    Index("tocsin_event_fingerprint", "fingerprint", "at_ms", "sequence"),
+)
+
+delivery = Table(
+    "tocsin_delivery",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("notification_id", String(64), nullable=False),
+    Column("fingerprint", String(32), nullable=False),
+    Column("rule_id", String(128), nullable=False),
+    Column("channel_id", String(128), nullable=False),
+    Column("channel_type", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("test", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("latency_ms", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_delivery_order", "at_ms", "id"),
+    Index("tocsin_delivery_fingerprint", "fingerprint"),
+    Index("tocsin_delivery_notification", "notification_id"),
+)
+
+dead_letter = Table(
+    "tocsin_dead_letter",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_dead_letter_order", "at_ms", "id"),
+)

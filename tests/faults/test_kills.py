@@ -38,7 +38,7 @@ SERIES = 40
 STEP_MS = 100
 WALL_S = 0.02  # between two steps: event time runs five times as fast as the wall clock
 PERIOD = 60  # steps of one wave of a series, whose upper half is over the threshold
-QUIET_S = 3.0
+QUIET_S = 8.0  # windows of series that fell silent close 5 s later
 
 RULES = [
     Rule(id="now", metric_type="load", threshold=50.0, notifications=("hook",)),

@@ -106,12 +106,8 @@ def _event(record: ConsumerRecord) -> Change | None:
 
 
 def _alert(alert: AlertEvent, record: ConsumerRecord) -> Row:
-    words = (
-        alert.rule_id,
-        alert.rule_name,
-        *(f"{k}={v}" for k, v in alert.labels.items()),
-        *alert.annotations.values(),
-    )
+    labels = [f"{name}={value}" for name, value in alert.labels.items()]
+    words = (alert.rule_id, alert.rule_name, *labels, *alert.annotations.values())
     return {
         "fingerprint": alert.fingerprint,
         "status": alert.status,

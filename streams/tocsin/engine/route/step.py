@@ -69,7 +69,7 @@ def _tell_resolved(record: RouteRecord, event: AlertEvent, channels: Mapping[str
     ]
 
 
-def notification(event: AlertEvent, channel: Channel) -> Notification:
+def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> Notification:
     """What one channel is to be told about one event."""
     return Notification(
         id=stable_id("notification", event.id, channel.id),
@@ -78,6 +78,7 @@ def notification(event: AlertEvent, channel: Channel) -> Notification:
         group_key=event.fingerprint,
         event=event,
         created_at=event.updated_at,
+        test=test,
     )
 
 

@@ -1,0 +1,159 @@
+"""Rules: written to the compacted topic `rules`; a rule's revision is its offset there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from tocsin.api.problems import Problem, bad_parameter, invalid, not_found
+from tocsin.api.requests import check_precondition, etag, fields, json_body, only, page, validated
+from tocsin.api.state import Api, answer, api_of
+from tocsin.engine.templates import template_problems
+from tocsin.projection.queries import Document, documents, one_document
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.problems import FieldError
+from tocsin.schemas.rule import Rule
+
+KIND = "rules"
+_FILTERS = ("severity", "category", "metric_type")
+_ADDED = ("revision", "updated_at")
+
+
+async def list_(request: web.Request) -> web.Response:
+    """All rules by id; with `?id=`, one."""
+    if "id" in request.query:
+        only(request, ("id",))
+        return await _one(request, request.query["id"])
+    only(request, (*_FILTERS, "enabled", "q", "limit", "cursor"))
+    shown = page(request)
+    found = [_body(entry) for entry in await documents(api_of(request).database, KIND)]
+    for name, values in fields(request, (*_FILTERS, "enabled")).items():
+        found = [rule for rule in found if str(rule.get(name)).lower() in [value.lower() for value in values]]
+    text = request.query.get("q", "").lower()
+    found = [rule for rule in found if text in f"{rule['id']}\n{rule.get('name')}\n{rule.get('description')}".lower()]
+    rest = [rule for rule in found if rule["id"] > shown.cursor] if shown.cursor else found
+    items = rest[: shown.limit]
+    more = items[-1]["id"] if len(rest) > len(items) else None
+    return answer({"items": items, "next_cursor": more, "total": len(found)})
+
+
+async def get(request: web.Request) -> web.Response:
+    """One rule."""
+    only(request, ())
+    return await _one(request, request.match_info["id"])
+
+
+async def create(request: web.Request) -> web.Response:
+    """A new rule."""
+    only(request, ())
+    rule = _checked(await json_body(request))
+    api = api_of(request)
+    async with api.locks[f"{KIND}/{rule.id}"]:
+        if await one_document(api.database, KIND, rule.id) is not None:
+            raise Problem(409, f"there is a rule {rule.id!r} already; change it with PUT, or choose another id")
+        return await _store(api, rule, 201)
+
+
+async def replace(request: web.Request) -> web.Response:
+    """Create or replace a rule; its id is in the path, in `?id=`, or in the body."""
+    only(request, ("id",))
+    named = request.match_info.get("id") or request.query.get("id")
+    body = await json_body(request)
+    if named:
+        if body.get("id", named) != named:
+            raise invalid([FieldError("id", f"is {body['id']!r} in the body and {named!r} in the address; use one")])
+        body = {**body, "id": named}
+    rule = _checked(body)
+    api = api_of(request)
+    async with api.locks[f"{KIND}/{rule.id}"]:
+        before = await one_document(api.database, KIND, rule.id)
+        check_precondition(request, before.revision if before else None)
+        return await _store(api, rule, 200 if before else 201)
+
+
+async def patch(request: web.Request) -> web.Response:
+    """Change some fields (JSON merge patch, RFC 7386); null gives a field its default back."""
+    only(request, ())
+    api, rule_id = api_of(request), request.match_info["id"]
+    change = await json_body(request)
+    async with api.locks[f"{KIND}/{rule_id}"]:
+        before = await one_document(api.database, KIND, rule_id)
+        if before is None:
+            raise not_found("rule", rule_id)
+        check_precondition(request, before.revision)
+        rule = _checked(_merged(before.body, change))
+        if rule.id != rule_id:
+            raise invalid([FieldError("id", "cannot be changed; create another rule")])
+        return await _store(api, rule, 200)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Delete a rule; its alerts are resolved."""
+    only(request, ("id",))
+    api, rule_id = api_of(request), request.match_info.get("id") or request.query.get("id")
+    if not rule_id:
+        raise bad_parameter("id", "is missing; name the rule")
+    async with api.locks[f"{KIND}/{rule_id}"]:
+        before = await one_document(api.database, KIND, rule_id)
+        if before is None:
+            raise not_found("rule", rule_id)
+        check_precondition(request, before.revision)
+        await api.write(api.context.topics.rules, rule_id, None)
+    return web.Response(status=204)
+
+
+async def validate(request: web.Request) -> web.Response:
+    """Say whether a rule would be taken, and what is wrong with it; changes nothing."""
+    only(request, ())
+    try:
+        rule = _checked(await json_body(request))
+    except Problem as problem:
+        if problem.status != 422:
+            raise
+        return answer(
+            {"valid": False, "errors": [{"field": one.field, "message": one.message} for one in problem.errors]}
+        )
+    return answer({"valid": True, "errors": [], "rule": rule.document()})
+
+
+async def _one(request: web.Request, rule_id: str) -> web.Response:
+    found = await one_document(api_of(request).database, KIND, rule_id)
+    if found is None:
+        raise not_found("rule", rule_id)
+    return answer(_body(found), headers={"ETag": etag(found.revision)})
+
+
+async def _store(api: Api, rule: Rule, status: int) -> web.Response:
+    revision = await api.write(api.context.topics.rules, rule.id, encode_document(rule))
+    stored = await one_document(api.database, KIND, rule.id)
+    body = _body(stored) if stored and stored.revision >= revision else {**rule.document(), "revision": revision}
+    headers = {"ETag": etag(revision)}
+    if status == 201:
+        headers["Location"] = f"/api/v1/rules/{rule.id}"
+    return answer(body, status, headers)
+
+
+def _checked(body: dict[str, Any]) -> Rule:
+    rule = validated(Rule, {name: value for name, value in body.items() if name not in _ADDED})
+    problems = template_problems(rule)
+    if problems:
+        raise invalid(problems)
+    return rule
+
+
+def _body(entry: Document) -> dict[str, Any]:
+    return {**entry.body, "revision": entry.revision, "updated_at": format_instant(entry.updated_ms)}
+
+
+def _merged(before: Any, change: Any) -> Any:
+    if not isinstance(change, dict):
+        return change
+    merged = dict(before) if isinstance(before, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged

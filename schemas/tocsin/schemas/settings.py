@@ -87,6 +87,7 @@ class DatabaseSettings(_Section):
     """Where the API's projection lies."""
 
     url: SecretStr | None = Field(default=None, description="postgresql://...; none means SQLite in the data directory")
+    history: Duration = Field(default=milliseconds("90d"), description="how long the API remembers events")
 
 
 class LogSettings(_Section):

@@ -31,7 +31,7 @@ def get(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: C
 
 @command(app, "tocsin channels apply channels.yaml")
 def apply(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
     url: Url = None,
     config: Config = None,
 ) -> None:

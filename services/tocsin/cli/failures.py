@@ -30,9 +30,13 @@ class Failure(Exception):
 
 def as_failure(error: Exception) -> Failure | None:
     """The failure that an error of tocsin's own means to a user; None for what is a bug."""
+    from tocsin.api.service import ApiError
     from tocsin.config import ConfigError
     from tocsin.documents import DocumentError
     from tocsin.kafka.errors import KafkaStartError, KafkaUnreachable
+    from tocsin.projection.database import DatabaseError
+    from tocsin.supervisor.errors import UpError
+    from tocsin.vault import VaultError
 
     if isinstance(error, Failure):
         return error
@@ -42,8 +46,10 @@ def as_failure(error: Exception) -> Failure | None:
         return Failure(str(error), code=ExitCode.UNREACHABLE)
     if isinstance(error, KafkaStartError):
         return Failure(str(error), *error.log_tail[-5:])
-    if isinstance(error, DocumentError):
-        return Failure(str(error))
+    if isinstance(error, DatabaseError):
+        return Failure(str(error), code=ExitCode.UNREACHABLE)
+    if isinstance(error, ApiError | DocumentError | UpError | VaultError):
+        return Failure(*str(error).splitlines())
     return None
 
 

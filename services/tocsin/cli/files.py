@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def _read(
     mistakes: list[str] = []
     for path in _files(paths, mistakes):
         try:
-            document = documents.read(path)
+            document = _document(path)
             entries = list(_entries(document, plural))
         except DocumentError as error:
             mistakes.append(str(error))
@@ -70,6 +71,12 @@ def _files(paths: Sequence[Path], mistakes: list[str]) -> Iterator[Path]:
         if not inside:
             mistakes.append(f"{path}: holds no {', '.join(_SUFFIXES)} file; name another directory")
         yield from inside
+
+
+def _document(path: Path) -> Document:
+    if str(path) == "-":
+        return documents.parse(sys.stdin.buffer.read(documents.MAX_BYTES + 1), "standard input")
+    return documents.read(path)
 
 
 def _entries(document: Document, plural: str) -> Iterator[tuple[Location, Any]]:

@@ -23,7 +23,7 @@ _COLUMNS = {
 
 @command(app, "tocsin rules check rules/api.yaml")
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
 ) -> None:
     """Validate rules; every mistake with its file, line and field."""
     from tocsin.cli.files import read_rules
@@ -34,7 +34,7 @@ def check(
 
 @command(app, "tocsin rules apply rules/ --dry-run", "tocsin rules apply rules/ --prune")
 def apply(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
     prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that the files lack.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the difference, change nothing.")] = False,
     url: Url = None,

@@ -77,6 +77,18 @@ async def partition_counts(
         return {name: len(leaders[name]) for name in names}
 
 
+async def group_states(
+    connection: KafkaConnection, groups: Sequence[str], timeout_s: float = _TIMEOUT_S
+) -> dict[str, tuple[str, int]]:
+    """Each consumer group's state (`Stable`, `Empty`, ...) and number of members.
+
+    Raises KafkaUnreachable when the cluster does not answer within the time.
+    """
+    async with _admin(connection, timeout_s) as admin:
+        answers = await admin.describe_consumer_groups(list(groups))
+    return {group[1]: (group[2], len(group[5])) for answer in answers for group in answer.groups if group[0] == 0}
+
+
 @asynccontextmanager
 async def _admin(connection: KafkaConnection, timeout_s: float) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_arguments(connection))

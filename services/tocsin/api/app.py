@@ -1,0 +1,123 @@
+"""The web application: routes, who may ask, how errors are answered, and the first page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from tocsin.api import health
+from tocsin.api.openapi import docs_page, document
+from tocsin.api.problems import Problem, unavailable
+from tocsin.api.routes import OPEN, PREFIX, ROUTES
+from tocsin.api.state import API, Api, answer
+from tocsin.projection.queries import BadCursor
+
+_MAX_BODY = 2**20
+_REQUEST_S = 60.0
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+_ASSETS = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+log = structlog.get_logger("tocsin.api")
+
+
+def make_app(api: Api) -> web.Application:
+    """The application of one API process."""
+    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _authorised])
+    app[API] = api
+    app[health.CHECKS] = health.Checks()
+    for route in ROUTES:
+        app.router.add_route(route.method, PREFIX + route.path, route.handler)
+    for path, handler in OPEN:
+        app.router.add_get(path, handler)
+    app.router.add_get(f"{PREFIX}/openapi.json", _openapi)
+    app.router.add_get(f"{PREFIX}/docs", _docs)
+    app.router.add_get("/", _asset("index.html"))
+    for name in _ASSETS:
+        app.router.add_get(f"/assets/{name}", _asset(name))
+    return app
+
+
+async def _openapi(_request: web.Request) -> web.Response:
+    return answer(document())
+
+
+async def _docs(_request: web.Request) -> web.Response:
+    return web.Response(text=docs_page(), content_type="text/html")
+
+
+def _asset(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    content = files("tocsin.web").joinpath(name).read_bytes()
+
+    async def serve(_request: web.Request) -> web.Response:
+        return web.Response(body=content, content_type=_ASSETS[name], charset="utf-8")
+
+    return serve
+
+
+_PUBLIC = frozenset({_openapi, _docs, *(handler for _, handler in OPEN)})
+
+
+@web.middleware
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    began = time.perf_counter()
+    response = await handler(request)
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    metrics = request.app[API].metrics
+    metrics.requests.labels(request.method, route, str(response.status)).inc()
+    metrics.latency.labels(route).observe(time.perf_counter() - began)
+    response.headers.update(_HEADERS)
+    return response
+
+
+@web.middleware
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every way to fail becomes a problem document."""
+    try:
+        async with asyncio.timeout(_REQUEST_S):
+            return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except BadCursor:
+        return Problem(400, "cursor: no list gave this one; start without it").response()
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"{request.method} is not possible here; {allowed} is"
+        return Problem(405, detail, headers={"Allow": allowed}).response()
+    except web.HTTPRequestEntityTooLarge:
+        return Problem(413, f"the body is larger than {_MAX_BODY} bytes").response()
+    except web.HTTPNotFound:
+        return Problem(404, f"there is nothing at {request.path}; see {PREFIX}/docs").response()
+    except web.HTTPException as error:
+        return Problem(error.status, error.reason or "refused").response()
+    except TimeoutError:
+        return unavailable("this took too long; try again").response()
+    except Exception as error:
+        log.exception("a request failed", method=request.method, path=request.path, error=type(error).__name__)
+        return Problem(500, "this failed inside tocsin; its log says why").response()
+
+
+@web.middleware
+async def _authorised(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """By the route that was found, never by the text of the path, which may be written in many ways."""
+    resource = request.match_info.route.resource
+    guarded = resource is not None and resource.canonical.startswith(PREFIX)
+    guarded = guarded or (resource is None and request.path.startswith("/api"))
+    is_guarded = guarded and request.match_info.handler not in _PUBLIC
+    if is_guarded and not request.app[API].token.accepts(request.headers.get("Authorization", "")):
+        headers = {"WWW-Authenticate": 'Bearer realm="tocsin"'}
+        detail = "send `Authorization: Bearer TOKEN` with a token that is known"
+        return Problem(401, detail, headers=headers).response()
+    return await handler(request)

@@ -1,0 +1,155 @@
+"""The OpenAPI 3.1 document, made from the routes and the models, and a page that shows it."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from tocsin.api.routes import PREFIX, ROUTES, Route
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.notification import Delivery
+
+_REF = "#/components/schemas/{name}"
+_LISTS = {"AlertList": "Alert", "RuleList": "Rule", "ChannelList": "Channel", "DeliveryList": "Delivery"}
+_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
+_TEXTS = {
+    "limit": "entries a page, 1 to 500",
+    "cursor": "`next_cursor` of the page before",
+    "q": "a text in the rule, the labels or the annotations, in any case",
+    "label.NAME": "the value of a label; NAME is the label's name",
+    "from": "RFC 3339 or epoch milliseconds",
+    "to": "RFC 3339 or epoch milliseconds",
+    "bucket": "length of a bucket, such as 1h",
+    "sort": "updated_at or -updated_at",
+    "id": "the rule",
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document."""
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(PREFIX + route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tocsin", "version": version("tocsin"), "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    asked = [
+        {"name": name, "in": "query", "schema": {"type": "string"}}
+        | ({"description": _TEXTS[name]} if name in _TEXTS else {})
+        for name in route.query
+    ]
+    good: dict[str, Any] = {"description": "done"}
+    if route.answers:
+        good["content"] = {"application/json": {"schema": {"$ref": _REF.format(name=route.answers)}}}
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+    found: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": f"{route.method.lower()}{re.sub('[^a-z]+', '_', route.path)}",
+        "tags": [route.tag],
+        "parameters": [*named, *asked],
+        "responses": {
+            str(route.status): good,
+            **{str(code): {"description": "refused", "content": problem} for code in sorted({400, 401, *route.errors})},
+        },
+    }
+    if route.body is not None:
+        merge = "application/merge-patch+json" if route.method == "PATCH" else "application/json"
+        schema = {"$ref": _REF.format(name=route.body.__name__)}
+        found["requestBody"] = {"content": {merge: {"schema": {"type": "object"} if "merge" in merge else schema}}}
+    return found
+
+
+def _schemas() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for model in {route.body for route in ROUTES if route.body}:
+        _add_model(found, model)
+    _, components = msgspec.json.schema_components([AlertEvent, Delivery], ref_template=_REF)
+    found |= components
+    found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
+    for name, item in _LISTS.items():
+        found[name] = _list_of(item)
+    found["DeadLetterList"] = _list_of("DeadLetter")
+    found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
+    found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
+    found["AlertDetail"] = {
+        "type": "object",
+        "properties": {
+            "alert": {"$ref": _REF.format(name="Alert")},
+            "timeline": {"type": "array", "items": {"$ref": _REF.format(name="Alert")}},
+            "evidence": {"type": ["object", "null"]},
+            "deliveries": {"type": "array", "items": {"$ref": _REF.format(name="Delivery")}},
+        },
+    }
+    found["Problem"] = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+            "detail": {"type": "string"}, "errors": _field_errors(),
+        },
+    }  # fmt: skip
+    return dict(sorted(found.items()))
+
+
+def _add_model(found: dict[str, Any], model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
+    found |= schema.pop("$defs", {})
+    found[model.__name__] = schema
+
+
+def _list_of(item: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": _REF.format(name=item)}},
+            "next_cursor": {"type": ["string", "null"]},
+            "total": {"type": "integer"},
+        },
+    }
+
+
+def _field_errors() -> dict[str, Any]:
+    properties = {"field": {"type": "string"}, "message": {"type": "string"}}
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
+
+
+@cache
+def docs_page() -> str:
+    """The routes as a page without scripts."""
+    rows = []
+    for route in ROUTES:
+        asked = ", ".join(f"<code>{html.escape(name)}</code>" for name in route.query)
+        body = f"<code>{route.body.__name__}</code>" if route.body else ""
+        rows.append(
+            f"<tr><td><b>{route.method}</b></td><td><code>{html.escape(PREFIX + route.path)}</code></td>"
+            f"<td>{html.escape(route.summary)}</td><td>{asked}</td><td>{body}</td></tr>"
+        )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>tocsin: HTTP API</title><link rel=stylesheet href='/assets/style.css'><body><main>"
+        "<h1>HTTP API</h1><p>Every request carries <code>Authorization: Bearer TOKEN</code>. The whole description, "
+        "with schemas: <a href='/api/v1/openapi.json'>openapi.json</a>.</p><div class=wide><table><thead><tr><th>Method"
+        "<th>Path<th>What it does<th>Query<th>Body</tr></thead><tbody>"
+        + "".join(rows)
+        + "</tbody></table></div></main>"
+    )

@@ -1,0 +1,98 @@
+"""Every route, once: what answers it, and what the OpenAPI document says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from tocsin.api import alerts, channels, deadletters, health, overview, rules
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.rule import Rule
+
+PREFIX = "/api/v1"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PAGE = ("limit", "cursor")
+_ALERT = ("severity", "status", "rule_id", "category", "q", "label.NAME", *_PAGE)
+_DELIVERY = ("channel_id", "channel_type", "outcome", "rule_id", "fingerprint", "notification_id", *_PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method on a path below /api/v1. `answers` is the schema in the document and the good status."""
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    answers: str
+    status: int = 200
+    query: tuple[str, ...] = ()
+    body: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The handler's docstring."""
+        return " ".join((self.handler.__doc__ or "").split())
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/alerts/active", alerts.active, "alerts", "AlertList", query=_ALERT),
+    Route(
+        "GET", "/alerts/history", alerts.history, "alerts", "AlertList", query=(*_ALERT, "type", "from", "to", "sort")
+    ),
+    Route(
+        "POST", "/alerts/trigger", alerts.trigger, "alerts", "Alert", 201, body=alerts.TriggerBody, errors=(422, 503)
+    ),
+    Route("GET", "/alerts/{fingerprint}", alerts.one, "alerts", "AlertDetail", errors=(404,)),
+    Route(
+        "POST", "/alerts/{fingerprint}/acknowledge", alerts.acknowledge, "alerts", "Alert",
+        body=alerts.Said, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "POST", "/alerts/{fingerprint}/unacknowledge", alerts.unacknowledge, "alerts", "Alert",
+        body=alerts.Said, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "POST", "/alerts/{fingerprint}/resolve", alerts.resolve, "alerts", "Alert",
+        body=alerts.Said, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "GET", "/rules", rules.list_, "rules", "RuleList",
+        query=("id", "severity", "category", "metric_type", "enabled", "q", *_PAGE), errors=(404,),
+    ),
+    Route("POST", "/rules", rules.create, "rules", "Rule", 201, body=Rule, errors=(409, 422, 503)),
+    Route("PUT", "/rules", rules.replace, "rules", "Rule", query=("id",), body=Rule, errors=(412, 422, 503)),
+    Route("DELETE", "/rules", rules.delete, "rules", "", 204, query=("id",), errors=(404, 412, 503)),
+    Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule),
+    Route("GET", "/rules/{id}", rules.get, "rules", "Rule", errors=(404,)),
+    Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),
+    Route("PATCH", "/rules/{id}", rules.patch, "rules", "Rule", body=Rule, errors=(404, 412, 422, 503)),
+    Route("DELETE", "/rules/{id}", rules.delete, "rules", "", 204, errors=(404, 412, 503)),
+    Route("GET", "/channels", channels.list_, "channels", "ChannelList", query=_PAGE),
+    Route("POST", "/channels", channels.create, "channels", "Channel", 201, body=Channel, errors=(409, 422, 503)),
+    Route(
+        "POST", "/channels/test", channels.test, "channels", "Delivery",
+        body=channels.TestBody, errors=(404, 409, 422, 503, 504),
+    ),
+    Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
+    Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
+    Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 412, 503)),
+    Route("GET", "/statistics", overview.figures, "overview", "Statistics", query=("from", "to", "bucket")),
+    Route("GET", "/configuration", overview.configuration, "overview", "Configuration"),
+    Route("GET", "/deliveries", deadletters.deliveries, "deliveries", "DeliveryList", query=_DELIVERY),
+    Route("GET", "/dlq", deadletters.dead_letters, "deliveries", "DeadLetterList", query=("reason", *_PAGE)),
+    Route(
+        "POST", "/dlq/redrive", deadletters.redrive, "deliveries", "Redriven",
+        body=deadletters.RedriveBody, errors=(404, 409, 410, 422, 503),
+    ),
+)  # fmt: skip
+
+OPEN: tuple[tuple[str, Handler], ...] = (
+    ("/healthz", health.healthz),
+    ("/readyz", health.readyz),
+    ("/metrics", health.metrics),
+)

@@ -1,0 +1,98 @@
+"""The API service from its database to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+
+from tocsin.api.app import make_app
+from tocsin.api.metrics import Metrics
+from tocsin.api.state import Api
+from tocsin.api.tokens import TokenCheck, load_or_create_token
+from tocsin.context import Context
+from tocsin.kafka.clients import consumer_arguments, producer_arguments, started
+from tocsin.projection.database import opened
+from tocsin.projection.projector import Projector
+from tocsin.readiness import announce_ready
+from tocsin.vault import load_or_create_key
+
+_SHUTDOWN_S = 3.0
+log = structlog.get_logger("tocsin.api")
+
+
+class ApiError(Exception):
+    """The API cannot start; one line with the mend."""
+
+
+async def run(context: Context) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ApiError, DatabaseError, VaultError and KafkaUnreachable at the start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with serving(context) as api:
+            waiting = asyncio.create_task(stop.wait())
+            caught_up = asyncio.create_task(api.projector.caught_up.wait())
+            await asyncio.wait([waiting, caught_up], return_when=asyncio.FIRST_COMPLETED)
+            if caught_up.done():
+                announce_ready()
+            caught_up.cancel()
+            await waiting
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def serving(context: Context) -> AsyncIterator[Api]:
+    """Serve within the block."""
+    settings = context.settings
+    url = settings.database.url.get_secret_value() if settings.database.url else None
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
+    servers = context.connection.bootstrap_servers
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(opened(url, context.data_dir))
+        producer = AIOKafkaProducer(**producer_arguments(context.connection))
+        await stack.enter_async_context(started(producer, servers))
+        client = consumer_arguments(context.connection)
+        projector = Projector(database, client, context.topics, settings.database.history)
+        await stack.enter_async_context(started(projector, servers))
+        following = asyncio.create_task(projector.run())
+        stack.push_async_callback(_cancelled, following)
+        token, _ = load_or_create_token(context)
+        vault = load_or_create_key(context.data_dir, secret)
+        api = Api(context, database, projector, producer, vault, TokenCheck(token), Metrics())
+        await stack.enter_async_context(_listening(api))
+        yield api
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _listening(api: Api) -> AsyncIterator[None]:
+    settings = api.context.settings.api
+    runner = web.AppRunner(make_app(api), access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            reason = "is taken by another program" if taken else f"cannot be used ({error.strerror or error})"
+            mend = "choose another with TOCSIN_API_PORT or --port" if taken else "correct TOCSIN_API_HOST"
+            raise ApiError(f"api.port: {settings.host}:{settings.port} {reason}; {mend}") from None
+        log.info("listening", address=str(runner.addresses[0]))
+        yield
+    finally:
+        await runner.cleanup()

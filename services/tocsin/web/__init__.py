@@ -1,0 +1,1 @@
+"""The first page: files that are served as they are."""

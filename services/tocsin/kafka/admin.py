@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 
 from tocsin.kafka.clients import KafkaConnection, client_arguments, unreachable_in_one_line
 from tocsin.schemas.topics import TopicSpec
@@ -18,6 +19,8 @@ from tocsin.schemas.topics import TopicSpec
 _TIMEOUT_S = 30.0
 _POLL_S = 0.05
 _NO_LEADER = -1
+# aiokafka 0.14 reads the answer to its version 3 as one of version 2.
+DescribeGroupsRequest_v3.RESPONSE_TYPE = DescribeGroupsResponse_v3
 
 # These decide whether records live long enough and whether old keys go; other settings are the operator's to tune.
 _JUDGED_SETTINGS = ("cleanup.policy", "retention.ms", "min.compaction.lag.ms")

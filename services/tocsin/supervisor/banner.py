@@ -36,8 +36,8 @@ def banner(facts: Facts) -> tuple[list[str], dict[str, Any]]:
     kept = facts.data_dir / "api.token"
     lines = [
         f"tocsin is ready ({facts.seconds:.1f} s)",
-        f"  dashboard  {facts.api_url}/",
-        f"  API        {facts.api_url}/api/v1  (described at {facts.api_url}/docs)",
+        f"  dashboard  {facts.api_url}/{f'#token={facts.new_token}' if facts.new_token else ''}",
+        f"  API        {facts.api_url}/api/v1  (described at {facts.api_url}/api/v1/docs)",
         f"  Kafka      {facts.bootstrap_servers}  (metrics topics: {', '.join(facts.topics)})",
         f"  token      {facts.new_token}  (shown this once)" if facts.new_token else f"  token      see {kept}",
         "",

@@ -88,6 +88,7 @@ def run_worker(app: BatchApp, settings: WorkerSettings) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     worker = faust.Worker(app, loglevel=settings.log_level, redirect_stdouts=False, quiet=True, override_logging=False)
+    worker.spinner = None  # it writes control characters even where no terminal is
     worker.execute_from_commandline()
 
 

@@ -90,10 +90,12 @@ class Ingest:
     async def _settle(self) -> None:
         """Let offsets be committed whose frames are on Kafka, in order."""
         while self._in_flight:
-            tp, position, sent = self._in_flight[0]
+            first = tp, position, sent = self._in_flight[0]
             if len(self._in_flight) <= _IN_FLIGHT and not all(future.done() for future in sent):
                 return
             await self._outbox.acknowledged(sent)
+            if not self._in_flight or self._in_flight[0] is not first:
+                continue  # a tick and a run wait for the same frames, and the other was first
             self._in_flight.popleft()
             if tp in self._progress:
                 self._app.committable.offsets[tp] = position
@@ -139,7 +141,7 @@ class Ingest:
 
     async def drain(self) -> None:
         """Wait for everything under way."""
-        for _, _, sent in self._in_flight:
+        for _, _, sent in list(self._in_flight):
             await self._outbox.acknowledged(sent)
         await self._settle()
 

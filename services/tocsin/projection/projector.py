@@ -42,24 +42,28 @@ class Projector:
         self._prune_at_s = 0.0
         self._positions: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
+        self._in_place = False  # whether the consumer stands where the tables are
         self._moved = asyncio.Condition()
         self.caught_up = asyncio.Event()
         self.problem = ""
 
     async def run(self) -> None:
         """Follow for ever; what fails is said in `problem` and tried again."""
-        await self._assign()
         while True:
             try:
+                if not self._targets:
+                    await self._assign()
+                if not self._in_place:
+                    await self._resume()
                 await self._follow()
                 self.problem = ""
             except _Overtaken:
-                await self._resume()
+                self._in_place = False
             except (SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
+                self._in_place = False
                 self.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
                 _log.warning("the projection stands still", reason=self.problem)
                 await asyncio.sleep(_PAUSE_S)
-                await self._resume_later()
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -107,14 +111,13 @@ class Projector:
             count: set[int] = await asyncio.wait_for(self._partitions(topic), _CALL_TIMEOUT_S)
             partitions += [TopicPartition(topic, number) for number in sorted(count)]
         self._consumer.assign(partitions)
-        self._targets = await asyncio.wait_for(self._consumer.end_offsets(partitions), _CALL_TIMEOUT_S)
+        ends = await asyncio.wait_for(self._consumer.end_offsets(partitions), _CALL_TIMEOUT_S)
         async with self._database.reading() as connection:
             stored = await self._stored(connection)
-        if any(stored.get(partition, 0) > end for partition, end in self._targets.items()):
+        if any(stored.get(partition, 0) > end for partition, end in ends.items()):
             _log.warning("the database is ahead of Kafka, so it was made from another cluster; it is made anew")
             await self._database.wipe()
-        await self._resume()
-        self._note_progress()
+        self._targets = ends
 
     async def _partitions(self, topic: str) -> set[int]:
         while not (found := self._consumer.partitions_for_topic(topic)):
@@ -137,12 +140,8 @@ class Projector:
             async with self._database.writing() as connection:
                 for partition in missing:
                     await self._put_position(connection, partition, self._positions[partition])
-
-    async def _resume_later(self) -> None:
-        try:
-            await self._resume()
-        except (SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
-            _log.debug("still standing", reason=str(error))
+        self._in_place = True
+        self._note_progress()
 
     async def _stored(self, connection: AsyncConnection) -> dict[TopicPartition, int]:
         rows = await connection.execute(select(tables.position))

@@ -30,10 +30,10 @@ document = Table(
 )
 
 
-def _alert_columns() -> list[Column[object]]:
+def _alert_columns(*, by_fingerprint: bool) -> list[Column[object]]:
     """What alerts are filtered by. `labels` is `\\x1fname=value\\x1f...`, `search` is lower case."""
     return [
-        Column("fingerprint", String(32), nullable=False),
+        Column("fingerprint", String(32), primary_key=by_fingerprint),
         Column("status", String(16), nullable=False),
         Column("severity", String(16), nullable=False),
         Column("category", String(128), nullable=False),
@@ -48,16 +48,15 @@ def _alert_columns() -> list[Column[object]]:
 active = Table(
     "tocsin_active",
     metadata,
-    *_alert_columns(),
+    *_alert_columns(by_fingerprint=True),
     Index("tocsin_active_order", "starts_ms", "fingerprint"),
 )
-active.c.fingerprint.primary_key = True
 
 event = Table(
     "tocsin_event",
     metadata,
     Column("id", String(64), primary_key=True),
-    *_alert_columns(),
+    *_alert_columns(by_fingerprint=False),
     Column("type", String(16), nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),

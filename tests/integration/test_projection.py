@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -81,8 +81,8 @@ async def test_it_follows_goes_on_and_is_made_anew(
     async with following(kafka, topics, tmp_path) as world:
         assert await world.active() == FINGERPRINTS
         await end(producer, topics, FINGERPRINTS[0])
-        await eventually(lambda: _is(world.active(), FINGERPRINTS[1:]))
-        await eventually(lambda: _is(world.events(), 6))
+        await becomes(world.active, FINGERPRINTS[1:])
+        await becomes(world.events, 6)
         types = [event["type"] for event in await timeline(world.database, FINGERPRINTS[0])]
         assert types == ["firing", "resolved"]
     await producer.send_and_wait(topics.alert_state, None, key=FINGERPRINTS[1].encode())
@@ -109,7 +109,7 @@ async def test_a_failed_transaction_is_tried_again(
         monkeypatch.setattr(projector_module, "apply", failing)
         await fire(producer, topics, FINGERPRINTS[0])
         await eventually(lambda: world.projector.problem)
-        await eventually(lambda: _is(world.active(), FINGERPRINTS[:1]), 20)
+        await becomes(world.active, FINGERPRINTS[:1])
         await eventually(lambda: not world.projector.problem)
 
 
@@ -173,5 +173,8 @@ async def test_a_database_that_is_not_there_is_said_in_one_line(url: str, tmp_pa
     assert "\n" not in str(refused.value)
 
 
-async def _is(found: object, wanted: object) -> bool:
-    return await found == wanted  # type: ignore[misc, no-any-return]
+async def becomes(found: Callable[[], Awaitable[object]], wanted: object) -> None:
+    async def is_so() -> bool:
+        return await found() == wanted
+
+    await eventually(is_so, 20)

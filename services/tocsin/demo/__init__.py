@@ -1,0 +1,1 @@
+"""A shop that has incidents: realistic metrics, and rules that notice."""

@@ -41,16 +41,17 @@ PERIOD = 60  # steps of one wave of a series, whose upper half is over the thres
 QUIET_S = 8.0  # windows of series that fell silent close 5 s later
 
 RULES = [
-    Rule(id="now", metric_type="load", threshold=50.0, notifications=("hook",)),
-    Rule(id="held", metric_type="load", threshold=50.0, duration="1s", cooldown="8s", notifications=("hook",)),
-    Rule(
-        id="mean",
-        metric_type="load",
-        threshold=60.0,
-        recovery_threshold=40.0,
-        window={"type": "hopping", "size": "2s", "step": "500ms"},
-        notifications=("hook",),
-    ),
+    Rule.model_validate(body | {"metric_type": "load", "notifications": ["hook"]})
+    for body in (
+        {"id": "now", "threshold": 50},
+        {"id": "held", "threshold": 50, "duration": "1s", "cooldown": "8s"},
+        {
+            "id": "mean",
+            "threshold": 60,
+            "recovery_threshold": 40,
+            "window": {"type": "hopping", "size": "2s", "step": "500ms"},
+        },
+    )
 ]
 
 

@@ -58,6 +58,20 @@ class ServiceProcess:
             transport.close()
         assert line == b"ready\n", f"{self.name} did not become ready:\n{self.tail()}"
 
+    async def run(self, *arguments: str, given: bytes = b"", timeout_s: float = _READY_S) -> int:
+        """Run a command to its end, with `given` as its input; returns its exit status."""
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tocsin", self.name, *arguments,
+                env=self._environment, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            await asyncio.wait_for(process.communicate(given), timeout_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        return process.returncode or 0
+
     async def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         await self._end(signal.SIGKILL)

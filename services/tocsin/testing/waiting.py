@@ -6,16 +6,24 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _POLL_S = 0.02
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0, what: str = "", poll_s: float = _POLL_S
-) -> T:
+    condition: Callable[[], Awaitable[T]], deadline_s: float = ..., what: str = ..., poll_s: float = ...
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], deadline_s: float = ..., what: str = ..., poll_s: float = ...
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any], deadline_s: float = 10.0, what: str = "", poll_s: float = _POLL_S
+) -> Any:
     """Calls `condition` (plain or async) until its result is true, and returns that result.
 
     An AssertionError inside it counts as "not yet". Raises AssertionError, with the last result or failure, when the

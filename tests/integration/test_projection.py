@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tocsin.kafka.clients import KafkaConnection, consumer_arguments, producer_arguments, started
-from tocsin.projection import projector as projector_module
+from tocsin.projection.apply import apply
 from tocsin.projection.database import Database, DatabaseError, opened
 from tocsin.projection.projector import Projector
 from tocsin.projection.queries import AlertFilter, BadCursor, Page, active_alerts, alert_history, timeline
@@ -98,15 +98,15 @@ async def test_it_follows_goes_on_and_is_made_anew(
 async def test_a_failed_transaction_is_tried_again(
     kafka: str, topics: Topics, producer: AIOKafkaProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = projector_module.apply, iter([True, True])
+    failures = iter([True, True])
 
     async def failing(*arguments: object) -> None:
         if next(failures, False):
             raise OperationalError("INSERT", {}, Exception("the disk is full"))
-        await real(*arguments)  # type: ignore[arg-type]
+        await apply(*arguments)  # type: ignore[arg-type]
 
     async with following(kafka, topics, tmp_path) as world:
-        monkeypatch.setattr(projector_module, "apply", failing)
+        monkeypatch.setattr("tocsin.projection.projector.apply", failing)
         await fire(producer, topics, FINGERPRINTS[0])
         await eventually(lambda: world.projector.problem)
         await becomes(world.active, FINGERPRINTS[:1])

@@ -118,7 +118,6 @@ def slow_for(now_ms: int, seconds: int, **labels: str) -> list[bytes]:
 async def test_a_metric_reaches_the_topic_the_api_and_every_channel_once(
     kafka: str, tmp_path: Path, topic_prefix: str, way: str
 ) -> None:
-    tmp_path.chmod(0o700)
     async with world(kafka, tmp_path, topic_prefix) as at:
         await add_seed_channels(at)
         await at.call("POST", "/rules", SEED_RULE, 201)
@@ -167,7 +166,6 @@ async def spread(at: World, values: list[bytes]) -> None:
 
 
 async def test_people_act_on_alerts(kafka: str, tmp_path: Path, topic_prefix: str) -> None:
-    tmp_path.chmod(0o700)
     async with world(kafka, tmp_path, topic_prefix) as at:
         await at.call("POST", "/rules", {**SEED_RULE, "duration": "0s", "notifications": []}, 201)
         raised = await at.call("POST", "/alerts/trigger", {"rule_id": "high_response_time", "value": 7}, 201)

@@ -98,7 +98,7 @@ def bench(
     ] = None,
 ) -> None:
     """Measure the whole path on this machine and print the figures beside those it must reach."""
-    from tocsin.bench import run as run_bench
+    from tocsin.bench.run import run as run_bench
 
     run_bench(quick=quick, json_file=json_file)
 

@@ -1,0 +1,135 @@
+"""The benchmark of the whole path: what it costs here, beside what it must cost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from tocsin.bench import latency
+from tocsin.bench.load import Load
+from tocsin.bench.scenario import Bench, Cost
+from tocsin.kafka.embedded import EmbeddedKafka
+from tocsin.schemas.rule import Rule
+
+_SERIES: Final = 1_000
+_RATE: Final = 10_000
+_PACKAGES: Final = ("faust-streaming", "aiokafka", "numpy", "msgspec", "rocksdict")
+_MEASURES: Final[dict[str, tuple[str, str]]] = {
+    "one_rule_cpu_us": ("1 rule: CPU a sample, µs", "3.0, then 2.0"),
+    "hundred_rules_cpu_us": ("100 rules: CPU a sample, µs", "1.5 times that, then 2.6"),
+    "unkeyed_cpu_us": ("1 rule, unkeyed producer: CPU a sample, µs", ""),
+    "arrays_cpu_us": ("arrays of 100: CPU a sample, µs", "1.0"),
+    "one_rule_per_s": ("1 rule: samples a second", "500,000"),
+    "hundred_rules_per_s": ("100 rules: samples a second", ""),
+    "arrays_per_s": ("arrays of 100: samples a second", "1,000,000"),
+    "rss_mib": ("memory of evaluate, MiB", ""),
+    "alert_p50_ms": ("metric to alert at 10,000/s, p50, ms", "25"),
+    "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
+    "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
+    "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "lost": ("probes that never arrived", "0"),
+}
+
+
+def run(*, quick: bool, json_file: Path | None) -> None:
+    """Measure, print a table, and write JSON. Raises KafkaStartError."""
+    console = Console()
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder,
+        console.status("starting Kafka ...") as status,
+        EmbeddedKafka(Path(folder) / "kafka") as kafka,
+    ):
+        figures = asyncio.run(_figures(Bench(kafka.bootstrap_servers, Path(folder)), quick, status.update))
+    about = _about(quick, time.monotonic() - began)
+    console.print(_table(figures))
+    console.print(" · ".join(f"{name} {value}" for name, value in about.items() if name != "versions"), style="dim")
+    if json_file is not None:
+        written = {"about": about, "figures": figures}
+        json_file.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dict[str, float]:
+    samples = 300_000 if quick else 2_000_000
+    now_ms = time.time_ns() // 1_000_000
+    plain = Load(samples, _SERIES, now_ms)
+    say("1 rule ...")
+    one = await _cost(bench, 1, plain)
+    say("100 rules ...")
+    hundred = await _cost(bench, 100, plain)
+    say("1 rule, unkeyed ...")
+    unkeyed = await _cost(bench, 1, Load(samples, _SERIES, now_ms, keyed=False))
+    say("arrays of 100 ...")
+    arrays = await _cost(bench, 1, Load(2 * samples, _SERIES, now_ms, per_message=100))
+    say("latency at 10,000 samples a second ...")
+    async with bench.scenario([latency.PROBE, *_rules(1)]) as scenario:
+        found = await latency.measure(scenario, _RATE, 10 if quick else 40)
+    return {
+        "one_rule_cpu_us": round(one.cpu_us, 3),
+        "hundred_rules_cpu_us": round(hundred.cpu_us, 3),
+        "unkeyed_cpu_us": round(unkeyed.cpu_us, 3),
+        "arrays_cpu_us": round(arrays.cpu_us, 3),
+        "one_rule_per_s": round(one.rate),
+        "hundred_rules_per_s": round(hundred.rate),
+        "arrays_per_s": round(arrays.rate),
+        "rss_mib": round(max(one.rss_mib, hundred.rss_mib), 1),
+        "alert_p50_ms": round(latency.percentile(found.alert_ms, 50), 1),
+        "alert_p99_ms": round(latency.percentile(found.alert_ms, 99), 1),
+        "webhook_p50_ms": round(latency.percentile(found.webhook_ms, 50), 1),
+        "webhook_p99_ms": round(latency.percentile(found.webhook_ms, 99), 1),
+        "lost": found.lost,
+        "latency_rate_per_s": round(found.rate),
+    }
+
+
+async def _cost(bench: Bench, rules: int, load: Load) -> Cost:
+    async with bench.scenario(_rules(rules)) as scenario:
+        return await scenario.measure(load)
+
+
+def _rules(count: int) -> list[Rule]:
+    """Means over 10 s windows of every series, each with another threshold, most of which nothing reaches."""
+    body = {"metric_type": "response_time", "window": {"type": "tumbling", "size": "10s"}, "aggregation": "avg"}
+    return [Rule.model_validate({**body, "id": f"bench-{n}", "threshold": 900 + n}) for n in range(count)]
+
+
+def _table(figures: dict[str, float]) -> Table:
+    table = Table("", "here", "must")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, (text, must) in _MEASURES.items():
+        table.add_row(text, f"{figures[name]:,.10g}", must)
+    return table
+
+
+def _about(quick: bool, seconds: float) -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": round(seconds),
+        "quick": quick,
+        "cores": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

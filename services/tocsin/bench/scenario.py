@@ -1,0 +1,136 @@
+"""One measurement: topics of its own, the services it needs, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from tocsin.bench.load import DONE_METRIC, Load, write
+from tocsin.deliver.credentials import seal_config
+from tocsin.kafka.admin import ensure_topics
+from tocsin.kafka.clients import KafkaConnection, consumer_arguments, producer_arguments, started
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.rule import Rule
+from tocsin.schemas.topics import Topics, metric_topic_specs, topic_specs
+from tocsin.testing.services import ServiceProcess
+from tocsin.vault import load_or_create_key
+
+PARTITIONS = 4
+_DEADLINE_S = 600.0
+_DONE = Rule.model_validate({"id": "bench_done", "metric_type": DONE_METRIC, "threshold": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one run: wall time and CPU for all samples, and the memory at its end."""
+
+    samples: int
+    wall_s: float
+    cpu_s: float
+    rss_mib: float
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU a sample, in microseconds."""
+        return self.cpu_s / self.samples * 1e6
+
+    @property
+    def rate(self) -> float:
+        """Samples a second."""
+        return self.samples / self.wall_s
+
+
+class Bench:
+    """A cluster and a directory; each scenario takes a prefix of its own."""
+
+    def __init__(self, servers: str, directory: Path) -> None:
+        self.connection = KafkaConnection(servers)
+        self._directory = directory
+        self._number = 0
+
+    @asynccontextmanager
+    async def scenario(self, rules: Sequence[Rule]) -> AsyncIterator[Scenario]:
+        """Topics with these rules in them."""
+        self._number += 1
+        topics = Topics(f"bench{self._number}.")
+        metrics = f"{topics.prefix}metrics"
+        specs = [*topic_specs(topics.prefix, PARTITIONS), *metric_topic_specs((metrics,), PARTITIONS)]
+        problems = await ensure_topics(self.connection, specs)
+        assert not problems, problems
+        directory = self._directory / topics.prefix.rstrip(".")
+        await asyncio.to_thread(directory.mkdir, mode=0o700)
+        async with AsyncExitStack() as stack:
+            producer = AIOKafkaProducer(**producer_arguments(self.connection))
+            await stack.enter_async_context(started(producer, self.connection.bootstrap_servers))
+            for rule in (*rules, _DONE):
+                await producer.send_and_wait(topics.rules, encode_document(rule), key=rule.id.encode())
+            yield Scenario(self.connection, topics, metrics, directory, producer, stack)
+
+
+class Scenario:
+    """Topics, and services on them that end with the scenario."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: Topics,
+        metrics: str,
+        directory: Path,
+        producer: AIOKafkaProducer,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.connection, self.topics, self.metrics = connection, topics, metrics
+        self.producer = producer
+        self._directory, self._stack = directory, stack
+
+    async def start(self, *names: str) -> dict[str, ServiceProcess]:
+        """Start services, and wait until they are ready."""
+        environment = {
+            "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": self.connection.bootstrap_servers,
+            "TOCSIN_KAFKA_TOPIC_PREFIX": self.topics.prefix,
+            "TOCSIN_METRICS_TOPICS": self.metrics,
+            "TOCSIN_DATA_DIR": str(self._directory),
+            "TOCSIN_DELIVERY__ALLOW_NETWORKS": "127.0.0.0/8",
+            "TOCSIN_LOG_LEVEL": "warning",
+        }
+        services = {name: ServiceProcess(name, environment, self._directory) for name in names}
+        for service in services.values():
+            self._stack.push_async_callback(service.kill)
+        await asyncio.gather(*(service.start() for service in services.values()))
+        return services
+
+    async def add_webhook(self, url: str) -> None:
+        """A channel `hook` that leads to a local receiver."""
+        vault = load_or_create_key(self._directory, None)
+        sealed = seal_config(Channel(id="hook", type="webhook", config={"url": url}), vault)
+        await self.producer.send_and_wait(self.topics.channels, encode_document(sealed), key=b"hook")
+
+    async def measure(self, load: Load) -> Cost:
+        """Write a load, start evaluate, and measure until it has judged the last sample."""
+        await write(self.connection, self.metrics, load, PARTITIONS)
+        consumer = AIOKafkaConsumer(self.topics.signals, **consumer_arguments(self.connection))
+        async with started(consumer, self.connection.bootstrap_servers):
+            evaluate = (await self.start("evaluate"))["evaluate"]
+            process = psutil.Process(evaluate.pid)
+            began, cpu = time.monotonic(), _cpu_s(process)
+            done = 0
+            async with asyncio.timeout(_DEADLINE_S):
+                while done < PARTITIONS:
+                    for records in (await consumer.getmany(timeout_ms=200)).values():
+                        done += sum(b'"rule_id":"bench_done"' in record.value for record in records)
+            wall_s, used_s = time.monotonic() - began, _cpu_s(process) - cpu
+            rss = process.memory_info().rss
+        return Cost(load.samples, wall_s, used_s, rss / 2**20)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -52,7 +52,9 @@ class _Arrivals:
     async def follow(self, consumer: AIOKafkaConsumer) -> None:
         """Read alerts as they come."""
         async for record in consumer:
-            self.alert.setdefault(orjson.loads(record.value)["labels"]["probe"], time.monotonic())
+            probe = orjson.loads(record.value)["labels"].get("probe")
+            if probe is not None:
+                self.alert.setdefault(probe, time.monotonic())
 
 
 async def measure(scenario: Scenario, rate: int, seconds: float) -> Latencies:

@@ -19,6 +19,8 @@ class ConfigLog:
         self._consumer = AIOKafkaConsumer(
             **client, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS
         )
+        # Answers come in the order of questions: one that shares the connection waits as long as a fetch may wait.
+        self._asker = AIOKafkaConsumer(**client, enable_auto_commit=False)
         self._partition = TopicPartition(topic, 0)
         self._on_record = on_record
         self._moved = asyncio.Condition()
@@ -26,7 +28,7 @@ class ConfigLog:
 
     async def start(self) -> None:
         """Read everything there is now; `follow` goes on from there."""
-        await asyncio.wait_for(self._consumer.start(), _CALL_TIMEOUT_S)
+        await asyncio.wait_for(asyncio.gather(self._consumer.start(), self._asker.start()), _CALL_TIMEOUT_S)
         self._consumer.assign([self._partition])
         await self._consumer.seek_to_beginning(self._partition)
         end = await self._end()
@@ -41,7 +43,7 @@ class ConfigLog:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await asyncio.gather(self._consumer.stop(), self._asker.stop())
 
     async def reach(self, position: int, timeout_s: float = _CALL_TIMEOUT_S) -> None:
         """Wait until everything below an offset was read; raises TimeoutError."""
@@ -54,7 +56,7 @@ class ConfigLog:
 
     async def _end(self) -> int:
         ends: dict[TopicPartition, int] = await asyncio.wait_for(
-            self._consumer.end_offsets([self._partition]), _CALL_TIMEOUT_S
+            self._asker.end_offsets([self._partition]), _CALL_TIMEOUT_S
         )
         return ends[self._partition]
 

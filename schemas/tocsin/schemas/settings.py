@@ -62,7 +62,6 @@ class EvaluateSettings(_Section):
     quiet_after: Duration = Field(
         default=milliseconds("5s"), description="an open window of a silent series closes this long after its end"
     )
-    port: int = Field(default=0, ge=0, le=65_535, description="metrics and health of the worker; 0 is any")
 
 
 class DeliverySettings(_Section):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from tocsin.api.routes import PREFIX, ROUTES, Route
 from tocsin.schemas.alert import AlertEvent
@@ -119,7 +121,10 @@ def _schemas() -> dict[str, Any]:
 
 
 def _add_model(found: dict[str, Any], model: type[BaseModel]) -> None:
-    schema = model.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
+    with warnings.catch_warnings():
+        # Durations are text outside and numbers inside, so their defaults are left out.
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+        schema = model.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
     found |= schema.pop("$defs", {})
     found[model.__name__] = schema
 

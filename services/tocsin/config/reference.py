@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pydantic import SecretStr
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from tocsin.config.loading import Loaded
 from tocsin.config.variables import is_secret, leaves, variable_name
@@ -39,11 +41,11 @@ def rows(loaded: Loaded) -> list[dict[str, Any]]:
 
 def json_schema() -> dict[str, Any]:
     """The schema of the settings file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Settings.model_json_schema(),
-        "title": "Settings of tocsin",
-    }
+    with warnings.catch_warnings():
+        # Durations are text outside and numbers inside, so their defaults are left out.
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+        schema = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Settings of tocsin"}
 
 
 def markdown() -> str:

@@ -1,6 +1,6 @@
 """Test tools that ship with tocsin: a real Kafka, waiting on conditions, reading topics."""
 
 from tocsin.testing.kafka import collect, create_topics, delete_topics, shared_broker
-from tocsin.testing.waiting import eventually, eventually_sync
+from tocsin.testing.waiting import eventually, eventually_sync, pause
 
-__all__ = ["collect", "create_topics", "delete_topics", "eventually", "eventually_sync", "shared_broker"]
+__all__ = ["collect", "create_topics", "delete_topics", "eventually", "eventually_sync", "pause", "shared_broker"]

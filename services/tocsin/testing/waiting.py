@@ -62,6 +62,11 @@ def eventually_sync(condition: Callable[[], T], deadline_s: float = 10.0, what: 
         time.sleep(poll_s)
 
 
+async def pause(seconds: float) -> None:
+    """Let time pass: the pace of a load, or the moment of a fault. Never to wait for something."""
+    await asyncio.sleep(seconds)
+
+
 def _name(condition: Callable[..., object]) -> str:
     return getattr(condition, "__qualname__", repr(condition))
 

@@ -1,4 +1,4 @@
-"""Does what a user does: `make run`, wait until it is ready, Ctrl-C; twice, then looks for processes left behind."""
+"""Does what a user does: `make run`, wait until it is ready, Ctrl-C; again; then `make demo`. Nothing may be left."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ import psutil
 
 from tocsin.kafka.ports import free_ports
 
-READY_S = (120.0, 60.0)
+ROUNDS = (("run", 120.0), ("run", 60.0), ("demo", 60.0))
 STOP_S = 30.0
 POLL_S = 0.1
 
 
 def main() -> None:
-    """Runs both rounds in one data directory: the second finds what the first left."""
+    """Runs all rounds in one data directory: each finds what the one before left."""
     # A shell that runs this in the background has SIGINT ignored, and children inherit that; a handler they do not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="tocsin-smoke-") as folder:
-        for number, ready_s in enumerate(READY_S, 1):
-            one_round(number, Path(folder), ready_s)
+        for number, (target, ready_s) in enumerate(ROUNDS, 1):
+            one_round(number, target, Path(folder), ready_s)
 
 
-def one_round(number: int, data_dir: Path, ready_s: float) -> None:
-    """One `make run` with its own terminal, so that Ctrl-C reaches it the way it reaches a user's."""
+def one_round(number: int, target: str, data_dir: Path, ready_s: float) -> None:
+    """One `make run` or `make demo` with its own terminal, so that Ctrl-C reaches it the way it reaches a user's."""
     (port,) = free_ports(1)
     log = data_dir.with_name(f"{data_dir.name}-{number}.log")
     controller, terminal = pty.openpty()
@@ -41,7 +41,7 @@ def one_round(number: int, data_dir: Path, ready_s: float) -> None:
     with log.open("wb") as output:
         make = subprocess.Popen(
             # A session with the terminal as its own: what Ctrl-C there sends, it gets.
-            ["setsid", "--ctty", "make", "--no-print-directory", "run", arguments],
+            ["setsid", "--ctty", "make", "--no-print-directory", target, arguments],
             stdin=terminal,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -49,7 +49,7 @@ def one_round(number: int, data_dir: Path, ready_s: float) -> None:
     os.close(terminal)
     try:
         wait_until_ready(make, port, ready_s)
-        print(f"round {number}: ready after {time.monotonic() - began:.1f} s")
+        print(f"make {target}: ready after {time.monotonic() - began:.1f} s")
         family = [psutil.Process(make.pid), *psutil.Process(make.pid).children(recursive=True)]
         began = time.monotonic()
         os.write(controller, b"\x03")
@@ -57,7 +57,7 @@ def one_round(number: int, data_dir: Path, ready_s: float) -> None:
         _, left = psutil.wait_procs(family, timeout=STOP_S)
         if left:
             raise SmokeError(f"left behind after Ctrl-C: {[process.cmdline() for process in left]}")
-        print(f"round {number}: {len(family)} processes ended {time.monotonic() - began:.1f} s after Ctrl-C")
+        print(f"make {target}: {len(family)} processes ended {time.monotonic() - began:.1f} s after Ctrl-C")
     except (SmokeError, subprocess.TimeoutExpired) as error:
         print(log.read_text("utf-8", "replace"))
         sys.exit(f"smoke: {error}")
@@ -73,7 +73,7 @@ def wait_until_ready(make: subprocess.Popen[bytes], port: int, ready_s: float) -
     seen = "no answer"
     while time.monotonic() < deadline:
         if make.poll() is not None:
-            raise SmokeError(f"`make run` ended with status {make.returncode} before it was ready")
+            raise SmokeError(f"`make` ended with status {make.returncode} before it was ready")
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
                 return

@@ -114,7 +114,7 @@ def _validated(
         entry = model.model_validate(value)
     except ValidationError as error:
         return _lines(document, location, error, model)
-    mistakes: Sequence[Mistake] = check(entry)
+    mistakes = check(entry)
     if mistakes:
         return [
             f"{document.where((*location, *inner))}: {'.'.join(map(str, inner))}: {text}" for inner, text in mistakes

@@ -1,0 +1,149 @@
+"""All steps in one process, on a log in memory and a simulated clock.
+
+The very functions that the agents run, so what comes out here comes out there: for tests of rules, replays of history,
+and simulations of faults.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.engine import frame
+from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.evaluate.state import PartitionState
+from tocsin.engine.evaluate.step import Timing
+from tocsin.engine.evaluate.step import step as evaluate
+from tocsin.engine.frame import SourceProgress, Tick
+from tocsin.engine.ingest.codecs import CODECS
+from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run
+from tocsin.engine.ingest.step import step as ingest
+from tocsin.engine.lifecycle.record import AlertRecord
+from tocsin.engine.lifecycle.step import NumberedCommand
+from tocsin.engine.lifecycle.step import step as lifecycle
+from tocsin.engine.memory_log import MemoryLog
+from tocsin.engine.route.record import RouteRecord
+from tocsin.engine.route.step import step as route
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.command import Command
+from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
+from tocsin.schemas.topics import CHANNEL_TYPES
+
+METRICS: Final = "metrics"
+_SAMPLES: Final = "samples"
+_DEFAULT_MAX_AHEAD_MS: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many partitions the metrics topic and the samples topic have, and how many messages a run takes at most."""
+
+    sources: int = 1
+    samples: int = 1
+    run: int = 1_000
+
+
+class Pipeline:
+    """Publish metrics and commands, and `run` at a time; what came of it is in the lists."""
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        channels: Iterable[Channel] = (),
+        shape: Shape = Shape(),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+        max_ahead_ms: int = _DEFAULT_MAX_AHEAD_MS,
+    ) -> None:
+        self.log = MemoryLog()
+        self.channels: dict[str, Channel] = {channel.id: channel for channel in channels}
+        self.signals: list[Signal] = []
+        self.events: list[AlertEvent] = []
+        self.notifications: list[Notification] = []
+        self.unroutable: list[Delivery] = []
+        self.dead: list[DeadLetter] = []
+        self.alerts: dict[str, AlertRecord] = {}
+        self._shape, self._timing, self._max_ahead_ms = shape, timing, max_ahead_ms
+        self._book = RuleBook()
+        self._interner = Interner(shape.samples)
+        self._positions = [0] * shape.sources
+        self._highest = [UNSEEN_MS] * shape.sources
+        self._states = [PartitionState() for _ in range(shape.samples)]
+        self._told: dict[str, RouteRecord] = {}
+        self._commands = 0
+        for rule in rules:
+            self.put_rule(rule)
+
+    def put_rule(self, rule: Rule) -> None:
+        """Write a rule; it is in force from the next run on."""
+        self._book.append(self._book.end, rule.id.encode(), encode_document(rule))
+
+    def delete_rule(self, rule_id: str) -> None:
+        """Delete a rule."""
+        self._book.append(self._book.end, rule_id.encode(), None)
+
+    def publish(self, value: bytes, at_ms: int, key: bytes | None = None, partition: int = 0) -> None:
+        """A producer writes a message at a time."""
+        self.log.append(METRICS, partition, key, value, at_ms)
+
+    def command(self, command: Command) -> None:
+        """A person acts on an alert."""
+        self._lifecycle([NumberedCommand(self._commands, command)])
+        self._commands += 1
+
+    def run(self, clock_ms: int) -> None:
+        """Process everything that was published, and let the clock be `clock_ms`."""
+        if self._states[0].plan.offset < self._book.end:
+            self._tick(clock_ms)  # configuration first: no frame comes before the tick that names it
+        for source in range(self._shape.sources):
+            while self._ingest(source, clock_ms):
+                continue
+        self._tick(clock_ms)
+        for partition, state in enumerate(self._states):
+            records = self.log.read(_SAMPLES, partition, state.offset + 1)
+            items = [frame.decode(record.value or b"") for record in records]
+            signals = evaluate(state, items, records[-1].offset, self._book, self._timing)
+            self.signals += signals
+            self._lifecycle(signals)
+
+    def _ingest(self, source: int, clock_ms: int) -> bool:
+        records = self.log.read(METRICS, source, self._positions[source], self._shape.run)
+        if not records:
+            return False
+        run = Run(
+            METRICS,
+            source,
+            [record.offset for record in records],
+            [record.at_ms for record in records],
+            [record.key for record in records],
+            [record.value for record in records],
+        )
+        done = ingest(self._interner, run, CODECS["json"], clock_ms, self._max_ahead_ms)
+        for partition, made in done.frames.items():
+            self.log.append(_SAMPLES, partition, None, frame.encode(made), clock_ms)
+        self.dead += done.dead
+        self._positions[source] = records[-1].offset + 1
+        self._highest[source] = max(self._highest[source], done.highest_ms)
+        return True
+
+    def _tick(self, clock_ms: int) -> None:
+        sources = tuple(
+            SourceProgress(METRICS, source, position, highest, self.log.end(METRICS, source) - position)
+            for source, (position, highest) in enumerate(zip(self._positions, self._highest, strict=True))
+        )
+        counts: Mapping[str, int] = {METRICS: self._shape.sources}
+        value = frame.encode(Tick(clock_ms, self._book.end, sources, dict(counts)))
+        for partition in range(self._shape.samples):
+            self.log.append(_SAMPLES, partition, None, value, clock_ms)
+
+    def _lifecycle(self, inputs: Iterable[Signal | NumberedCommand]) -> None:
+        changes = lifecycle(inputs, self.alerts.get, self._book.rule_at)
+        self.alerts |= changes.records
+        self.events += changes.events
+        told = route(changes.events, self._told.get, self.channels, CHANNEL_TYPES)
+        self._told |= told.records
+        self.notifications += told.notifications
+        self.unroutable += told.unroutable

@@ -1,0 +1,91 @@
+"""A crash at any record, in the middle of a checkpoint too: what comes after it is what would have come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engine.test_properties import Sample, bounded, played, rules, samples
+
+from tocsin.engine import frame
+from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
+from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.evaluate.state import PartitionState
+from tocsin.engine.evaluate.step import Timing, step
+from tocsin.engine.frame import Frame, Tick
+from tocsin.engine.pipeline import Shape
+from tocsin.schemas.codec import encode, encode_document
+from tocsin.schemas.rule import Rule
+
+
+def log_of(rule: Rule, given_samples: Sequence[Sample], places: Sequence[int], every: int) -> list[Frame | Tick]:
+    pipeline = played(rule, given_samples, Shape(sources=2, samples=1, run=4), places, every)
+    return [frame.decode(record.value or b"") for record in pipeline.log.read("samples", 0)]
+
+
+def book_of(rule: Rule) -> RuleBook:
+    book = RuleBook()
+    book.append(0, rule.id.encode(), encode_document(rule))
+    return book
+
+
+@bounded
+@given(
+    rules(),
+    samples,
+    st.lists(st.integers(0, 1), min_size=1, max_size=8),
+    st.integers(1, 9),
+    st.sets(st.integers(0, 60), max_size=8),
+    st.integers(0, 60),
+    st.integers(0, 12),
+)
+def test_a_crash_changes_nothing(
+    rule: Rule, given_samples: list[Sample], places: list[int], every: int, saved: set[int], crash: int, written: int
+) -> None:
+    items = log_of(rule, given_samples, places, every)
+    book, timing = book_of(rule), Timing()
+    calm = PartitionState()
+    undisturbed = [encode(one) for offset, item in enumerate(items) for one in step(calm, [item], offset, book, timing)]
+
+    table: dict[str, bytes] = {}
+    state, said, offset, crashed = PartitionState(), [], 0, False
+    while offset < len(items):
+        said += [encode(one) for one in step(state, [items[offset]], offset, book, timing)]
+        entries, header = checkpoint(state) if offset in saved or offset == crash else ({}, b"")
+        writes = [*entries.items(), (HEADER, header)] if header else []
+        if offset == crash and not crashed:
+            table.update(writes[:written])  # the rest was never written
+            state, crashed = restore(table.get), True
+            offset = state.offset + 1
+            continue
+        table.update(writes)
+        offset += 1
+    assert list(dict.fromkeys(said)) == undisturbed
+
+
+@bounded
+@given(rules(), samples, st.integers(0, 10_000), st.integers(0, 255))
+def test_a_damaged_entry_is_never_taken_for_state(
+    rule: Rule, given_samples: list[Sample], place: int, change: int
+) -> None:
+    state, book = PartitionState(), book_of(rule)
+    for offset, item in enumerate(log_of(rule, given_samples, [0], 5)):
+        step(state, [item], offset, book, Timing())
+    entries, header = checkpoint(state)
+    table = {**entries, HEADER: header}
+    name = sorted(table)[place % len(table)]
+    whole = bytearray(table[name])
+    at = place % len(whole)
+    whole[at] ^= change or 1
+    table[name] = bytes(whole)
+    with pytest.raises(DamagedCheckpoint):
+        restore(table.get)
+
+
+@bounded
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_frame_are_refused(content: bytes) -> None:
+    with pytest.raises(frame.DamagedFrame):
+        frame.decode(content)

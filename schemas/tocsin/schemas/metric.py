@@ -7,6 +7,7 @@ import msgspec
 MAX_LABELS: Final = 64
 MAX_SAMPLE_BYTES: Final = 16 * 1024
 MAX_NAME_CHARS: Final = 1_024
+MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024  # an array of samples, unpacked
 
 
 class Metric(msgspec.Struct, gc=False):

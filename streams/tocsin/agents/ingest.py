@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from faust.types import TP
 
+from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_value
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.transport import BatchApp
@@ -21,7 +22,7 @@ from tocsin.engine.frame import SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
 from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, step
-from tocsin.schemas.metric import Reject
+from tocsin.schemas.metric import MAX_MESSAGE_BYTES, Reject
 
 _IN_FLIGHT: Final = 64
 _RUN_BYTES: Final = 2**20
@@ -102,15 +103,10 @@ class Ingest:
 
     async def _bury(self, dead: DeadLetter) -> Sent:
         self.refused += 1
-        headers = [
-            ("reason", dead.reject.reason.encode()),
-            ("detail", dead.reject.detail[:1_000].encode(errors="replace")),
-            ("topic", dead.topic.encode()),
-            ("partition", str(dead.partition).encode()),
-            ("offset", str(dead.offset).encode()),
-            ("stage", b"ingest"),
-        ]
-        return await self._outbox.send(self._dlq, dead.value, key=dead.key, headers=headers)
+        headers = dead_letter_headers(
+            "ingest", dead.reject.reason, dead.reject.detail, dead.topic, dead.partition, dead.offset, len(dead.value)
+        )
+        return await self._outbox.send(self._dlq, dead_letter_value(dead.value), key=dead.key, headers=headers)
 
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
@@ -152,9 +148,8 @@ def _runs(tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Run | DeadLetter]:
     size = 0
     for batch in batches:
         if batch.refused:
-            if records:
-                yield _run(tp, records)
-                records, size = [], 0
+            yield from _bounded(tp, records)
+            records, size = [], 0
             detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
             yield DeadLetter(tp.topic, tp.partition, batch.first, Reject("compression", detail), None, b"")
             continue
@@ -163,19 +158,31 @@ def _runs(tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Run | DeadLetter]:
         if size > _RUN_BYTES:
             yield from _bounded(tp, records)
             records, size = [], 0
-    if records:
-        yield from _bounded(tp, records)
+    yield from _bounded(tp, records)
 
 
-def _bounded(tp: TP, records: list[Any]) -> Iterator[Run]:
+def _bounded(tp: TP, records: list[Any]) -> Iterator[Run | DeadLetter]:
+    """Runs of bounded size, since a frame must fit into one record; a message that is too large is a dead letter."""
     begin = size = 0
     for index, record in enumerate(records):
-        size += len(record.value or b"")
+        length = len(record.value or b"")
+        if length > MAX_MESSAGE_BYTES:
+            if begin < index:
+                yield _run(tp, records[begin:index])
+            yield _too_large(tp, record, length)
+            begin, size = index + 1, 0
+            continue
+        size += length
         if size > _RUN_BYTES:
             yield _run(tp, records[begin : index + 1])
             begin, size = index + 1, 0
     if begin < len(records):
         yield _run(tp, records[begin:])
+
+
+def _too_large(tp: TP, record: Any, length: int) -> DeadLetter:
+    reject = Reject("size", f"the message has {length} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+    return DeadLetter(tp.topic, tp.partition, record.offset, reject, record.key, bytes(record.value))
 
 
 def _run(tp: TP, records: list[Any]) -> Run:

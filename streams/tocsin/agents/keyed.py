@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers
+from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_value
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output
 from tocsin.schemas.codec import UnreadableRecord
@@ -56,4 +56,6 @@ def keyed_runs(
 def _dead(
     dlq: str, stage: str, tp: TP, offset: int, key: bytes, value: bytes | None, reason: str, detail: str
 ) -> Output:
-    return Output(dlq, key, value, dead_letter_headers(stage, reason, detail, tp.topic, tp.partition, offset))
+    content = value or b""
+    headers = dead_letter_headers(stage, reason, detail, tp.topic, tp.partition, offset, len(content))
+    return Output(dlq, key, dead_letter_value(content), headers)

@@ -1,5 +1,6 @@
 """Ingest's step: a run of messages of one source partition in, frames for the samples partitions and rejects out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -142,11 +143,21 @@ def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, NDArray[np
 def _reject_some(
     done: Ingested, interner: Interner, run: Run, columns: Columns, number: Ints, refused: NDArray[np.intp]
 ) -> None:
+    """One dead letter for each message: an array of bad samples must not be written out once for each of them."""
+    first: dict[int, Reject] = {}
+    more: Counter[int] = Counter()
     for index in refused.tolist():
         message = index if columns.message is None else columns.message[index]
+        more[message] += 1
+        if message in first:
+            continue
         reject = interner.rejects.get(int(number[index]))
         if reject is None:
             reject = Reject("timestamp", f"{columns.timestamps[index]} lies before 1970 or too far ahead of the clock")
+        first[message] = reject
+    for message, reject in first.items():
+        if more[message] > 1:
+            reject = Reject(reject.reason, f"{reject.detail}; {more[message] - 1} more samples of it were refused")
         _bury(done, run, message, reject, run.values[message] or b"")
 
 

@@ -10,6 +10,7 @@ from tocsin.agents.background import Background
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.evaluate import Evaluate
 from tocsin.agents.ingest import Ingest
+from tocsin.agents.once import Once
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.step import Timing
 from tocsin.schemas.topics import Topics
@@ -85,45 +86,42 @@ class _Service:
         self.ingest.forget(revoked)
 
 
-def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> None:  # noqa: C901 - Faust's decorators
+def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> None:
     """Run the evaluate service until it is told to stop."""
     app = make_app(worker, [*settings.metrics_topics, topics.samples])
     table = make_table(
         app, "evaluate-checkpoint", topics.changelog("evaluate-checkpoint-changelog"), settings.partitions
     )
-    started: asyncio.Future[_Service] | None = None
 
-    async def service() -> _Service:
-        nonlocal started
-        if started is None:
-            started = asyncio.get_running_loop().create_future()
-            await (made := _Service(app, worker, settings, topics, table)).start()
-            started.set_result(made)
-        return await asyncio.shield(started)
+    async def make() -> _Service:
+        await (made := _Service(app, worker, settings, topics, table)).start()
+        return made
+
+    service = Once(make)
 
     async def on_revoked(_: Any, *revoked: Any, **__: Any) -> None:
-        if started is not None and started.done():
-            started.result().forget(set(revoked[0]))
+        if made := service.if_made():
+            made.forget(set(revoked[0]))
 
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
 
     @app.agent(batched_topic(app, *settings.metrics_topics), name="ingest")
     async def ingest(stream: Any) -> None:
-        await (made := await service()).ticked.wait()
+        await (made := await service.get()).ticked.wait()
         async for event in stream.events():
             app.committable.taken()
             await made.ingest.take(event.message.tp, event.message.value)
 
     @app.agent(batched_topic(app, topics.samples), name="evaluate")
     async def evaluate(stream: Any) -> None:
-        made = await service()
+        made = await service.get()
         async for event in stream.events():
             app.committable.taken()
             await made.evaluate.take(event.message.tp, event.message.value, made.rules)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:
-        if started is not None and started.done():
-            await started.result().stop()
+        if made := service.if_made():
+            await made.stop()
 
     run_worker(app, worker)

@@ -1,8 +1,9 @@
 """The route service: lifecycle and route in one worker."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import structlog
 
@@ -10,6 +11,7 @@ from tocsin.agents.app import WorkerSettings, batched_topic, make_app, make_tabl
 from tocsin.agents.background import Background
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.lifecycle import Lifecycle
+from tocsin.agents.once import Once
 from tocsin.agents.route import Route
 from tocsin.agents.run_table import RunTable
 from tocsin.agents.transport import BatchApp
@@ -30,13 +32,13 @@ class _Service:
     """Everything of one worker that needs its event loop."""
 
     def __init__(
-        self, app: BatchApp, worker: WorkerSettings, topics: Topics, alerts: Any, notified: Any, assigned: asyncio.Event
+        self, app: BatchApp, worker: WorkerSettings, topics: Topics, tables: Sequence[Any], assigned: asyncio.Event
     ) -> None:
         self._app, self._worker, self._assigned = app, worker, assigned
         self._outbox = new_outbox(worker)
         self._background = Background(app)
         self._book = RuleBook()
-        self._tables = RunTable(self._outbox, alerts), RunTable(self._outbox, notified)
+        self._tables = [RunTable(self._outbox, table) for table in tables]
         self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book)
         self.route = Route(app, self._tables[1], topics)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
@@ -47,8 +49,16 @@ class _Service:
         if ignored:
             _log.warning("a rule that cannot be read was ignored", rule=ignored)
 
-    async def start(self) -> None:
-        """Connect and read all configuration."""
+    @classmethod
+    async def started(
+        cls, app: BatchApp, worker: WorkerSettings, topics: Topics, tables: Sequence[Any], assigned: asyncio.Event
+    ) -> Self:
+        """A service that is connected and has read all configuration."""
+        made = cls(app, worker, topics, tables, assigned)
+        await made._start()
+        return made
+
+    async def _start(self) -> None:
         await self._outbox.start()
         await asyncio.gather(self.rules.start(), self.channels.start())
         self._background.run(self.rules.follow())
@@ -77,23 +87,14 @@ class _Service:
 def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:  # noqa: C901 - Faust's decorators
     """Run the route service until it is told to stop."""
     app = make_app(worker, [topics.signals, topics.commands, topics.alerts])
-    count = settings.partitions
-    alerts = make_table(app, "route-alerts", topics.changelog("route-alerts-changelog"), count)
-    notified = make_table(app, "route-notified", topics.changelog("route-notified-changelog"), count)
+    names = ("route-alerts", "route-notified")
+    tables = [make_table(app, name, topics.changelog(f"{name}-changelog"), settings.partitions) for name in names]
     assigned = asyncio.Event()
-    started: asyncio.Future[_Service] | None = None
-
-    async def service() -> _Service:
-        nonlocal started
-        if started is None:
-            started = asyncio.get_running_loop().create_future()
-            await (made := _Service(app, worker, topics, alerts, notified, assigned)).start()
-            started.set_result(made)
-        return await asyncio.shield(started)
+    service = Once(lambda: _Service.started(app, worker, topics, tables, assigned))
 
     async def on_revoked(_: Any, *revoked: Any, **__: Any) -> None:
-        if started is not None and started.done():
-            started.result().forget(set(revoked[0]))
+        if made := service.if_made():
+            made.forget(set(revoked[0]))
 
     async def on_assigned(_: Any, *partitions: Any, **__: Any) -> None:
         if partitions[0]:
@@ -104,21 +105,21 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
 
     @app.agent(batched_topic(app, topics.signals, topics.commands), name="lifecycle")
     async def lifecycle(stream: Any) -> None:
-        made = await service()
+        made = await service.get()
         async for event in stream.events():
             app.committable.taken()
             await made.lifecycle.take(event.message.tp, event.message.value, made.rules)
 
     @app.agent(batched_topic(app, topics.alerts), name="route")
     async def route(stream: Any) -> None:
-        made = await service()
+        made = await service.get()
         async for event in stream.events():
             app.committable.taken()
             await made.route.take(event.message.tp, event.message.value, made.channels)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:
-        if started is not None and started.done():
-            await started.result().stop()
+        if made := service.if_made():
+            await made.stop()
 
     run_worker(app, worker)

@@ -78,4 +78,6 @@ def aggregate(name: str, values: list[float]) -> float:
         return sum(values)
     if name == "count":
         return float(len(values))
-    return {"min": min, "max": max, "last": lambda given: given[-1]}[name](values)
+    if name == "last":
+        return values[-1]
+    return min(values) if name == "min" else max(values)

@@ -116,15 +116,17 @@ def _validated(
         return _lines(document, location, error, model)
     mistakes = check(entry)
     if mistakes:
-        return [
-            f"{document.where((*location, *inner))}: {'.'.join(map(str, inner))}: {text}" for inner, text in mistakes
-        ]
+        return [_line(document, location, mistake) for mistake in mistakes]
     if entry.id in found:
         return [
             f"{document.where((*location, 'id'))}: id: {entry.id!r} stands in {found[entry.id].where} too; rename one"
         ]
     found[entry.id] = Placed(entry, where)
     return []
+
+
+def _line(document: Document, location: Location, mistake: Mistake) -> str:
+    return f"{document.where((*location, *mistake[0]))}: {'.'.join(map(str, mistake[0]))}: {mistake[1]}"
 
 
 def _lines(document: Document, location: Location, error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -138,11 +140,9 @@ def _lines(document: Document, location: Location, error: ValidationError, model
 def _template_mistakes(rule: Rule) -> list[Mistake]:
     from tocsin.engine.templates import check
 
-    mistakes: list[Mistake] = []
-    for field, templates in (("labels", rule.labels), ("annotations", rule.annotations)):
-        for name, template in templates.items():
-            try:
-                check(template)
-            except ValueError as error:
-                mistakes.append(((field, name), str(error)))
-    return mistakes
+    return [
+        ((field, name), problem)
+        for field, templates in (("labels", rule.labels), ("annotations", rule.annotations))
+        for name, template in templates.items()
+        if (problem := check(template))
+    ]

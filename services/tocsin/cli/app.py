@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -47,6 +48,8 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code."""
+    # What cannot be reached is said once, by us; services set up their own logs.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app(args=list(arguments), prog_name="tocsin", standalone_mode=True)
     except SystemExit as end:

@@ -109,14 +109,14 @@ def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> N
     async def ingest(stream: Any) -> None:
         await (made := await service.get()).ticked.wait()
         async for event in stream.events():
-            app.committable.taken()
+            app.committable.taken(event.message.tp)
             await made.ingest.take(event.message.tp, event.message.value)
 
     @app.agent(batched_topic(app, topics.samples), name="evaluate")
     async def evaluate(stream: Any) -> None:
         made = await service.get()
         async for event in stream.events():
-            app.committable.taken()
+            app.committable.taken(event.message.tp)
             await made.evaluate.take(event.message.tp, event.message.value, made.rules)
 
     @app.on_before_shutdown.connect

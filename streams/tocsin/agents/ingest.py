@@ -60,6 +60,7 @@ class Ingest:
         self._interner: Interner | None = None
         self._partitions = 0
         self._progress: dict[TP, _Progress] = {}
+        self._stood: dict[TP, int | None] = {}
         self._in_flight: deque[tuple[TP, int, list[Sent]]] = deque()
         self.taken = 0
         self.refused = 0
@@ -121,11 +122,21 @@ class Ingest:
     async def _source(self, tp: TP) -> SourceProgress:
         progress = self._progress.get(tp)
         if progress is None:
-            position: int | None = await self._app.consumer.position(tp)
-            if position is None:
-                return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
-            # Not kept: the first run, which may be on its way already, says where it begins.
-            progress = _Progress(position)
+            return await self._untaken(tp)
+        return self._up_to(tp, progress)
+
+    async def _untaken(self, tp: TP) -> SourceProgress:
+        """Nothing was taken yet, but a run may be on its way, and Kafka's position counts it as read.
+
+        A position that stood still from one tick to the next, with nothing waiting, is one that was read up to.
+        """
+        position: int | None = await self._app.consumer.position(tp)
+        stood, self._stood[tp] = self._stood.get(tp), position
+        if position is None or position != stood or self._app.committable.has_waiting(tp):
+            return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
+        return self._up_to(tp, _Progress(position))
+
+    def _up_to(self, tp: TP, progress: _Progress) -> SourceProgress:
         end: int | None = self._app.consumer.highwater(tp)
         lag = 1 if end is None else max(0, end - progress.position)
         return SourceProgress(tp.topic, tp.partition, progress.position, progress.highest_ms, lag)
@@ -134,6 +145,7 @@ class Ingest:
         """Partitions that are no longer ours."""
         for tp in partitions:
             self._progress.pop(tp, None)
+            self._stood.pop(tp, None)
 
     async def drain(self) -> None:
         """Wait for everything under way."""

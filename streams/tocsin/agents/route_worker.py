@@ -107,14 +107,14 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
     async def lifecycle(stream: Any) -> None:
         made = await service.get()
         async for event in stream.events():
-            app.committable.taken()
+            app.committable.taken(event.message.tp)
             await made.lifecycle.take(event.message.tp, event.message.value, made.rules)
 
     @app.agent(batched_topic(app, topics.alerts), name="route")
     async def route(stream: Any) -> None:
         made = await service.get()
         async for event in stream.events():
-            app.committable.taken()
+            app.committable.taken(event.message.tp)
             await made.route.take(event.message.tp, event.message.value, made.channels)
 
     @app.on_before_shutdown.connect

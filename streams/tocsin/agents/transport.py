@@ -6,7 +6,8 @@ committed only as far as an agent says (`Committable`): behind its checkpoint, n
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, cast
 
 import faust
@@ -22,27 +23,32 @@ class Committable:
 
     def __init__(self) -> None:
         self.offsets: dict[TP, int] = {}
-        self._waiting = 0
+        self._waiting: Counter[TP] = Counter()
         self._room = asyncio.Event()
 
-    def arrived(self) -> None:
-        """A run was fetched."""
-        self._waiting += 1
+    def arrived(self, partitions: Iterable[TP]) -> None:
+        """A run of each partition was fetched."""
+        self._waiting.update(partitions)
 
-    def taken(self) -> None:
+    def taken(self, partition: TP) -> None:
         """An agent took a run."""
-        self._waiting -= 1
+        if self._waiting[partition] > 0:  # else it came before a rebalance
+            self._waiting[partition] -= 1
         self._room.set()
+
+    def has_waiting(self, partition: TP) -> bool:
+        """Whether a run was fetched and not yet taken."""
+        return self._waiting[partition] > 0
 
     async def room(self) -> None:
         """Wait until there are fewer than BACKLOG runs."""
-        while self._waiting >= BACKLOG:
+        while self._waiting.total() >= BACKLOG:
             self._room.clear()
             await self._room.wait()
 
     def cleared(self) -> None:
         """Faust dropped what was waiting, at a rebalance."""
-        self._waiting = 0
+        self._waiting.clear()
         self._room.set()
 
     def forget(self, partitions: set[TP]) -> None:
@@ -73,22 +79,28 @@ class BatchConsumer(driver.Consumer):
             except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
                 self.log.warning("seek during a rebalance: %r", error)
             return
-        for partition, run in records.items():
-            if not run:
-                continue
+        wanted = {
+            partition: run
+            for partition, run in records.items()
+            if run and (active is None or partition in active or partition in self._buffered_partitions)
+        }
+        # All at once: while one is handed over, the others are on their way as well.
+        committable.arrived(partition for partition in wanted if self._is_batched(partition))
+        for partition, run in wanted.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
                 break
-            if active is not None and partition not in active and partition not in self._buffered_partitions:
-                continue
             self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
             if partition.topic in app.batched_topics:
                 message = self._to_message(partition, run[-1])
                 message.value = cast("Any", run)
-                committable.arrived()
                 yield partition, message
             else:
                 for record in run:
                     yield partition, self._to_message(partition, record)
+
+    def _is_batched(self, partition: TP) -> bool:
+        app: Any = self.app
+        return partition.topic in app.batched_topics
 
     async def _add_gap(self, tp: TP, first: int, last: int) -> None:
         app: Any = self.app

@@ -52,16 +52,18 @@ async def redrive(request: web.Request) -> web.Response:
         raise not_found("dead letter", missing[0])
     records = await _records(api, list(dict.fromkeys(places.values())))
     for record in records:
-        if _origin(record) is None or not record.value:
-            detail = f"the dead letter {record.partition}-{record.offset} has no content that could be put back"
+        if _header(record, "topic") is None or not record.value or _header(record, "truncated"):
+            detail = (
+                f"the dead letter {record.partition}-{record.offset} has not the whole content, so cannot be put back"
+            )
             raise Problem(409, detail)
     for record in records:
-        await api.put(_origin(record) or "", record.key or None, record.value)
+        await api.put(_header(record, "topic") or "", record.key or None, record.value)
     return answer({"redriven": len(records)})
 
 
-def _origin(record: ConsumerRecord) -> str | None:
-    return next((value.decode("utf-8", "replace") for name, value in record.headers if name == "topic"), None)
+def _header(record: ConsumerRecord, wanted: str) -> str | None:
+    return next((value.decode("utf-8", "replace") for name, value in record.headers if name == wanted), None)
 
 
 async def _records(api: Api, places: list[tuple[int, int]]) -> list[Any]:

@@ -99,11 +99,19 @@ def _humanize_duration(seconds: float) -> str:
     return sign + " ".join(f"{size}{unit}" for unit, size in list(sizes.items())[first:])
 
 
+def _shown(value: object) -> object:
+    """1500.0 as people write it: `1500`; what is not there as nothing."""
+    if value is None:
+        return ""
+    return f"{value:.12g}" if isinstance(value, float) else value
+
+
 def _environment_with_bounds() -> minijinja.Environment:
     environment = minijinja.Environment()
     environment.fuel = _FUEL
     environment.auto_escape_callback = lambda _name: False  # what is shown where escapes for that place
     environment.undefined_behavior = "lenient"
+    environment.finalizer = _shown
     environment.add_filter("humanize", _humanize)
     environment.add_filter("humanizePercentage", _humanize_percentage)
     environment.add_filter("humanizeDuration", _humanize_duration)

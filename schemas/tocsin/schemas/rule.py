@@ -1,34 +1,56 @@
 """An alert rule, as users write it in YAML or JSON."""
 
-from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+import re
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tocsin.schemas.duration import Duration, milliseconds
+from tocsin.schemas.kinds import (
+    Absence,
+    BurnRate,
+    Change,
+    Combine,
+    Id,
+    LabelName,
+    Level,
+    MemberField,
+    NoData,
+    Ratio,
+    Severity,
+    Trend,
+)
 from tocsin.schemas.matcher import Matcher, matchers_from
+from tocsin.schemas.window import Window
+
+__all__ = ["Id", "Level", "Rule", "Severity", "Window", "operator_symbol"]
 
 _SYMBOLS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "==": "eq", "!=": "neq"}
 _WORDS = {word: symbol for symbol, word in _SYMBOLS.items()}
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
-LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")]
 Template = Annotated[str, Field(max_length=8_192)]
 
-
-class Severity(StrEnum):
-    """How bad it is, worst first."""
-
-    CRITICAL = "critical"
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
+ConditionKind = Literal["threshold", "range", "change", "absence", "trend", "ratio", "burn_rate", "composite"]
 Operator = Annotated[
     Literal["gt", "gte", "lt", "lte", "eq", "neq"],
     BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value),
 ]
-Aggregation = Literal["avg", "min", "max", "sum", "count", "last"]
+AGGREGATIONS: Final = (
+    "avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate", "increase", "delta",
+)  # fmt: skip
+_QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?|100)", re.ASCII)
+# Kinds whose value is compared with a threshold, and kinds that look at one series at a time.
+COMPARED: Final = ("threshold", "change", "trend", "ratio")
+_GROUPED: Final = ("ratio", "burn_rate", "composite")
+_DEFAULTS: Final[dict[str, type[BaseModel]]] = {"change": Change, "absence": Absence, "trend": Trend}
 
 
 def operator_symbol(operator: str) -> str:
@@ -36,33 +58,19 @@ def operator_symbol(operator: str) -> str:
     return _WORDS.get(operator, operator)
 
 
-class Window(BaseModel):
-    """A stretch of event time over which samples are aggregated; `step` makes it hop."""
+def quantile_of(aggregation: str) -> float | None:
+    """0.99 for `p99`; None for what is no percentile."""
+    found = _QUANTILE.fullmatch(aggregation)
+    return float(found[1]) / 100 if found else None
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    type: Literal["tumbling", "hopping"] = "tumbling"
-    size: Duration = Field(description="length of the window, such as 1m")
-    step: Duration | None = Field(default=None, description="how far a hopping window moves each time")
+def _aggregation(value: str) -> str:
+    if value in AGGREGATIONS or quantile_of(value) is not None:
+        return value
+    raise ValueError(f"{value!r} is not an aggregation; use one of {', '.join(AGGREGATIONS)}, or p99 and the like")
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.size <= 0:
-            raise ValueError("size must be longer than zero; try 1m")
-        if self.type == "tumbling":
-            if self.step not in (None, self.size):
-                raise ValueError("step belongs to a hopping window; leave it out or set type: hopping")
-            return self
-        if not self.step:
-            raise ValueError("a hopping window needs a step, such as 10s")
-        if self.size % self.step or self.size // self.step > 1_024:
-            raise ValueError("size must be a multiple of step, at most 1024 times; try size: 1m, step: 10s")
-        return self
 
-    @property
-    def hop_ms(self) -> int:
-        """How far the window moves, in milliseconds."""
-        return self.step or self.size
+Aggregation = Annotated[str, Field(max_length=16), BeforeValidator(lambda value: _aggregation(str(value)))]
 
 
 def _matchers(value: object) -> tuple[Matcher, ...]:
@@ -80,7 +88,9 @@ Matchers = Annotated[
 class Rule(BaseModel):
     """What to watch, when it is wrong, and who is told."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False, validate_default=True
+    )
 
     id: Id
     name: str = Field(default="", max_length=256)
@@ -88,20 +98,38 @@ class Rule(BaseModel):
     severity: Severity = Severity.WARNING
     category: str = Field(default="", max_length=128)
     enabled: bool = True
-    metric_type: str = Field(min_length=1, max_length=1_024, description="the metric's name")
-    condition: Literal["threshold"] = "threshold"
+    condition: ConditionKind = "threshold"
+    metric_type: str = Field(default="", max_length=1_024, description="the metric's name")
     operator: Operator = "gt"
-    threshold: float
+    levels: tuple[Level, ...] = Field(default=(), max_length=8, description="several severities, from mild to severe")
+    threshold: float | None = None
     recovery_threshold: float | None = Field(default=None, description="the alert ends only beyond this value")
+    lower: float | None = Field(default=None, description="a range's lower end")
+    upper: float | None = Field(default=None, description="a range's upper end")
+    inside: bool = Field(default=False, description="a range alerts inside its ends instead of outside")
+    change: Change | None = None
+    absence: Absence | None = None
+    trend: Trend | None = None
+    ratio: Ratio | None = None
+    burn_rate: BurnRate | None = None
+    conditions: tuple[MemberField, ...] = Field(default=(), max_length=64, description="a composite's rules")
+    combine: Combine = "all"
     duration: Duration = Field(default=milliseconds("0s"), description="how long the condition must hold (event time)")
+    keep_firing_for: Duration = Field(default=milliseconds("0s"), description="how long to go on after the condition")
     window: Window | None = None
     aggregation: Aggregation | None = Field(default=None, description="over the window; avg unless said")
+    require_full_window: bool = Field(default=False, description="judge a series only when a whole window of it is known")
+    group_by: tuple[LabelName, ...] = Field(default=(), max_length=16, description="aggregate over series, by these labels")
     match: Matchers = ()
     labels: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     annotations: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channel ids or types")
     cooldown: Duration = Field(default=milliseconds("0s"), description="least time between two firings (event time)")
     allowed_lateness: Duration = Field(default=milliseconds("0s"), description="how long to wait for older samples")
+    keep_late: bool = Field(default=False, description="put samples that come too late on the topic `late`")
+    on_no_data: NoData = Field(default="keep", description="what a series that falls silent means")
+    no_data_after: Duration = Field(default=milliseconds("5m"), description="how long a series must be silent for that")
+    max_series: int = Field(default=100_000, ge=1, le=10_000_000, description="series watched by one worker's partition")
     runbook_url: str = Field(default="", max_length=2_048)
 
     @field_validator("metric_type", "name", "category")
@@ -118,12 +146,68 @@ class Rule(BaseModel):
             raise ValueError("use an http:// or https:// address")
         return value
 
+    @field_validator("metric_type")
+    @classmethod
+    def _metric(cls, value: str, info: ValidationInfo) -> str:
+        kind = info.data.get("condition")
+        if not value and kind not in (None, "composite"):
+            raise ValueError("is missing; add the metric's name")
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, levels: tuple[Level, ...], info: ValidationInfo) -> tuple[Level, ...]:
+        kind, operator = info.data.get("condition"), info.data.get("operator")
+        if levels and kind not in (*COMPARED, "range"):
+            raise ValueError(f"do not go with condition {kind}; remove them")
+        for milder, worse in zip(levels, levels[1:], strict=False):
+            if worse.severity.rank <= milder.severity.rank:
+                raise ValueError("must go from mild to severe, each severity once; such as warning, then critical")
+            if None not in (milder.threshold, worse.threshold) and not _is_farther(operator, milder, worse):
+                raise ValueError(f"a worse level must be harder to reach with operator {operator}; order the thresholds")
+        return levels
+
+    @field_validator("threshold")
+    @classmethod
+    def _compared(cls, value: float | None, info: ValidationInfo) -> float | None:
+        kind, levels = info.data.get("condition"), info.data.get("levels")
+        if kind in COMPARED and levels is not None:
+            if value is None and not levels:
+                raise ValueError("is missing; add it")
+            if levels and value is not None:
+                raise ValueError("stands in each level; remove it here")
+            if any(level.threshold is None for level in levels):
+                raise ValueError("is missing in a level; add it to each")
+        elif kind is not None and value is not None and kind not in COMPARED:
+            raise ValueError(f"does not go with condition {kind}; remove it")
+        return value
+
+    @field_validator("upper")
+    @classmethod
+    def _range(cls, value: float | None, info: ValidationInfo) -> float | None:
+        kind, levels, lower = info.data.get("condition"), info.data.get("levels") or (), info.data.get("lower")
+        if kind != "range":
+            if value is not None or lower is not None:
+                raise ValueError("lower and upper belong to condition range; remove them or set condition: range")
+            return value
+        for low, high in [(level.lower, level.upper) for level in levels] or [(lower, value)]:
+            if low is None or high is None:
+                raise ValueError("a range needs both lower and upper; add them")
+            if low >= high:
+                raise ValueError(f"lower {low:g} must be below upper {high:g}; exchange them")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.aggregation and not self.window:
+        if self.aggregation and not self.window and self.condition not in _GROUPED:
             raise ValueError("aggregation needs a window; add window: {type: tumbling, size: 1m}")
-        if self.recovery_threshold is not None:
-            _check_recovery(self.operator, self.threshold, self.recovery_threshold)
+        for step in self.steps:
+            if step.recovery_threshold is not None and step.threshold is not None:
+                _check_recovery(self.operator, step.threshold, step.recovery_threshold)
+        for kind in ("change", "absence", "trend", "ratio", "burn_rate"):
+            if getattr(self, kind) is not None and self.condition != kind:
+                raise ValueError(f"{kind} belongs to condition {kind}; remove it or set condition: {kind}")
+        _check_kind(self)
         return self
 
     @property
@@ -136,9 +220,44 @@ class Rule(BaseModel):
         """The aggregation in force; `last` where there is no window."""
         return (self.aggregation or "avg") if self.window else "last"
 
+    @property
+    def steps(self) -> tuple[Level, ...]:
+        """The levels from mild to severe; of a rule without any its one severity."""
+        return self.levels or (
+            Level(
+                severity=self.severity,
+                threshold=self.threshold,
+                lower=self.lower,
+                upper=self.upper,
+                recovery_threshold=self.recovery_threshold,
+            ),
+        )
+
+    @property
+    def settings(self) -> BaseModel | None:
+        """What its kind asks for beyond a threshold, defaults filled in."""
+        given: BaseModel | None = getattr(self, self.condition, None)
+        default = _DEFAULTS.get(self.condition)
+        return given if given is not None or default is None else default()
+
+    def hold_ms(self, step: int) -> int:
+        """How long one level must hold before it counts; silence is waited for by its own settings."""
+        if self.condition == "absence":
+            return 0
+        own = self.steps[step].duration
+        return self.duration if own is None else own
+
     def document(self) -> dict[str, Any]:
         """The rule as JSON-ready values, defaults included."""
         return self.model_dump(mode="json")
+
+
+def _is_farther(operator: str | None, milder: Level, worse: Level) -> bool:
+    assert milder.threshold is not None
+    assert worse.threshold is not None
+    if operator in ("gt", "gte"):
+        return worse.threshold > milder.threshold
+    return worse.threshold < milder.threshold if operator in ("lt", "lte") else False
 
 
 def _check_recovery(operator: str, threshold: float, recovery: float) -> None:
@@ -148,3 +267,30 @@ def _check_recovery(operator: str, threshold: float, recovery: float) -> None:
         raise ValueError(f"recovery_threshold {recovery:g} lies above threshold {threshold:g}; set it at or below")
     if operator in ("lt", "lte") and recovery < threshold:
         raise ValueError(f"recovery_threshold {recovery:g} lies below threshold {threshold:g}; set it at or above")
+
+
+def _check_kind(rule: Rule) -> None:
+    if rule.condition == "ratio" and rule.ratio is None:
+        raise ValueError("condition ratio needs the metric to divide by; add ratio: {per: requests}")
+    if rule.condition == "burn_rate" and rule.burn_rate is None:
+        raise ValueError("condition burn_rate needs a total and an objective; add burn_rate: {total: requests}")
+    if rule.condition == "composite" and not rule.conditions:
+        raise ValueError("condition composite needs rules; add conditions: [one_rule, not another_rule]")
+    if rule.conditions and rule.condition != "composite":
+        raise ValueError("conditions belong to condition composite; remove them or set condition: composite")
+    if isinstance(rule.combine, int) and rule.combine > len(rule.conditions):
+        raise ValueError(f"combine asks for {rule.combine} of {len(rule.conditions)} conditions; lower it")
+    if any(member.rule == rule.id for member in rule.conditions):
+        raise ValueError("a composite cannot be over itself; name other rules in conditions")
+    if rule.condition == "absence" and rule.window:
+        raise ValueError("absence looks at no window; remove it")
+    if rule.condition in ("burn_rate", "composite") and rule.window:
+        raise ValueError(f"{rule.condition} has windows of its own; remove window")
+    if rule.condition in ("threshold", "ratio") and rule.group_by and not rule.window:
+        raise ValueError("group_by needs a window; add window: {size: 1m}")
+    if rule.group_by and rule.condition in ("range", "change", "trend") and not rule.window:
+        raise ValueError("group_by needs a window; add window: {size: 1m}")
+    if rule.condition == "ratio" and not rule.window:
+        raise ValueError("a ratio is taken over a window; add window: {size: 1m}")
+    if rule.window and (rule.group_by or rule.condition == "ratio") and rule.window.type not in ("tumbling", "hopping"):
+        raise ValueError(f"group_by does not go with a {rule.window.type} window; use tumbling or hopping")

@@ -6,11 +6,14 @@ import msgspec
 
 from tocsin.schemas.labels import stable_id
 
-SignalKind = Literal["pending", "firing", "ended"]
+SignalKind = Literal["pending", "firing", "changed", "ended"]
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a verdict rests on. Times are epoch milliseconds; `window` is [start, end)."""
+    """What a verdict rests on. Times are epoch milliseconds; `window` is [start, end).
+
+    `facts` are further figures: of a change the value it is against, of a forecast the present value and the slope.
+    """
 
     metric: str
     window: tuple[int, int]
@@ -18,13 +21,16 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
+    facts: dict[str, float] = {}
 
 
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A condition began (`pending`), has held long enough (`firing`), or is over (`ended`).
+    """A condition began (`pending`), has held long enough (`firing`), reached another level (`changed`), or is over
+    (`ended`).
 
     `order` is (rule epoch, event time, number at that time): it only grows for one fingerprint, so a replayed signal is
     known by it. `since_ms` is when the condition began, `at_ms` when this transition took place, both in event time.
+    `level` is the index of the rule's level in force.
     """
 
     fingerprint: str
@@ -39,6 +45,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: Evidence
     unit: str | None = None
     reason: str = "condition"
+    level: int = 0
 
     @property
     def id(self) -> str:

@@ -12,9 +12,9 @@ import msgspec
 
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.lanes import make_lane
 from tocsin.engine.evaluate.plan import compile_plan
-from tocsin.engine.evaluate.samples import Samples
-from tocsin.engine.evaluate.state import PartitionState, make_lane
+from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
 from tocsin.schemas.codec import decode_document, encode_document
 from tocsin.schemas.labels import stable_id
@@ -45,22 +45,22 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         state.plan_saved = state.plan.offset
         wanted = {_lane_name(key) for key in state.lanes}
         state.parity = {n: p for n, p in state.parity.items() if not n.startswith("lane/") or n.split("/")[1] in wanted}
-    for number, lane in state.lanes.items():
+    for key, lane in state.lanes.items():
         lane.prune()
         for chunk in lane.dirty_chunks():
-            put(f"lane/{_lane_name(number)}/{chunk}", lane.pack(chunk))
-    columns = state.series.columns
-    for chunk in range(-(-columns.count // CHUNK)):
-        if columns.dirty[chunk]:
-            put(f"series/{chunk}", state.series.pack(chunk))
-    columns.dirty[:] = False
+            put(f"lane/{_lane_name(key)}/{chunk}", lane.pack(chunk))
+    for name, value in state.series.changed_entries():
+        put(name, value)
+    for lateness_ms, flow in state.flows.items():
+        put(f"waiting/{lateness_ms}", flow.pack())
     header = {
         "format": FORMAT,
         "offset": state.offset,
         "parity": state.parity,
         "sources": state.series.sources,
+        "series_topics": state.series.topics,
+        "series": state.series.columns.count,
         "topics": {name: topic.pack() for name, topic in state.topics.items()},
-        "waiting": {name: waiting.pack() for name, waiting in state.waiting.items() if len(waiting)},
         "lanes": {key: lane.header() for key, lane in state.lanes.items()},
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
@@ -80,7 +80,6 @@ def restore(get: Callable[[str], bytes | None]) -> PartitionState:
     state.offset, state.parity = header["offset"], header["parity"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
-    state.waiting = {name: Samples.unpack(packed) for name, packed in header["waiting"].items()}
 
     def entry(name: str) -> bytes:
         copy = f"{name}/{state.parity[name]}"
@@ -93,17 +92,23 @@ def restore(get: Callable[[str], bytes | None]) -> PartitionState:
         _unpack_plan(state, entry("plan"))
     for topic, partition in header["sources"]:
         state.source_number(topic, partition)
-    _restore_columns(state, header["lanes"], entry)
+    state.series.topics = header["series_topics"]
+    for chunk in range(-(-header["series"] // CHUNK)):
+        state.series.unpack(chunk, entry(f"series/{chunk}"), entry(f"names/{chunk}"))
+    state.series.clear_notes()
+    _restore_lanes(state, header["lanes"], entry)
     return state
 
 
-def _restore_columns(state: PartitionState, lanes: dict[str, Any], entry: Callable[[str], bytes]) -> None:
-    for chunk in range(sum(name.startswith("series/") for name in state.parity)):
-        state.series.unpack(chunk, entry(f"series/{chunk}"))
-    state.series.columns.dirty[:] = False
+def _restore_lanes(state: PartitionState, lanes: dict[str, Any], entry: Callable[[str], bytes]) -> None:
+    state.flows = make_flows(state.plan)
+    for lateness_ms, flow in state.flows.items():
+        if f"waiting/{lateness_ms}" in state.parity:
+            flow.unpack(entry(f"waiting/{lateness_ms}"))
     for key, spec in state.plan.specs.items():
-        lane = state.lanes[key] = make_lane(spec, state.plan.rules[key], state.series)
-        lane.late = lanes[key]["late"]
+        lane = make_lane(spec, state.plan.rules[key], state.series)
+        state.flows[spec.lateness_ms].lanes[key] = lane
+        lane.late, lane.refused = lanes[key]["late"], lanes[key]["refused"]
         for chunk in range(-(-lanes[key]["slots"] // CHUNK)):
             lane.unpack(chunk, entry(f"lane/{_lane_name(key)}/{chunk}"))
         lane.dirty_chunks()

@@ -45,6 +45,12 @@ class Columns:
         """Rows that fit without growing."""
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
 
+    def renew(self, row: int) -> None:
+        """Give a row its initial values again."""
+        for name, array in self.arrays.items():
+            array[row] = self.spec[name][2]
+        self.dirty[row // CHUNK] = True
+
     def touch(self, rows: NDArray[np.int64]) -> None:
         """Note that rows were written, for the next checkpoint."""
         self.dirty[rows // CHUNK] = True

@@ -1,26 +1,37 @@
-"""Judging: values of series against rules, and what follows from them (pending, firing, ended).
+"""Judging: values of series against rules, and what follows from them (pending, firing, changed, ended).
 
-A vector comparison per rule finds the few series for which something may change; only these are gone through value by
+A vector comparison per level finds the few series for which something may change; only these are gone through value by
 value. The outcome is that of going through all values of all series one by one, in order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
 
-import msgspec
 import numpy as np
 
+from tocsin.engine.evaluate.cell import (
+    FIRING,
+    KEEPING,
+    NO_DATA,
+    NONE,
+    PENDING,
+    REST,
+    Cell,
+    advanced,
+    due_ms,
+    new_cell,
+    shown,
+    since_ms,
+    transitions,
+)
 from tocsin.engine.evaluate.columns import Columns
-from tocsin.engine.evaluate.condition import Condition
+from tocsin.engine.evaluate.condition import Condition, Flags
 from tocsin.engine.evaluate.conditions import CONDITIONS
+from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Floats, Ints
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.rule import Rule
-from tocsin.schemas.signal import Evidence, Signal
-
-REST, PENDING, FIRING = 0, 1, 2
-_NEVER: Final = -(2**62)
+from tocsin.schemas.signal import Evidence, Signal, SignalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +44,6 @@ class RuleVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """Values to judge, in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`."""
-
-    slots: Ints
-    begins: Ints
-    at_ms: Ints
-    values: Floats
-    evidence: Callable[[int], Evidence]
-
-
-@dataclass(frozen=True, slots=True)
 class Subject:
     """The series behind a slot, as a signal shows it."""
 
@@ -51,161 +51,231 @@ class Subject:
     unit: str | None
 
 
-class Cell(msgspec.Struct, array_like=True):
-    """What is kept of one series and one rule that is not at rest, or was not a moment ago."""
-
-    fingerprint: str
-    since_ms: int = 0
-    due_ms: int = 0
-    fired_ms: int = _NEVER
-    order_at: int = _NEVER
-    order_number: int = 0
-    value: float = 0.0
+Describe = Callable[[int], Subject]
 
 
 class Judge:
-    """Rules that look at the same value of the same series, with their state: slots x rules."""
+    """Rules that look at the same value of the same series, with their state: slots x columns, a column each level."""
 
     def __init__(self, versions: list[RuleVersion]) -> None:
-        self.versions = sorted(versions, key=lambda v: (v.rule.condition, v.rule.operator, v.rule.id))
-        self._groups: list[tuple[slice, Condition]] = []
-        begin = 0
-        for end in range(1, len(self.versions) + 1):
-            if end == len(self.versions) or self._kind(end) != self._kind(begin):
-                rules = [version.rule for version in self.versions[begin:end]]
-                self._groups.append((slice(begin, end), CONDITIONS[rules[0].condition](rules)))
-                begin = end
-        self._condition = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
-        self.columns = Columns({"state": ("u1", len(self.versions), REST), "due": ("i8", len(self.versions), 0)})
+        self.versions = sorted(versions, key=lambda v: (*_kind(v.rule), v.rule.id))
+        starts = np.cumsum([0, *(len(version.rule.steps) for version in self.versions)]).tolist()
+        self._columns = [slice(begin, end) for begin, end in zip(starts, starts[1:], strict=False)]
+        self._owner = np.repeat(np.arange(len(self.versions)), np.diff(starts))
+        self._groups = list(self._grouped())
+        self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
+        self.columns = Columns({"state": ("u1", starts[-1], REST), "due": ("i8", starts[-1], 0)})
         self.cells: dict[tuple[int, int], Cell] = {}
 
-    def _kind(self, column: int) -> tuple[str, str]:
-        rule = self.versions[column].rule
-        return rule.condition, rule.operator
+    def _grouped(self) -> Iterator[tuple[slice, Condition]]:
+        begin = 0
+        for end in range(1, len(self.versions) + 1):
+            if end < len(self.versions) and _kind(self.versions[end].rule) == _kind(self.versions[begin].rule):
+                continue
+            rules = [version.rule for version in self.versions[begin:end]]
+            levels = [(rule, level) for rule in rules for level in rule.steps]
+            yield (
+                slice(self._columns[begin].start, self._columns[end - 1].stop),
+                CONDITIONS[rules[0].condition](levels),
+            )
+            begin = end
 
-    def judge(self, points: Points, describe: Callable[[int], Subject], out: list[Signal]) -> None:
+    def judge(self, points: Points, describe: Describe, out: list[Signal]) -> None:
         """Go through values, adding signals to `out`."""
-        if not len(points.slots):
+        if not len(points):
             return
         low = np.minimum.reduceat(points.values, points.begins[:-1])
         high = np.maximum.reduceat(points.values, points.begins[:-1])
         last_ms = points.at_ms[points.begins[1:] - 1]
         for where, condition in self._groups:
-            state = self.columns["state"][points.slots, where]
-            looks = (state == REST) & condition.may_begin(low, high)
-            if state.any():
-                due = last_ms[:, None] >= self.columns["due"][points.slots, where]
-                looks |= (state == PENDING) & (due | condition.may_fail(low, high))
-                looks |= (state == FIRING) & condition.may_end(low, high)
-            for row, column in zip(*(axis.tolist() for axis in np.nonzero(looks)), strict=True):
-                self._walk(points, row, where.start + column, describe, out)
+            looks = self._looks(points.slots, where, condition, low, high, last_ms)
+            rows, columns = np.nonzero(looks)
+            owners = self._owner[columns + where.start]
+            seen = -1, -1
+            for found in zip(rows.tolist(), owners.tolist(), strict=True):
+                if found != seen:
+                    self._walk(points, *found, describe, out)
+                seen = found
 
-    def _walk(
-        self, points: Points, row: int, column: int, describe: Callable[[int], Subject], out: list[Signal]
-    ) -> None:
-        slot = int(points.slots[row])
-        version = self.versions[column]
-        condition, place = self._condition[column]
-        state = int(self.columns["state"][slot, column])
-        cell = self.cells.get((slot, column))
+    def _looks(
+        self, slots: Ints, where: slice, condition: Condition, low: Floats, high: Floats, last_ms: Ints
+    ) -> Flags:
+        """Slots x columns of a group: where something may change."""
+        state = self.columns["state"][slots, where]
+        looks = (state == REST) & condition.may_begin(low, high)
+        if state.any():
+            due = last_ms[:, None] >= self.columns["due"][slots, where]
+            looks |= (state == PENDING) & (due | condition.may_fail(low, high))
+            looks |= (state == FIRING) & condition.may_end(low, high)
+            looks |= state >= KEEPING
+        return looks
+
+    def _walk(self, points: Points, row: int, owner: int, describe: Describe, out: list[Signal]) -> None:
+        slot, rule = int(points.slots[row]), self.versions[owner].rule
+        columns = self._columns[owner]
+        conditions = self._conditions[columns]
+        states: list[int] = self.columns["state"][slot, columns].tolist()
+        cell = self.cells.get((slot, owner))
         for index in range(int(points.begins[row]), int(points.begins[row + 1])):
             value, at_ms = float(points.values[index]), int(points.at_ms[index])
-            kinds: tuple[Any, ...] = ()
-            if state == FIRING:
-                if condition.ends(place, value):
-                    state, kinds = REST, ("ended",)
-            elif condition.begins(place, value):
-                if cell is None:
-                    cell = Cell(alert_fingerprint(version.rule.id, describe(slot).labels))
-                state, kinds = _hold(cell, version.rule, state, at_ms)
-            elif state == PENDING:
-                state, kinds = REST, ("ended",)
-            for kind in kinds:
-                assert cell is not None
-                out.append(_signal(cell, version, kind, at_ms, value, describe(slot), points.evidence(index)))
-        self._keep(slot, column, state, cell)
+            begins = [condition.begins(place, value) for condition, place in conditions]
+            if cell is None:
+                if not any(begins):
+                    continue
+                cell = new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
+            before, states = states, [
+                advanced(cell, rule, level, state, begins[level], conditions[level][0].ends(conditions[level][1], value), at_ms)
+                for level, state in enumerate(states)
+            ]  # fmt: skip
+            for kind in transitions(before, states):
+                out.append(
+                    self._signal(
+                        cell, owner, kind, (before, states), at_ms, value, describe(slot), points.evidence(index)
+                    )
+                )
+        self._keep(slot, owner, states, cell)
 
-    def _keep(self, slot: int, column: int, state: int, cell: Cell | None) -> None:
-        self.columns["state"][slot, column] = state
-        if cell is not None:
-            self.columns["due"][slot, column] = cell.due_ms
-            self.cells[slot, column] = cell
-            self.columns.touch(np.array([slot]))
+    def _keep(self, slot: int, owner: int, states: list[int], cell: Cell | None) -> None:
+        if cell is None:
+            return
+        columns = self._columns[owner]
+        self.columns["state"][slot, columns] = states
+        self.columns["due"][slot, columns] = cell.due
+        self.cells[slot, owner] = cell
+        self.columns.touch(np.array([slot]))
 
-    def stop(self, column: int, at_ms: int, reason: str, describe: Callable[[int], Subject], out: list[Signal]) -> None:
+    def _signal(
+        self,
+        cell: Cell,
+        owner: int,
+        kind: SignalKind,
+        states: tuple[list[int], list[int]],
+        at_ms: int,
+        value: float,
+        subject: Subject,
+        evidence: Evidence,
+        reason: str = "condition",
+    ) -> Signal:
+        version, (before, after) = self.versions[owner], states
+        level = shown(before if kind == "ended" else after)
+        if kind == "firing":
+            cell.fired_ms = at_ms
+        if kind in ("firing", "changed"):
+            cell.fired_level = level if kind == "firing" else max(level, cell.fired_level)
+        # What is said later counts as later, even if it is about an earlier time.
+        order_at = max(at_ms, cell.order_at)
+        cell.order_number = cell.order_number + 1 if order_at == cell.order_at else 0
+        cell.order_at, cell.value = order_at, value
+        return Signal(
+            fingerprint=cell.fingerprint,
+            kind=kind,
+            rule_id=version.rule.id,
+            revision=version.revision,
+            order=(version.epoch, order_at, cell.order_number),
+            since_ms=since_ms(cell, before if kind == "ended" else after),
+            at_ms=at_ms,
+            labels=subject.labels,
+            value=value,
+            evidence=evidence,
+            unit=subject.unit,
+            reason=reason,
+            level=max(level, 0),
+        )
+
+    def stop(self, owner: int, at_ms: int, reason: str, describe: Describe, out: list[Signal]) -> None:
         """End whatever one rule has pending or firing, because the rule itself is gone or another."""
-        version = self.versions[column]
-        active = np.flatnonzero(self.columns["state"][: self.columns.count, column] != REST)
-        for slot in active.tolist():
-            cell = self.cells[slot, column]
-            evidence = Evidence(metric=version.rule.metric_type, window=(cell.since_ms, at_ms), samples=0)
-            subject = describe(slot)
-            out.append(_signal(cell, version, "ended", at_ms, cell.value, subject, evidence, reason))
-            self._keep(slot, column, REST, cell)
+        columns = self.columns["state"][: self.columns.count, self._columns[owner]]
+        for slot in np.flatnonzero((columns != REST).any(axis=1)).tolist():
+            self._end(slot, owner, at_ms, reason, describe, out)
+
+    def _end(self, slot: int, owner: int, at_ms: int, reason: str, describe: Describe, out: list[Signal]) -> None:
+        version, cell = self.versions[owner], self.cells[slot, owner]
+        before: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
+        after = [REST] * len(before)
+        at_ms = max(at_ms, cell.order_at)
+        evidence = Evidence(metric=version.rule.metric_type, window=(since_ms(cell, before), at_ms), samples=0)
+        out.append(
+            self._signal(cell, owner, "ended", (before, after), at_ms, cell.value, describe(slot), evidence, reason)
+        )
+        self._keep(slot, owner, after, cell)
+
+    def silent(self, slots: Ints, latest_ms: Ints, silent_ms: Ints, describe: Describe, out: list[Signal]) -> None:
+        """Series from which nothing has come for a while: what each rule's policy makes of it."""
+        for owner, version in enumerate(self.versions):
+            rule = version.rule
+            if rule.on_no_data == "keep":
+                continue
+            chosen = np.flatnonzero(silent_ms >= rule.no_data_after)
+            if not len(chosen):
+                continue
+            states = self.columns["state"][slots[chosen], self._columns[owner]]
+            wanted = ~(states == NO_DATA).any(axis=1) if rule.on_no_data == "alert" else (states != REST).any(axis=1)
+            for index in chosen[wanted].tolist():
+                at_ms = int(latest_ms[index]) + rule.no_data_after
+                if rule.on_no_data == "ok":
+                    self._end(int(slots[index]), owner, at_ms, "no data", describe, out)
+                else:
+                    self._no_data(int(slots[index]), owner, int(latest_ms[index]), at_ms, describe, out)
+
+    def _no_data(
+        self, slot: int, owner: int, latest_ms: int, at_ms: int, describe: Describe, out: list[Signal]
+    ) -> None:
+        rule = self.versions[owner].rule
+        cell = self.cells.get((slot, owner)) or new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
+        before: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
+        after = before.copy()
+        level = max(shown(before), 0)
+        if before[level] == REST:
+            cell.since[level] = latest_ms
+        after[level] = NO_DATA
+        after = [REST if state == PENDING else state for state in after]
+        for kind in transitions(before, after):
+            evidence = Evidence(metric=rule.metric_type, window=(latest_ms, at_ms), samples=0)
+            out.append(
+                self._signal(
+                    cell, owner, kind, (before, after), at_ms, cell.value, describe(slot), evidence, "no data"
+                )
+            )
+        self._keep(slot, owner, after, cell)
 
     def inherit(self, old: "Judge") -> None:
         """Take over the state of rules that are in both; a changed duration or cooldown counts from now on."""
-        places = {version.rule.id: column for column, version in enumerate(old.versions)}
         self.columns.add(old.columns.count)
-        moved = {places[v.rule.id]: column for column, v in enumerate(self.versions) if v.rule.id in places}
-        for source, column in moved.items():
-            for name in ("state", "due"):
-                self.columns[name][: old.columns.count, column] = old.columns[name][: old.columns.count, source]
+        places = {version.rule.id: owner for owner, version in enumerate(old.versions)}
+        moved = {places[v.rule.id]: owner for owner, v in enumerate(self.versions) if v.rule.id in places}
+        rows = slice(old.columns.count)
+        for source, owner in moved.items():
+            self.columns["state"][rows, self._columns[owner]] = old.columns["state"][rows, old._columns[source]]
+            self.columns["due"][rows, self._columns[owner]] = old.columns["due"][rows, old._columns[source]]
         for (slot, source), cell in old.cells.items():
             if source in moved:
-                column = moved[source]
-                rule = self.versions[column].rule
-                cell.due_ms = max(cell.since_ms + rule.duration, cell.fired_ms + rule.cooldown)
-                self.columns["due"][slot, column] = cell.due_ms
-                self.cells[slot, column] = cell
+                owner = moved[source]
+                rule, states = self.versions[owner].rule, self.columns["state"][slot, self._columns[owner]].tolist()
+                for level, state in enumerate(states):
+                    if state == PENDING:
+                        cell.due[level] = due_ms(cell, rule, level)
+                self.columns["due"][slot, self._columns[owner]] = cell.due
+                self.cells[slot, owner] = cell
+
+    def is_at_rest(self, slot: int) -> bool:
+        """Whether no rule has anything pending or firing on a slot."""
+        return not self.columns["state"][slot].any()
+
+    def renew(self, slot: int) -> None:
+        """A slot becomes another series'."""
+        self.columns.renew(slot)
+        for owner in range(len(self.versions)):
+            self.cells.pop((slot, owner), None)
 
     def prune(self, last_ms: Ints) -> None:
         """Forget cells at rest whose past can no longer matter; `last_ms` is each slot's latest judged time."""
-        for slot, column in list(self.cells):
-            cell = self.cells[slot, column]
-            at_rest = self.columns["state"][slot, column] == REST
-            cold = cell.fired_ms + self.versions[column].rule.cooldown < last_ms[slot]
+        for slot, owner in list(self.cells):
+            cell = self.cells[slot, owner]
+            at_rest = not self.columns["state"][slot, self._columns[owner]].any()
+            cold = cell.fired_ms + self.versions[owner].rule.cooldown < last_ms[slot]
             if at_rest and cold and cell.order_at < last_ms[slot]:
-                del self.cells[slot, column]
+                del self.cells[slot, owner]
 
 
-def _hold(cell: Cell, rule: Rule, state: int, at_ms: int) -> tuple[int, tuple[str, ...]]:
-    """The condition holds at a time: wait, or fire when it has held and the last firing is far enough back."""
-    kinds: tuple[str, ...] = ()
-    if state == REST:
-        cell.since_ms = at_ms
-        cell.due_ms = max(at_ms + rule.duration, cell.fired_ms + rule.cooldown)
-        if at_ms < cell.due_ms:
-            return PENDING, ("pending",)
-    if at_ms < cell.due_ms:
-        return PENDING, kinds
-    cell.fired_ms = at_ms
-    return FIRING, ("firing",)
-
-
-def _signal(
-    cell: Cell,
-    version: RuleVersion,
-    kind: Any,
-    at_ms: int,
-    value: float,
-    subject: Subject,
-    evidence: Evidence,
-    reason: str = "condition",
-) -> Signal:
-    cell.order_number = cell.order_number + 1 if at_ms == cell.order_at else 0
-    cell.order_at, cell.value = at_ms, value
-    return Signal(
-        fingerprint=cell.fingerprint,
-        kind=kind,
-        rule_id=version.rule.id,
-        revision=version.revision,
-        order=(version.epoch, at_ms, cell.order_number),
-        since_ms=cell.since_ms,
-        at_ms=at_ms,
-        labels=subject.labels,
-        value=value,
-        evidence=evidence,
-        unit=subject.unit,
-        reason=reason,
-    )
+def _kind(rule: Rule) -> tuple[str, str]:
+    return rule.condition, CONDITIONS[rule.condition].form(rule)

@@ -1,49 +1,110 @@
 """A lane: the series that some rules watch in one way, numbered as slots, with the state of these rules."""
 
+import heapq
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from tocsin.engine.evaluate.cell import Cell
 from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
-from tocsin.engine.evaluate.judge import Cell, Judge, Points, RuleVersion, Subject
-from tocsin.engine.evaluate.plan import LaneSpec
+from tocsin.engine.evaluate.derivation import Derivation
+from tocsin.engine.evaluate.derivations import DERIVATIONS
+from tocsin.engine.evaluate.judge import Judge, Subject
+from tocsin.engine.evaluate.plan import Judged, LaneSpec, Source
+from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
+from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.signal import Signal
+
+FREE: Final = -1
 
 
 class Lane(ABC):
-    """What instant and window lanes share: membership, judges, and their checkpoint."""
+    """What lanes share: membership, judges, and their checkpoint. `last` is a slot's latest judged time."""
 
-    def __init__(self, spec: LaneSpec, rules: dict[str, list[RuleVersion]], series: SeriesTable, own: Spec) -> None:
+    def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
         self.spec = spec
         self.series = series
-        self.columns = Columns({"series": ("i8", 0, -1), "last": ("i8", 0, -(2**62)), **own})
-        self.judges = {aggregate: Judge(versions) for aggregate, versions in sorted(rules.items())}
+        self.columns = Columns({"series": ("i8", 0, FREE), "last": ("i8", 0, UNSEEN_MS), **own})
         self.late = 0
-        self._slots = np.full(1_024, -1, np.int64)  # by series number
+        self.kept_late: list[Samples] = []  # not yet handed on
+        self.refused = 0  # series beyond the most that the rules allow
+        self._slots = np.full(1_024, FREE, np.int64)  # by series number
+        self._free: list[int] = []
+        self._judge(judged)
+
+    def _judge(self, judged: Judged) -> None:
+        self.sources: dict[str, Source] = {}
+        self.judges: dict[str, Judge] = {}
+        self.derivations: dict[str, Derivation] = {}
+        for key, (source, versions) in sorted(judged.items()):
+            self.sources[key], self.judges[key] = source, Judge(versions)
+            if source.derivation:
+                hop_ms = self.spec.window.hop_ms if self.spec.window else 0
+                self.derivations[key] = DERIVATIONS[source.derivation](source.settings, hop_ms, source.upwards)
+
+    def _tables(self) -> list[Columns]:
+        """Every table that has a row for each slot."""
+        judges = [judge.columns for judge in self.judges.values()]
+        return [self.columns, *judges, *(derivation.columns for derivation in self.derivations.values())]
+
+    @property
+    def aggregates(self) -> set[str]:
+        """The aggregations that are asked for."""
+        return {source.aggregate for source in self.sources.values()}
+
+    def has_room(self) -> bool:
+        """Whether one more series may be watched; counts those that may not."""
+        if self.columns.count - len(self._free) < self.spec.most_series:
+            return True
+        self.refused += 1
+        return False
 
     def admit(self, number: int) -> None:
         """Watch one more series."""
-        slot = self.columns.add()
-        for judge in self.judges.values():
-            judge.columns.add()
+        if self._free:
+            slot = heapq.heappop(self._free)
+        else:
+            slot = self.columns.count
+            for table in self._tables():
+                table.add()
         self.columns["series"][slot] = number
         self._place(number, slot)
+
+    def dismiss(self, number: int) -> None:
+        """Forget a series."""
+        slot = int(self._slots[number]) if number < len(self._slots) else FREE
+        if slot == FREE:
+            return
+        for table in self._tables():
+            table.renew(slot)
+        for judge in self.judges.values():
+            judge.renew(slot)
+        self._slots[number] = FREE
+        heapq.heappush(self._free, slot)
 
     def _place(self, number: int, slot: int) -> None:
         if number >= len(self._slots):
             more = max(number + 1 - len(self._slots), len(self._slots))
-            self._slots = np.concatenate((self._slots, np.full(more, -1, np.int64)))
+            self._slots = np.concatenate((self._slots, np.full(more, FREE, np.int64)))
         self._slots[number] = slot
 
     def slots(self, numbers: Ints) -> Ints:
-        """The slot of each series, -1 where it is not watched here."""
+        """The slot of each series, FREE where it is not watched here."""
         known = np.minimum(numbers, len(self._slots) - 1)
-        return np.where(numbers < len(self._slots), self._slots[known], -1)
+        return np.where(numbers < len(self._slots), self._slots[known], FREE)
+
+    def slot_of(self, number: int) -> int:
+        """The slot of one series, FREE where it is not watched here."""
+        return int(self._slots[number]) if number < len(self._slots) else FREE
+
+    def occupied(self) -> Ints:
+        """Every slot that is in use."""
+        return np.flatnonzero(self.columns["series"][: self.columns.count] != FREE)
 
     def describe(self, slot: int) -> Subject:
         """The series behind a slot."""
@@ -52,64 +113,107 @@ class Lane(ABC):
         return Subject(labels, self.series.units[number])
 
     def judge_all(self, points: dict[str, Points], out: list[Signal]) -> None:
-        """Let every judge look at the values of its aggregation."""
-        for aggregate, judge in self.judges.items():
-            judge.judge(points[aggregate], self.describe, out)
+        """Let every judge look at its source: `points` by aggregation, or by `aggregation/full` where those differ."""
+        for key, judge in self.judges.items():
+            source = self.sources[key]
+            found = points[f"{source.aggregate}/full"] if source.full else points[source.aggregate]
+            found = found.usable()
+            if not len(found):
+                continue
+            if key in self.derivations:
+                found = self.derivations[key].derive(found)
+            judge.judge(found, self.describe, out)
 
-    def adopt(self, rules: dict[str, list[RuleVersion]]) -> None:
+    def adopt(self, judged: Judged) -> None:
         """Go on with other rules on the same lane; state of rules that stay is kept."""
-        judges = {}
-        for aggregate, versions in sorted(rules.items()):
-            judge = Judge(versions)
-            if aggregate in self.judges:
-                judge.inherit(self.judges[aggregate])
+        judges, derivations = self.judges, self.derivations
+        self._judge(judged)
+        for key, judge in self.judges.items():
+            if key in judges:
+                judge.inherit(judges[key])
             else:
                 judge.columns.add(self.columns.count)
-            judges[aggregate] = judge
-        self.judges = judges
+        for key, derivation in self.derivations.items():
+            if key in derivations:
+                self.derivations[key] = derivations[key]
+            else:
+                derivation.columns.add(self.columns.count)
         self.columns.dirty[:] = True
+
+    def note_late(self, samples: Samples) -> None:
+        """Samples that came after what they belong to was judged: counted, and kept where a rule asks for it."""
+        self.late += len(samples)
+        if any(version.rule.keep_late for judge in self.judges.values() for version in judge.versions):
+            self.kept_late.append(samples)
 
     @abstractmethod
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """Samples of any series, grouped by series and in order within each; signals are added to `out`."""
 
-    def quiet(  # noqa: B027 - most lanes have nothing to do
-        self, clock_ms: int, quiet_ms: int, out: list[Signal]
-    ) -> None:
-        """Time went by without data; a lane whose verdicts wait for time acts on it."""
+    def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
+        """Time went by. `now_ms` is, by series number, where its event time stands by now; whatever lies before
+        `until_ms` has been taken. Rules hear of series that fell silent."""
+        slots = self.occupied()
+        if len(slots):
+            numbers = self.columns["series"][slots]
+            latest_ms = self.series.columns["latest"][numbers]
+            silent_ms = now_ms[numbers] - latest_ms
+            for judge in self.judges.values():
+                judge.silent(slots, latest_ms, silent_ms, self.describe, out)
+
+    def is_at_rest(self, number: int) -> bool:
+        """Whether a series could be forgotten without anybody noticing."""
+        slot = self.slot_of(number)
+        return slot == FREE or all(judge.is_at_rest(slot) for judge in self.judges.values())
 
     def dirty_chunks(self) -> list[int]:
         """Chunks written since the last checkpoint; clears the note."""
-        dirty = self.columns.dirty
-        for judge in self.judges.values():
-            length = min(len(dirty), len(judge.columns.dirty))
-            dirty[:length] |= judge.columns.dirty[:length]
-            judge.columns.dirty[:] = False
-        chunks = np.flatnonzero(dirty[: -(-self.columns.count // CHUNK)]).tolist()
-        dirty[:] = False
-        return chunks
+        tables = self._tables()
+        count = -(-self.columns.count // CHUNK)
+        dirty = np.zeros(count, bool)
+        for table in tables:
+            dirty |= table.dirty[:count] if len(table.dirty) >= count else np.ones(count, bool)
+            table.dirty[:] = False
+        return np.flatnonzero(dirty).tolist()
 
     def pack(self, chunk: int) -> bytes:
         """One chunk of slots with everything that hangs on them."""
         first, end = chunk * CHUNK, (chunk + 1) * CHUNK
         judges = []
-        for aggregate, judge in self.judges.items():
+        for key, judge in self.judges.items():
             cells = [(s - first, c, cell) for (s, c), cell in judge.cells.items() if first <= s < end]
-            judges.append((aggregate, judge.columns.pack(chunk), cells))
-        return msgspec.msgpack.encode({"columns": self.columns.pack(chunk), "judges": judges})
+            judges.append((key, judge.columns.pack(chunk), cells))
+        derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
+        return msgspec.msgpack.encode(
+            {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **self.pack_more(first, end)}
+        )
+
+    def pack_more(self, first: int, end: int) -> dict[str, Any]:
+        """What a kind of lane keeps of slots first to end besides its columns."""
+        return {}
 
     def unpack(self, chunk: int, value: bytes) -> None:
         """The inverse of `pack`, into a lane with the same rules; chunks come in order."""
-        packed = msgspec.msgpack.decode(value)
+        packed = msgspec.msgpack.decode(value, strict=False)
         first = chunk * CHUNK
         self.columns.unpack(chunk, packed["columns"])
         for slot in range(first, self.columns.count):
-            self._place(int(self.columns["series"][slot]), slot)
-        for aggregate, columns, cells in packed["judges"]:
-            judge = self.judges[aggregate]
+            number = int(self.columns["series"][slot])
+            if number == FREE:
+                self._free.append(slot)
+            else:
+                self._place(number, slot)
+        for key, columns, cells in packed["judges"]:
+            judge = self.judges[key]
             judge.columns.unpack(chunk, columns)
-            for slot, column, cell in cells:
-                judge.cells[first + slot, column] = msgspec.convert(cell, Cell)
+            for slot, owner, cell in cells:
+                judge.cells[first + slot, owner] = msgspec.convert(cell, Cell)
+        for key, columns in packed["derived"].items():
+            self.derivations[key].columns.unpack(chunk, columns)
+        self.unpack_more(first, packed)
+
+    def unpack_more(self, first: int, packed: dict[str, Any]) -> None:
+        """The inverse of `pack_more`."""
 
     def prune(self) -> None:
         """Drop what can no longer matter."""
@@ -118,28 +222,4 @@ class Lane(ABC):
 
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""
-        return {"late": self.late, "slots": self.columns.count}
-
-
-def segments(slots: Ints) -> Ints:
-    """Where runs of equal slots begin, and the end: n + 1 numbers for n runs."""
-    return np.concatenate(([0], np.flatnonzero(np.diff(slots)) + 1, [len(slots)]))
-
-
-def running_maximum(values: Ints, begins: Ints, floor: Ints) -> Ints:
-    """For each value the maximum of its run's floor and the values before it in its run."""
-    lengths = np.diff(begins)
-    low = min(int(values.min()), int(floor.min()))
-    span = max(int(values.max()), int(floor.max())) - low + 1
-    lift = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths) * span
-    if len(lengths) * span < 2**62:
-        shifted = np.empty(len(values), np.int64)
-        shifted[1:] = values[:-1] - low + lift[1:]
-        shifted[begins[:-1]] = floor - low + lift[begins[:-1]]
-        before = np.maximum.accumulate(shifted)
-        return np.asarray(before - lift + low)
-    parts = [
-        np.maximum.accumulate(np.concatenate(([at], values[begin : end - 1])))
-        for at, begin, end in zip(floor, begins[:-1], begins[1:], strict=True)
-    ]
-    return np.concatenate(parts)
+        return {"late": self.late, "refused": self.refused, "slots": self.columns.count}

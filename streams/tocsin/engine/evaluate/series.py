@@ -1,5 +1,7 @@
-"""The series of one samples partition, by number, and where each was seen."""
+"""The series of one samples partition, by number, and where and when each was seen."""
 
+import heapq
+from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
@@ -7,64 +9,138 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import CHUNK, Columns
 from tocsin.engine.frame import Ints
+from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.labels import parse_series_key, series_id
 
 UNWATCHED = -1
 NO_HOME, MANY_HOMES = -1, -2
+MAX_UNWATCHED = 200_000  # ids kept only to know that nothing watches them
 
 
 class SeriesTable:
-    """Series that some lane watches. `home` is the one source partition that holds a series, if there is just one.
+    """Series that some lane watches. `home` is the one source partition that holds a series, if there is just one;
+    `arrived` is how long its topic had been listened to when its last sample came, `latest` its highest event time.
 
     Series that nothing watches are known by id only, so that they are not looked at again; a new plan forgets them.
     """
 
     def __init__(self) -> None:
         self.numbers: dict[bytes, int] = {}
-        self.keys: list[bytes] = []
+        self.keys: list[bytes | None] = []  # None: a number that is free
         self.units: list[str | None] = []
+        self.free: list[int] = []
         self.sources: list[tuple[str, int]] = []  # source partitions by number
-        self.columns = Columns({"home": ("i4", 0, NO_HOME), "lateness": ("i8", 0, 0), "arrived": ("i8", 0, 0)})
+        self.topics: list[str] = []
+        self.unwatched = 0
+        self._renamed: set[int] = set()  # chunks
+        self.columns = Columns(
+            {"home": ("i4", 0, NO_HOME), "topic": ("i2", 0, -1), "arrived": ("i8", 0, 0), "latest": ("i8", 0, UNSEEN_MS)}
+        )
 
     def add(self, identity: bytes, key: bytes, unit: str | None) -> int:
         """A new watched series; returns its number."""
-        number = self.columns.add()
+        if self.free:
+            number = heapq.heappop(self.free)  # the smallest, so that a restored table goes on alike
+            self.columns.renew(number)
+            self.keys[number], self.units[number] = key, unit
+        else:
+            number = self.columns.add()
+            self.keys.append(key)
+            self.units.append(unit)
         self.numbers[identity] = number
-        self.keys.append(key)
-        self.units.append(unit)
+        self._renamed.add(number // CHUNK)
         return number
+
+    def pass_over(self, identity: bytes) -> None:
+        """A series that nothing watches; beyond a bound they are forgotten, which costs time and changes nothing."""
+        if self.unwatched >= MAX_UNWATCHED:
+            self.forget_unwatched()
+        self.unwatched += 1
+        self.numbers[identity] = UNWATCHED
+
+    def remove(self, number: int) -> None:
+        """Forget a series; its number will be another's."""
+        key = self.keys[number]
+        assert key is not None
+        del self.numbers[series_id(key)]
+        self.keys[number] = self.units[number] = None
+        self.columns.renew(number)
+        self._renamed.add(number // CHUNK)
+        heapq.heappush(self.free, number)
 
     def forget_unwatched(self) -> None:
         """A new plan may watch what none watched before."""
         self.numbers = {identity: number for identity, number in self.numbers.items() if number != UNWATCHED}
+        self.unwatched = 0
 
-    def pack(self, chunk: int) -> bytes:
-        """One chunk of series."""
-        first = chunk * CHUNK
-        packed = self.columns.pack(chunk)
-        packed["keys"], packed["units"] = self.keys[first : first + CHUNK], self.units[first : first + CHUNK]
-        return msgspec.msgpack.encode(packed)
+    def topic_number(self, topic: str) -> int:
+        """A small number for a metrics topic."""
+        if topic not in self.topics:
+            self.topics.append(topic)
+        return self.topics.index(topic)
 
-    def unpack(self, chunk: int, value: bytes) -> None:
-        """The inverse of `pack`; chunks come in order."""
-        packed = msgspec.msgpack.decode(value)
-        self.columns.unpack(chunk, packed)
-        for key, unit in zip(packed["keys"], packed["units"], strict=True):
-            self.numbers[series_id(key)] = len(self.keys)
+    def saw(self, numbers: Ints, at_ms: Ints, topic: int, listened_ms: int) -> None:
+        """Samples of series came."""
+        self.columns["arrived"][numbers] = listened_ms
+        self.columns["topic"][numbers] = topic
+        np.maximum.at(self.columns["latest"], numbers, at_ms)
+        self.columns.touch(numbers)
+
+    def now_ms(self, listened_ms: dict[str, int]) -> Ints:
+        """By number: where a series' event time would stand, had it gone on since its last sample as time did."""
+        count = self.columns.count
+        by_topic = np.array([*(listened_ms.get(topic, 0) for topic in self.topics), 0], np.int64)
+        silent = by_topic[self.columns["topic"][:count]] - self.columns["arrived"][:count]
+        return np.asarray(self.columns["latest"][:count] + np.maximum(silent, 0))
+
+    def idle(self, listened_ms: dict[str, int], forget_ms: int) -> Ints:
+        """Series from which nothing came for so long that they may be forgotten."""
+        latest = self.columns["latest"][: self.columns.count]
+        return np.flatnonzero((latest > UNSEEN_MS) & (self.now_ms(listened_ms) - latest >= forget_ms))
+
+    def changed_entries(self) -> Iterator[tuple[str, bytes]]:
+        """Entries for a checkpoint: of chunks that changed, what is noted of their series, and what names them."""
+        for chunk in range(-(-self.columns.count // CHUNK)):
+            first = chunk * CHUNK
+            if self.columns.dirty[chunk]:
+                yield f"series/{chunk}", msgspec.msgpack.encode(self.columns.pack(chunk))
+            if chunk in self._renamed:
+                names = self.keys[first : first + CHUNK], self.units[first : first + CHUNK]
+                yield f"names/{chunk}", msgspec.msgpack.encode(names)
+        self.clear_notes()
+
+    def clear_notes(self) -> None:
+        """Nothing has changed since now."""
+        self.columns.dirty[:] = False
+        self._renamed.clear()
+
+    def unpack(self, chunk: int, value: bytes, names: bytes) -> None:
+        """Put the entries of a chunk in place; chunks come in order."""
+        self.columns.unpack(chunk, msgspec.msgpack.decode(value))
+        keys: list[bytes | None]
+        keys, units = msgspec.msgpack.decode(names)
+        for key, unit in zip(keys, units, strict=True):
+            if key is None:
+                self.free.append(len(self.keys))
+            else:
+                self.numbers[series_id(key)] = len(self.keys)
             self.keys.append(key)
             self.units.append(unit)
 
     def describe(self, number: int) -> tuple[str, dict[str, str]]:
         """Metric name and labels of a series."""
-        name, labels = _parsed(self.keys[number])
+        key = self.keys[number]
+        assert key is not None, f"series {number} is free"
+        name, labels = _parsed(key)
         return name, dict(labels)
 
-    def all(self) -> Ints:
-        """Every number."""
-        return np.arange(self.columns.count)
+    def all(self) -> list[int]:
+        """Every number that is in use."""
+        return [number for number, key in enumerate(self.keys) if key is not None]
 
 
 @lru_cache(maxsize=4_096)
 def _parsed(key: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
     name, labels = parse_series_key(key)
     return name, tuple(labels.items())
+

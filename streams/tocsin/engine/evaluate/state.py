@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from tocsin.engine.evaluate.instants import InstantLane
+from tocsin.engine.evaluate.flow import Flow
 from tocsin.engine.evaluate.judge import RuleVersion
-from tocsin.engine.evaluate.lane import Lane
-from tocsin.engine.evaluate.plan import LaneSpec, Plan, same_state
-from tocsin.engine.evaluate.samples import Samples
+from tocsin.engine.evaluate.lane import FREE, Lane
+from tocsin.engine.evaluate.lanes import make_lane
+from tocsin.engine.evaluate.plan import Plan, same_state
 from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
-from tocsin.engine.evaluate.windows import WindowLane
 from tocsin.engine.watermark import TopicProgress
 from tocsin.schemas.labels import parse_series_key
 from tocsin.schemas.signal import Signal
@@ -23,14 +20,22 @@ class PartitionState:
     offset: int = -1
     plan: Plan = field(default_factory=Plan)
     series: SeriesTable = field(default_factory=SeriesTable)
-    lanes: dict[str, Lane] = field(default_factory=dict)
+    flows: dict[int, Flow] = field(default_factory=dict)  # by lateness
     topics: dict[str, TopicProgress] = field(default_factory=dict)
     source_numbers: dict[tuple[str, int], int] = field(default_factory=dict)
-    waiting: dict[str, Samples] = field(default_factory=dict)  # by topic
     clock_ms: int = 0
-    looked_s: int = 0  # second in which silent windows were last looked for
+    looked_s: int = 0  # second in which silent series were last looked for
     parity: dict[str, int] = field(default_factory=dict)  # which copy of each checkpoint entry is in force
     plan_saved: int = -2
+
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        """All lanes by key."""
+        return {key: lane for flow in self.flows.values() for key, lane in flow.lanes.items()}
+
+    def listened_ms(self) -> dict[str, int]:
+        """For how long each topic has been listened to."""
+        return {name: topic.listened_ms for name, topic in self.topics.items()}
 
     def source_number(self, topic: str, partition: int) -> int:
         """A small number for a source partition."""
@@ -41,55 +46,70 @@ class PartitionState:
         return found
 
     def admit(self, identity: bytes, key: bytes, unit: str | None) -> int:
-        """A series seen for the first time; returns its number, UNWATCHED if no lane wants it."""
-        number = UNWATCHED
+        """A series seen for the first time; returns its number, UNWATCHED if no lane wants it, or may have it."""
         name, labels = parse_series_key(key)
-        for lane_key in self.plan.by_metric.get(name, ()):
-            if self.plan.specs[lane_key].watches(name, labels):
-                if number == UNWATCHED:
-                    number = self.series.add(identity, key, unit)
-                self._join(self.lanes[lane_key], number)
-        if number == UNWATCHED:
-            self.series.numbers[identity] = UNWATCHED
+        wanted = [
+            lane
+            for flow in self.flows.values()
+            for lane in flow.lanes.values()
+            if lane.spec.metric == name and lane.spec.watches(name, labels)
+        ]
+        wanted = [lane for lane in wanted if lane.has_room()]
+        if not wanted:
+            self.series.pass_over(identity)
+            return UNWATCHED
+        number = self.series.add(identity, key, unit)
+        for lane in wanted:
+            lane.admit(number)
         return number
 
-    def _join(self, lane: Lane, number: int) -> None:
-        lane.admit(number)
-        lateness = self.series.columns["lateness"]
-        lateness[number] = max(lateness[number], lane.spec.lateness_ms)
+    def forget_idle(self, forget_ms: int) -> None:
+        """Series from which nothing has come for long leave memory, unless some rule still has something to say."""
+        for number in self.series.idle(self.listened_ms(), forget_ms).tolist():
+            if self.series.keys[number] is None or not all(lane.is_at_rest(number) for lane in self.lanes.values()):
+                continue
+            for lane in self.lanes.values():
+                lane.dismiss(number)
+            self.series.remove(number)
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
         """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
         out: list[Signal] = []
-        for lane in self.lanes.values():
+        old = self.lanes
+        for lane in old.values():
             for judge in lane.judges.values():
-                for column, version in enumerate(judge.versions):
+                for owner, version in enumerate(judge.versions):
                     reason = _why_stopped(version, plan)
                     if reason:
-                        judge.stop(column, at_ms, reason, lane.describe, out)
-        old, self.lanes = self.lanes, {}
+                        judge.stop(owner, at_ms, reason, lane.describe, out)
         self.plan = plan
-        self.series.columns["lateness"][:] = 0
+        before, self.flows = self.flows, make_flows(plan)
+        for lateness_ms, flow in self.flows.items():
+            if lateness_ms in before:
+                flow.waiting = before[lateness_ms].waiting
         for key, spec in plan.specs.items():
+            lanes = self.flows[spec.lateness_ms].lanes
             if key in old:
-                self.lanes[key] = old[key]
-                self.lanes[key].adopt(plan.rules[key])
-                members = old[key].columns["series"][: old[key].columns.count]
-                lateness = self.series.columns["lateness"]
-                lateness[members] = np.maximum(lateness[members], spec.lateness_ms)
+                lanes[key] = old[key]
+                lanes[key].adopt(plan.rules[key])
             else:
-                self.lanes[key] = make_lane(spec, plan.rules[key], self.series)
-                for number in range(self.series.columns.count):
-                    if spec.watches(*self.series.describe(number)):
-                        self._join(self.lanes[key], number)
-        self.series.forget_unwatched()
-        self.series.columns.dirty[:] = True
+                lanes[key] = make_lane(spec, plan.rules[key], self.series)
+                for number in self.series.all():
+                    if spec.watches(*self.series.describe(number)) and lanes[key].has_room():
+                        lanes[key].admit(number)
+        self._forget_unwatched()
         return out
 
+    def _forget_unwatched(self) -> None:
+        for number in self.series.all():
+            if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
+                self.series.remove(number)
+        self.series.forget_unwatched()
 
-def make_lane(spec: LaneSpec, rules: dict[str, list[RuleVersion]], series: SeriesTable) -> Lane:
-    """An empty lane of the kind that a spec asks for."""
-    return (WindowLane if spec.window else InstantLane)(spec, rules, series)
+
+def make_flows(plan: Plan) -> dict[int, Flow]:
+    """Empty flows for every lateness that some rule allows, the shortest first."""
+    return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({s.lateness_ms for s in plan.specs.values()})}
 
 
 def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:

@@ -1,25 +1,18 @@
 """Evaluate's step: records of one samples partition in, signals out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tocsin.engine.evaluate.rulebook import RuleBook
-from tocsin.engine.evaluate.samples import Samples, release
+from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import MANY_HOMES, NO_HOME, UNWATCHED
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import Frame, Ints, Tick
-from tocsin.engine.watermark import TopicProgress
+from tocsin.engine.watermark import EVERYTHING_MS, Timing, TopicProgress
 from tocsin.schemas.signal import Signal
 
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long a source partition may be silent before it holds nothing back, and a series before its windows close."""
-
-    idle_ms: int = 500
-    quiet_ms: int = 5_000
+_FORGET_EVERY_S = 60
 
 
 def step(
@@ -30,28 +23,25 @@ def step(
     The signals, and the state, are the same however the records are handed over.
     """
     out: list[Signal] = []
-    ready: list[Samples] = []
     for item in items:
         if isinstance(item, Frame):
-            ready += _take_frame(state, item)
+            _take_frame(state, item)
             continue
         if item.rules_offset > state.plan.offset:
-            _judge(state, ready, out)
-            ready = []
+            _judge(state, out)
             assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
             out += state.adopt(book.plan_after(state.plan, item.rules_offset), item.clock_ms)
-        ready += _take_tick(state, item, timing)
+        _take_tick(state, item, timing)
         if item.clock_ms // 1_000 != state.looked_s:
-            _judge(state, ready, out)
-            ready = []
-            _close_quiet(state, item.clock_ms, timing, out)
-    _judge(state, ready, out)
+            _judge(state, out)
+            _look_for_silence(state, item.clock_ms // 1_000, timing, out)
+    _judge(state, out)
     state.offset = end
     return out
 
 
-def _take_frame(state: PartitionState, frame: Frame) -> list[Samples]:
-    """Note a frame's samples; returns those that may be judged now, in order."""
+def _take_frame(state: PartitionState, frame: Frame) -> None:
+    """Note a frame's samples: those that may be judged now are ready in the flows, in order."""
     topic = state.topics.setdefault(frame.topic, TopicProgress())
     source = topic.source(frame.partition)
     offsets = np.frombuffer(frame.offsets, np.uint32).astype(np.int64) + frame.base_offset
@@ -62,28 +52,22 @@ def _take_frame(state: PartitionState, frame: Frame) -> list[Samples]:
         fresh = offsets > source.applied
         offsets, at_ms, values, series = offsets[fresh], at_ms[fresh], values[fresh], series[fresh]
         if not len(series):
-            return []
+            return
     source.applied = int(offsets[-1])
-    rising = topic.rising(frame.partition, at_ms)
+    rising = topic.rising(frame.partition, at_ms, frame.clock_ms)
     number = state.source_number(frame.topic, frame.partition)
     samples = Samples(series, at_ms, values, np.full(len(series), number, np.int64), offsets)
     arrival = np.arange(len(series))
     watched = series != UNWATCHED
     if not watched.all():
         samples, arrival = samples.take(watched), arrival[watched]
-    state.series.columns["arrived"][samples.series] = frame.clock_ms
-    waiting = state.waiting.get(frame.topic) or Samples.none()
-    direct = _in_order_as_it_comes(state, samples.series, number, frame.keyed or topic.partitions == 1)
-    if direct.all():
-        if not len(waiting):
-            return [samples]
-        straight, samples, arrival = samples, Samples.none(), arrival[:0]
-    else:
-        straight, samples, arrival = samples.take(direct), samples.take(~direct), arrival[~direct]
-    due = Samples.join([waiting, samples])
-    due_ms = due.at_ms + state.series.columns["lateness"][due.series]
-    released, state.waiting[frame.topic] = release(waiting, samples, due_ms, rising, arrival)
-    return [part for part in (straight, released) if len(part)]
+    if not len(samples):
+        return
+    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic), topic.listened_ms)
+    ordered = frame.keyed or topic.partitions == 1
+    _settle(state, samples.series, number, ordered)
+    for flow in state.flows.values():
+        flow.take(frame.topic, samples, arrival, rising, state.series, number if ordered else None)
 
 
 def _numbers(state: PartitionState, frame: Frame) -> Ints:
@@ -92,61 +76,56 @@ def _numbers(state: PartitionState, frame: Frame) -> Ints:
     try:
         return np.array([known[identity] for identity in identities], np.int64)
     except KeyError:
+        found = []
         for index, identity in enumerate(identities):
-            if identity not in known:
-                state.admit(identity, *frame.key(index))
-        return np.array([known[identity] for identity in identities], np.int64)
+            number = known.get(identity)
+            if number is None:
+                number = state.admit(identity, *frame.key(index))
+                known = state.series.numbers
+            found.append(number)
+        return np.array(found, np.int64)
 
 
-def _in_order_as_it_comes(
-    state: PartitionState, series: Ints, source: int, ordered: bool
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which samples need not wait for other partitions: the producer keeps their series on this one, in order."""
+def _settle(state: PartitionState, series: Ints, source: int, ordered: bool) -> None:
+    """Note on which source partition series lie: one that keeps all of a series, in order, or many."""
     homes = state.series.columns["home"]
     if ordered:
         now = homes[series]
         if (now == source).all():
-            return np.asarray(state.series.columns["lateness"][series] == 0)
+            return
         homes[series[now == NO_HOME]] = source
         homes[series[(now != NO_HOME) & (now != source)]] = MANY_HOMES
     else:
         homes[series] = MANY_HOMES
-    state.series.columns.touch(series)
-    return np.asarray((homes[series] == source) & (state.series.columns["lateness"][series] == 0))
 
 
-def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> list[Samples]:
-    """Note time and progress; returns the samples whose watermark has come."""
+def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
+    """Note time and progress; samples whose watermark has come are ready."""
     state.clock_ms = max(state.clock_ms, tick.clock_ms)
-    ready = []
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
-        watermark = topic.apply(tick, name, timing.idle_ms)
-        waiting = state.waiting.get(name)
-        if waiting is not None and len(waiting):
-            due_ms = waiting.at_ms + state.series.columns["lateness"][waiting.series]
-            nothing = np.empty(0, np.int64)
-            released, state.waiting[name] = release(
-                waiting, Samples.none(), due_ms, np.array([watermark], np.int64), nothing
-            )
-            if len(released):
-                ready.append(released)
-    return ready
+        watermark = topic.apply(tick, name, timing)
+        for flow in state.flows.values():
+            idle = topic.idle_watermark(tick.clock_ms) if flow.lateness_ms else watermark
+            flow.advance(name, max(watermark, idle))
+    for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
+        for flow in state.flows.values():
+            flow.advance(name, EVERYTHING_MS)
+        del state.topics[name]
 
 
-def _judge(state: PartitionState, ready: Sequence[Samples], out: list[Signal]) -> None:
-    if not ready:
-        return
-    samples = Samples.join(ready)
-    narrow = samples.series.astype(np.uint16) if state.series.columns.count < 2**16 else samples.series
-    samples = samples.take(np.argsort(narrow, kind="stable"))
-    for lane in state.lanes.values():
-        lane.take(samples, out)
+def _judge(state: PartitionState, out: list[Signal]) -> None:
+    for flow in state.flows.values():
+        flow.judge(state.series, out)
 
 
-def _close_quiet(state: PartitionState, clock_ms: int, timing: Timing, out: list[Signal]) -> None:
-    """Windows of silent series close by the clock, but only while nothing is left to read: lag is not silence."""
-    state.looked_s = clock_ms // 1_000
-    if all(topic.caught_up() for topic in state.topics.values()):
-        for lane in state.lanes.values():
-            lane.quiet(clock_ms, timing.quiet_ms, out)
+def _look_for_silence(state: PartitionState, second: int, timing: Timing, out: list[Signal]) -> None:
+    """Windows of silent series close, and silence is judged, by the time for which their topic was listened to."""
+    state.looked_s = second
+    now_ms = state.series.now_ms(state.listened_ms())
+    for flow in state.flows.values():
+        until_ms = flow.until_ms()
+        for lane in flow.lanes.values():
+            lane.quiet(now_ms, until_ms, timing.quiet_ms, out)
+    if second % _FORGET_EVERY_S == 0:
+        state.forget_idle(timing.forget_ms)

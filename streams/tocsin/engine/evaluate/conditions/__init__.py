@@ -3,6 +3,14 @@
 from typing import Final
 
 from tocsin.engine.evaluate.condition import Condition
-from tocsin.engine.evaluate.conditions import threshold
+from tocsin.engine.evaluate.conditions import held, range, threshold
 
-CONDITIONS: Final[dict[str, type[Condition]]] = {"threshold": threshold.Threshold}
+CONDITIONS: Final[dict[str, type[Condition]]] = {
+    "threshold": threshold.Threshold,
+    "range": range.Range,
+    "change": threshold.Threshold,
+    "trend": threshold.Threshold,
+    "ratio": threshold.Threshold,
+    "absence": held.Held,
+    "composite": held.Held,
+}

@@ -8,6 +8,7 @@ import numpy as np
 
 from tocsin.engine.evaluate.condition import Condition, Flags
 from tocsin.engine.frame import Floats
+from tocsin.schemas.kinds import Level
 from tocsin.schemas.rule import Rule
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -21,15 +22,16 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 
 class Threshold(Condition):
-    """Rules with one operator."""
+    """Levels of rules with one operator."""
 
-    def __init__(self, rules: list[Rule]) -> None:
-        assert len({rule.operator for rule in rules}) == 1
-        self._operator = rules[0].operator
+    def __init__(self, levels: list[tuple[Rule, Level]]) -> None:
+        assert len({rule.operator for rule, _ in levels}) == 1
+        self._operator = levels[0][0].operator
         self._compare = _COMPARE[self._operator]
-        self._limits = np.array([rule.threshold for rule in rules])
+        self._limits = np.array([level.threshold for _, level in levels], np.float64)
         self._recovery = np.array(
-            [rule.threshold if rule.recovery_threshold is None else rule.recovery_threshold for rule in rules]
+            [level.threshold if level.recovery_threshold is None else level.recovery_threshold for _, level in levels],
+            np.float64,
         )
 
     def may_begin(self, low: Floats, high: Floats) -> Flags:

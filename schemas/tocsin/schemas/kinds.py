@@ -1,0 +1,142 @@
+"""What the kinds of rules ask for beyond a threshold: one model for each kind that needs more."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tocsin.schemas.duration import Duration, milliseconds
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")]
+MetricName = Annotated[str, Field(min_length=1, max_length=1_024)]
+NoData = Literal["ok", "keep", "alert"]
+
+
+class Severity(StrEnum):
+    """How bad it is, worst first."""
+
+    CRITICAL = "critical"
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """Higher is worse."""
+        return -list(Severity).index(self)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Level(_Settings):
+    """One severity of a rule that has several: what it takes to reach it, and to leave it."""
+
+    severity: Severity
+    threshold: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    recovery_threshold: float | None = None
+    duration: Duration | None = Field(default=None, description="how long it must hold; the rule's unless said")
+
+
+class Change(_Settings):
+    """Against which earlier value, and how the difference is written."""
+
+    against: Duration = Field(default=milliseconds("5m"), description="how long ago: 5m, 1d (yesterday), 1w")
+    unit: Literal["percent", "absolute"] = "percent"
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.against <= 0:
+            raise ValueError("against must be longer than zero; try 1h, 1d or 1w")
+        return self
+
+
+class Absence(_Settings):
+    """When a series counts as gone: after a fixed time, or after `missed` of its own usual gaps."""
+
+    after: Duration | None = Field(default=None, description="a fixed time of silence; learnt from the series unless said")
+    missed: float = Field(default=5.0, ge=2, le=1_000, description="how many of its usual gaps a series may miss")
+    expected: tuple[dict[LabelName, str], ...] = Field(
+        default=(), max_length=1_000, description="label sets that must be there, seen or not"
+    )
+
+
+class Trend(_Settings):
+    """How far to look ahead, from how much past."""
+
+    horizon: Duration = Field(default=milliseconds("4h"), description="how far ahead the threshold must not be crossed")
+    lookback: Duration = Field(default=milliseconds("1h"), description="how much past the line is laid through")
+    season: Duration | None = Field(default=None, description="a period that repeats, such as 1d")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.horizon <= 0 or self.lookback < 1_000:
+            raise ValueError("horizon and lookback must be at least 1s; try horizon: 4h, lookback: 1h")
+        if self.season is not None and self.season < self.lookback:
+            raise ValueError("season must be at least as long as lookback; try season: 1d, lookback: 1h")
+        return self
+
+
+class Ratio(_Settings):
+    """The metric to divide by."""
+
+    per: MetricName
+
+
+class BurnWindow(_Settings):
+    """Two windows that must both burn the error budget faster than `factor` times what the objective allows."""
+
+    long: Duration
+    short: Duration
+    factor: float = Field(gt=0)
+    severity: Severity = Severity.CRITICAL
+
+    @model_validator(mode="after")
+    def _nested(self) -> Self:
+        if not 0 < self.short < self.long or self.long % self.short:
+            raise ValueError("long must be a multiple of short; try long: 1h, short: 5m")
+        return self
+
+
+class BurnRate(_Settings):
+    """An objective, and how fast its error budget may burn; `metric_type` counts what went wrong, `total` everything.
+
+    The default windows are those of Google's SRE workbook, chapter 5.
+    """
+
+    total: MetricName
+    objective: float = Field(default=99.9, gt=0, lt=100, description="percent of good events")
+    counters: bool = Field(default=True, description="the metrics only grow; false where each sample is a count itself")
+    windows: tuple[BurnWindow, ...] = Field(
+        default=(
+            BurnWindow(long=milliseconds("3d"), short=milliseconds("6h"), factor=1, severity=Severity.WARNING),
+            BurnWindow(long=milliseconds("6h"), short=milliseconds("30m"), factor=6),
+            BurnWindow(long=milliseconds("1h"), short=milliseconds("5m"), factor=14.4),
+        ),
+        min_length=1,
+        max_length=8,
+    )
+
+
+class Member(_Settings):
+    """One rule of a composite: whether it must be firing, and what counts while it has no data."""
+
+    rule: Id
+    negate: bool = False
+    on_no_data: NoData = "ok"
+
+
+def _member(value: Any) -> Any:
+    """`high_cpu` and `not high_cpu` are short for members."""
+    if not isinstance(value, str):
+        return value
+    negate = value.startswith("not ")
+    return {"rule": value.removeprefix("not ").strip(), "negate": negate}
+
+
+MemberField = Annotated[Member, BeforeValidator(_member, json_schema_input_type=Member | str)]
+Combine = Literal["all", "any"] | Annotated[int, Field(ge=1, le=64, description="at least so many")]

@@ -1,0 +1,8 @@
+"""Derivations, by the kind of rule that judges them: one file and one line of this table each."""
+
+from typing import Final
+
+from tocsin.engine.evaluate.derivation import Derivation
+from tocsin.engine.evaluate.derivations import change, trend
+
+DERIVATIONS: Final[dict[str, type[Derivation]]] = {"change": change.ChangeOf, "trend": trend.Forecast}

@@ -1,0 +1,85 @@
+"""Where a value is going: a line through the recent past, laid on to a horizon.
+
+Ordinary least squares over the means of at most 64 buckets of the lookback. With a season the line is laid through the
+differences to one season ago, and added to what the season had where the horizon lies; judged is then the worst value
+up to the horizon. One forecast a bucket, when it is complete.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from tocsin.engine.evaluate.columns import Columns
+from tocsin.engine.evaluate.derivation import Derivation, History, with_facts
+from tocsin.engine.evaluate.points import Points
+from tocsin.engine.frame import Floats, Ints
+from tocsin.schemas.kinds import Trend
+
+_BUCKETS: Final = 64
+_SEASON_BUCKETS: Final = 288
+_FEWEST: Final = 3
+
+
+class Forecast(Derivation):
+    """The value at the horizon. There is none before half of the lookback, and a whole season, is known."""
+
+    def __init__(self, settings: Trend, hop_ms: int, upwards: bool) -> None:
+        self._upwards = upwards
+        season = settings.season or 0
+        step_ms = max(hop_ms, -(-settings.lookback // _BUCKETS), -(-season // _SEASON_BUCKETS), 1)
+        self._past = max(settings.lookback // step_ms, _FEWEST)
+        self._ahead = max(1, -(-settings.horizon // step_ms))
+        self._season = -(-season // step_ms)
+        length = self._past + self._season + 2
+        self.columns = Columns({"done": ("i8", 0, -1), **History.spec(length)})
+        self._history = History(self.columns, step_ms, length)
+
+    def derive(self, points: Points) -> Points:
+        """See Derivation."""
+        owners = points.owners()
+        forecast, slope = np.full(len(points), np.nan), np.full(len(points), np.nan)
+        for chosen in self._history.rounds(points):
+            slots = owners[chosen]
+            heads = chosen[np.concatenate(([True], np.diff(slots) != 0))]
+            self._look_ahead(owners[heads], heads, points, forecast, slope)
+            self._history.add(slots, points.at_ms[chosen], points.values[chosen])
+        hourly = 3_600_000 / self._history.step_ms
+        evidence = with_facts(
+            points,
+            lambda index: {"current": float(points.values[index]), "slope_per_hour": float(slope[index]) * hourly},
+        )
+        return Points(points.slots, points.begins, points.at_ms, forecast, evidence).usable()
+
+    def _look_ahead(self, slots: Ints, heads: Ints, points: Points, forecast: Floats, slope: Floats) -> None:
+        """Slots whose bucket before this one is complete get their forecast, at the value that completed it."""
+        now = points.at_ms[heads] // self._history.step_ms
+        fresh = self.columns["done"][slots] < now
+        slots, heads, now = slots[fresh], heads[fresh], now[fresh]
+        if not len(slots):
+            return
+        self.columns["done"][slots] = now
+        back = np.arange(-self._past, 0)
+        past = self._history.means(slots[:, None], now[:, None] + back)
+        if self._season:
+            past = past - self._history.means(slots[:, None], now[:, None] + back - self._season)
+        level, rise = _line(past, back)
+        ahead = np.arange(self._ahead) if self._season else np.array([self._ahead - 1])
+        values = level[:, None] + rise[:, None] * ahead
+        if self._season:
+            values = values + self._history.means(slots[:, None], now[:, None] + ahead % self._season - self._season)
+        worst = np.fmax.reduce if self._upwards else np.fmin.reduce
+        forecast[heads], slope[heads] = worst(values, axis=1), rise
+
+
+def _line(values: Floats, at: Ints) -> tuple[Floats, Floats]:
+    """Level at 0 and rise a step of the least-squares line through what is known; NaN where too little is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=1)
+    enough = (count >= max(_FEWEST, len(at) // 2)) & (np.abs(np.where(known, at, 0)).max(axis=1) >= len(at) // 2)
+    number = np.maximum(count, 1)
+    x, y = np.where(known, at, 0.0), np.where(known, values, 0.0)
+    mean_x, mean_y = x.sum(axis=1) / number, y.sum(axis=1) / number
+    dx, dy = np.where(known, x - mean_x[:, None], 0.0), np.where(known, y - mean_y[:, None], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise = np.where(enough, (dx * dy).sum(axis=1) / (dx * dx).sum(axis=1), np.nan)
+    return mean_y - rise * mean_x, rise

@@ -1,0 +1,27 @@
+"""Kinds of lanes, by the window they look through: one file and one line of this table each."""
+
+from typing import Final
+
+from tocsin.engine.evaluate.instants import InstantLane
+from tocsin.engine.evaluate.lane import Lane
+from tocsin.engine.evaluate.panes import PaneLane
+from tocsin.engine.evaluate.plan import Judged, LaneSpec
+from tocsin.engine.evaluate.series import SeriesTable
+from tocsin.engine.evaluate.sessions import SessionLane
+from tocsin.engine.evaluate.silence import SilenceLane
+from tocsin.engine.evaluate.slices import CountLane, SlidingLane
+
+_LANES: Final[dict[str, type[Lane]]] = {
+    "instant": InstantLane,
+    "silence": SilenceLane,
+    "tumbling": PaneLane,
+    "hopping": PaneLane,
+    "sliding": SlidingLane,
+    "session": SessionLane,
+    "count": CountLane,
+}
+
+
+def make_lane(spec: LaneSpec, judged: Judged, series: SeriesTable) -> Lane:
+    """An empty lane of the kind that a spec asks for."""
+    return _LANES[spec.kind](spec, judged, series)

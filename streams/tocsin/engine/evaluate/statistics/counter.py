@@ -1,0 +1,83 @@
+"""`rate` and `increase` of counters that may begin anew, and `delta` of gauges, as Prometheus defines them.
+
+The first and last sample of a window seldom lie at its ends, so what they show is extrapolated to the ends, by at most
+half a mean gap where a series seems to begin or end inside, and never below zero (Prometheus, promql `extrapolatedRate`).
+A window with a single sample has no answer: NaN, which no condition meets.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.engine.evaluate.statistic import COUNT, Figures, Run, Span, Statistic
+from tocsin.engine.frame import Floats, Ints
+
+
+def increments(values: Floats, before: Floats) -> Floats:
+    """How far a counter went from one value to the next; a lower value means that it began anew at zero."""
+    return np.where(values < before, values, values - before)
+
+
+def extrapolated(
+    aggregation: str, change: Floats, first: Floats, first_ms: Ints, last_ms: Ints, span: Span
+) -> Floats:
+    """What a change between two samples comes to over the whole window."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sampled = (last_ms - first_ms) / 1_000
+        to_start, to_end = (first_ms - span.begin_ms) / 1_000, (span.end_ms - last_ms) / 1_000
+        gap = sampled / (span.counts - 1)
+        edge = gap * 1.1
+        to_start = np.where(to_start >= edge, gap / 2, to_start)
+        if aggregation != "delta":
+            to_zero = sampled * (first / change)
+            to_start = np.where((change > 0) & (first >= 0) & (to_zero < to_start), to_zero, to_start)
+        to_end = np.where(to_end >= edge, gap / 2, to_end)
+        grown = change * ((sampled + to_start + to_end) / sampled)
+        if aggregation == "rate":
+            grown = grown / ((span.end_ms - span.begin_ms) / 1_000)
+    return np.asarray(np.where((span.counts > 1) & (sampled > 0), grown, np.nan))
+
+
+class Counter(Statistic):
+    """First and last sample, and the sum of increments between neighbours."""
+
+    name = "counter"
+    figures = {  # noqa: RUF012
+        "began": ("f8", 0, 0.0),
+        "began_ms": ("i8", 0, 2**62),
+        "ended": ("f8", 0, np.nan),
+        "ended_ms": ("i8", 0, -1),
+        "grown": ("f8", 0, 0.0),
+    }
+
+    def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
+        """See Statistic."""
+        before = np.empty(len(run.values))
+        before[1:] = run.values[:-1]
+        before[run.first] = held["ended"]
+        fresh = np.isnan(held["ended"])
+        grown = np.where(np.isnan(before), 0.0, increments(run.values, before))
+        return {
+            "began": np.where(fresh, run.values[run.first], held["began"]),
+            "began_ms": np.where(fresh, run.at_ms[run.first], held["began_ms"]),
+            "ended": run.values[run.ends],
+            "ended_ms": run.at_ms[run.ends],
+            "grown": run.running_sum(held["grown"], grown),
+        }
+
+    def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
+        """See Statistic."""
+        count = panes[COUNT]
+        grown = np.zeros(len(count))
+        first, last = np.full(len(count), np.nan), np.full(len(count), np.nan)
+        for pane in range(count.shape[1]):
+            some = count[:, pane] > 0
+            began = panes["began"][:, pane]
+            joined = np.where(np.isnan(last), 0.0, increments(began, last))
+            grown = np.where(some, grown + joined + panes["grown"][:, pane], grown)
+            first = np.where(some & np.isnan(first), began, first)
+            last = np.where(some, panes["ended"][:, pane], last)
+        change = last - first if aggregation == "delta" else grown
+        first_ms, last_ms = panes["began_ms"].min(axis=1), panes["ended_ms"].max(axis=1)
+        return extrapolated(aggregation, change, first, first_ms, last_ms, span)

@@ -27,7 +27,11 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Keyed by fingerprint on `commands`. `at_ms` is when the API took it; `id` makes a repeat known."""
+    """Keyed by fingerprint on `commands`. `at_ms` is when the API took it; `id` makes a repeat known.
+
+    `starts_at` is the episode that is meant, as the alert's events write it: one that comes late must not touch the
+    next one. Without it, the current one is meant.
+    """
 
     id: str
     type: CommandType
@@ -36,3 +40,4 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int
     comment: str = ""
     trigger: Trigger | None = None
+    starts_at: str | None = None

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from tocsin.schemas.instant import InstantMs, Integer
+
 CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
 
 
@@ -23,7 +25,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
-    cooldown_ms: int = 0
+    cooldown_ms: Integer = 0
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     type: CommandType
     fingerprint: str
     actor: str
-    at_ms: int
+    at_ms: InstantMs
     comment: str = ""
     trigger: Trigger | None = None
     starts_at: str | None = None

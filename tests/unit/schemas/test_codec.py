@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tocsin.schemas.codec import UnreadableRecord, decode, encode
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.codec import UnreadableRecord, decode, decode_document, encode, encode_document
 from tocsin.schemas.command import Command
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.signal import Evidence, Signal
@@ -65,3 +66,10 @@ def test_a_command_at_no_time_is_refused(number: int) -> None:
     assert decode(Command, encode(command)) == command
     with pytest.raises(UnreadableRecord, match="at_ms"):
         decode(Command, json.dumps({**json.loads(encode(command)), "at_ms": number}).encode())
+
+
+def test_a_document_under_another_key_is_refused() -> None:
+    channel = Channel(id="ops", type="console")
+    assert decode_document(Channel, encode_document(channel), "ops") == channel
+    with pytest.raises(UnreadableRecord, match="'ops' is not the record's key; write it under its id"):
+        decode_document(Channel, encode_document(channel), "other")

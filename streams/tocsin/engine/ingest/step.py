@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
 from tocsin.engine.ingest.columns import Codec, Columns
-from tocsin.engine.ingest.interning import MAX_SPELLINGS, Interner
+from tocsin.engine.ingest.interning import Interner
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
 
@@ -106,7 +106,7 @@ def _into_frames(
 
 
 def _numbers(interner: Interner, columns: Columns) -> Ints:
-    if len(interner.keys) > MAX_SPELLINGS:
+    if interner.is_full:
         interner.forget()
     known = interner.known
     try:

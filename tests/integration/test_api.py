@@ -20,7 +20,10 @@ from tocsin.api.state import Api
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.kafka.ports import free_ports
-from tocsin.schemas.codec import encode
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.codec import decode, encode
+from tocsin.schemas.command import Command
+from tocsin.schemas.instant import format_instant
 from tocsin.schemas.settings import ApiSettings, Settings
 from tocsin.schemas.topics import Topics
 from tocsin.testing import collect, eventually
@@ -219,6 +222,31 @@ async def test_alerts_are_listed_filtered_and_shown(client: Client) -> None:
     assert figures["mttr_s"] == 270.0
     text = (await client.call("GET", "/metrics"))[1].decode()
     assert 'tocsin_alerts_active{severity="warning",status="firing"} 2.0' in text
+
+
+async def test_a_command_names_the_episode_that_was_seen(client: Client) -> None:
+    topics, servers = client.api.context.topics, client.api.context.connection.bootstrap_servers
+    event = firing_event(1, "000000000000000a")
+    async with started(AIOKafkaProducer(**producer_arguments(KafkaConnection(servers))), servers) as producer:
+
+        async def said(event: AlertEvent) -> None:
+            for topic in (topics.alerts, topics.alert_state):
+                await producer.send_and_wait(topic, encode(event), key=event.fingerprint.encode())
+
+        async def seen() -> bool:
+            return bool((await client.call("GET", "/api/v1/alerts/active"))[1]["total"])
+
+        async def sent() -> list[Command]:
+            return [decode(Command, record.value) for record in await collect(servers, topics.commands)]
+
+        await said(event)
+        await eventually(seen)
+        asked = asyncio.create_task(client.call("POST", f"/api/v1/alerts/{event.fingerprint}/acknowledge", {}))
+        command = (await eventually(sent))[0]
+        now = format_instant(command.at_ms)
+        await said(firing_event(2, event.fingerprint, type="acknowledged", status="acknowledged", updated_at=now))
+        assert (await asked)[0] == 200
+    assert (command.type, command.starts_at) == ("acknowledge", event.starts_at)
 
 
 async def test_the_document_describes_every_route(client: Client) -> None:

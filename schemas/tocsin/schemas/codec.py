@@ -42,14 +42,20 @@ def encode_document(document: Rule | Channel) -> bytes:
     return orjson.dumps(document.model_dump(mode="json"))
 
 
-def decode_document(kind: type[_Document], value: bytes) -> _Document:
-    """Read a configuration entry back; raises UnreadableRecord with every mistake in it."""
+def decode_document(kind: type[_Document], value: bytes, key: str | None = None) -> _Document:
+    """Read a configuration entry back; raises UnreadableRecord with every mistake in it.
+
+    `key` is that of its record, which must be its id: a tombstone of the id would never delete it otherwise.
+    """
     try:
-        return kind.model_validate(orjson.loads(value))
+        document = kind.model_validate(orjson.loads(value))
     except ValidationError as error:
         raise UnreadableRecord("; ".join(map(str, field_errors(error, kind)))) from None
     except orjson.JSONDecodeError as error:
         raise UnreadableRecord(f"not JSON: {error}") from None
+    if key not in (None, document.id):
+        raise UnreadableRecord(f"id: {document.id!r} is not the record's key; write it under its id")
+    return document
 
 
 def as_json(model: BaseModel) -> bytes:

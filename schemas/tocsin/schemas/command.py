@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from tocsin.schemas.instant import InstantMs, Integer
+
 CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
 
 
@@ -23,16 +25,21 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
-    cooldown_ms: int = 0
+    cooldown_ms: Integer = 0
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Keyed by fingerprint on `commands`. `at_ms` is when the API took it; `id` makes a repeat known."""
+    """Keyed by fingerprint on `commands`. `at_ms` is when the API took it; `id` makes a repeat known.
+
+    `starts_at` is the episode that is meant, as the alert's events write it: one that comes late must not touch the
+    next one. Without it, the current one is meant.
+    """
 
     id: str
     type: CommandType
     fingerprint: str
     actor: str
-    at_ms: int
+    at_ms: InstantMs
     comment: str = ""
     trigger: Trigger | None = None
+    starts_at: str | None = None

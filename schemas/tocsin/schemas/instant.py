@@ -1,10 +1,18 @@
 """Points in time: epoch milliseconds inside tocsin, RFC 3339 with milliseconds outside."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 MAX_MS = 253_402_300_799_999  # the last millisecond of year 9999
+MIN_MS = -62_135_596_800_000  # the first of year 1
+InstantMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+"""Epoch milliseconds in a record: what lies outside cannot be written as a time, so the record is refused."""
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number in a record that is kept in tables: msgpack holds 64 bits, JSON any number of digits."""
 
 
 def format_instant(at_ms: int) -> str:

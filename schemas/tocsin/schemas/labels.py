@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
+_RULE_LABEL, _EXPORTED = "alertname", "exported_"
 _FNV_OFFSET, _FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 
@@ -46,8 +47,17 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
-    """The identity of an alert: its labels, and the rule as `alertname`."""
-    return fingerprint({**labels, "alertname": rule_id})
+    """The identity of an alert: its labels, and the rule as `alertname`.
+
+    A label of that name counts as `exported_alertname`, as Prometheus renames what clashes with a label of its own.
+    """
+    hashed = dict(labels)
+    if _RULE_LABEL in hashed:
+        renamed = _EXPORTED + _RULE_LABEL
+        while renamed in hashed:
+            renamed = _EXPORTED + renamed
+        hashed[renamed] = hashed[_RULE_LABEL]
+    return fingerprint({**hashed, _RULE_LABEL: rule_id})
 
 
 def stable_id(*parts: str | int) -> str:

@@ -1,5 +1,7 @@
 """Label matchers in Alertmanager's syntax: `service="api"`, `host!=a1`, `env=~"prod|stage"`, `zone!~eu-.*`.
 
+A name of other characters is quoted too: `"host name"="a1"`. The text of a matcher always parses to the same matcher.
+
 Patterns run on RE2, anchored at both ends: linear time whatever a user writes.
 """
 
@@ -15,6 +17,7 @@ MAX_PATTERN = 1_000
 _SHAPE = re.compile(
     r'\s*(?P<name>"(?:[^"\\]|\\.)*"|[^\s=!~"{},]+)\s*(?P<op>=~|!~|!=|=)\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s",{}]*)\s*'
 )
+_PLAIN_NAME = re.compile(r'[^\s=!~"{},]+')
 _ESCAPE = re.compile(r"\\(.)")
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -49,13 +52,18 @@ class Matcher:
         return (value == self.value) == (self.op == "=")
 
     def __str__(self) -> str:
-        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.name}{self.op}"{escaped}"'
+        name = self.name if _PLAIN_NAME.fullmatch(self.name) else _quote(self.name)
+        return f"{name}{self.op}{_quote(self.value)}"
 
 
 def _text(error: Exception) -> str:
     detail = error.args[0] if error.args else error
     return detail.decode() if isinstance(detail, bytes) else str(detail)
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _unquote(text: str) -> str:

@@ -1,12 +1,16 @@
 """A signal: what evaluate tells lifecycle about one rule and one series."""
 
-from typing import Literal
+import math
+import sys
+from typing import Annotated, Literal
 
 import msgspec
 
+from tocsin.schemas.instant import MAX_MS, MIN_MS, InstantMs, Integer
 from tocsin.schemas.labels import stable_id
 
 SignalKind = Literal["pending", "firing", "changed", "ended"]
+_Edge = Annotated[int, msgspec.Meta(ge=MIN_MS, le=MAX_MS)]  # a window may begin before 1970
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,11 +20,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     metric: str
-    window: tuple[int, int]
-    samples: int
+    window: tuple[_Edge, _Edge]
+    samples: Integer
     topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
+    partition: Integer | None = None
+    offset: Integer | None = None
     facts: dict[str, float] = {}
 
 
@@ -31,21 +35,29 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     `order` is (rule epoch, event time, number at that time): it only grows for one fingerprint, so a replayed signal is
     known by it. `since_ms` is when the condition began, `at_ms` when this transition took place, both in event time.
     `level` is the index of the rule's level in force.
+
+    `value` is finite, as JSON has no other numbers: a sum beyond the largest float counts as that one (1.8e308 with its
+    sign), and one that went beyond it both ways as 0.
     """
 
     fingerprint: str
     kind: SignalKind
     rule_id: str
-    revision: int
-    order: tuple[int, int, int]
-    since_ms: int
-    at_ms: int
+    revision: Integer
+    order: tuple[Integer, Integer, Integer]
+    since_ms: InstantMs
+    at_ms: InstantMs
     labels: dict[str, str]
     value: float
     evidence: Evidence
     unit: str | None = None
     reason: str = "condition"
-    level: int = 0
+    level: Integer = 0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            bound = 0.0 if math.isnan(self.value) else math.copysign(sys.float_info.max, self.value)
+            msgspec.structs.force_setattr(self, "value", bound)
 
     @property
     def id(self) -> str:

@@ -126,7 +126,8 @@ async def _act(request: web.Request, kind: CommandType, status: str) -> web.Resp
         return answer(standing)
     if standing["status"] == "pending":
         raise Problem(409, f"the alert {fingerprint} is pending, so there is nothing to {kind} yet")
-    return await _sent(api, _command(fingerprint, kind, said.comment), status, 200)
+    command = _command(fingerprint, kind, said.comment, standing["starts_at"])
+    return await _sent(api, command, status, 200)
 
 
 async def _sent(api: Api, command: Command, status: str, code: int) -> web.Response:
@@ -147,8 +148,9 @@ async def _sent(api: Api, command: Command, status: str, code: int) -> web.Respo
     return answer(event, code)
 
 
-def _command(fingerprint: str, kind: CommandType, comment: str) -> Command:
-    return Command(uuid.uuid4().hex, kind, fingerprint, ACTOR, time.time_ns() // 1_000_000, comment)
+def _command(fingerprint: str, kind: CommandType, comment: str, starts_at: str | None = None) -> Command:
+    now_ms = time.time_ns() // 1_000_000
+    return Command(uuid.uuid4().hex, kind, fingerprint, ACTOR, now_ms, comment, starts_at=starts_at)
 
 
 def _plain(command: Command) -> dict[str, Any]:

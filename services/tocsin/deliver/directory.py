@@ -45,7 +45,7 @@ class Directory:
                 self._channels.pop(channel_id, None)
             else:
                 try:
-                    self._channels[channel_id] = decode_document(Channel, value)
+                    self._channels[channel_id] = decode_document(Channel, value, channel_id)
                 except UnreadableRecord as error:
                     log.warning("channel entry ignored", channel_id=channel_id, reason=str(error))
             self._changed.notify_all()

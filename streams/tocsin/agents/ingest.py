@@ -80,8 +80,10 @@ class Ingest:
                 continue
             assert self._interner is not None, "take before start"
             done = step(self._interner, run, CODECS["json"], _now_ms(), self._max_ahead_ms)
-            for partition, made in done.frames.items():
-                sent.append(await self._outbox.send(self._samples, frame.encode(made), partition=partition))
+            for partition, frames in done.frames.items():
+                sent += [
+                    await self._outbox.send(self._samples, frame.encode(made), partition=partition) for made in frames
+                ]
             sent += [await self._bury(dead) for dead in done.dead]
             progress.highest_ms = max(progress.highest_ms, done.highest_ms)
             self.taken += done.samples

@@ -44,7 +44,7 @@ class Route:
             self.channels.pop(channel_id, None)
             return
         try:
-            self.channels[channel_id] = codec.decode_document(Channel, value)
+            self.channels[channel_id] = codec.decode_document(Channel, value, channel_id)
         except codec.UnreadableRecord as error:
             _log.warning("a channel that cannot be read was ignored", channel_id=channel_id, reason=str(error))
 

@@ -21,9 +21,11 @@ Floats = NDArray[np.float64]
 class Frame(msgspec.Struct, array_like=True, tag="f", frozen=True):
     """Samples of one run of one source partition that belong to one samples partition, in source order.
 
+    A run of messages with and without keys gives a frame for each stretch of either, one after the other.
+
     `ids` holds k x 16 bytes, `key_ends` k uint32 ends into `keys`; `series` n uint32 indexes into these, `at_ms` n
-    int64, `values` n float64, `offsets` n uint32 relative to `base_offset`. `keyed` says that every message of the run
-    had a key, so that the producer chose the partition by it.
+    int64, `values` n float64, `offsets` n uint32 relative to `base_offset`. `keyed` says that every message in it had a
+    key, so that the producer chose the partition by it.
     """
 
     topic: str

@@ -122,8 +122,9 @@ class Pipeline:
             [record.value for record in records],
         )
         done = ingest(self._interner, run, CODECS["json"], clock_ms, self._max_ahead_ms)
-        for partition, made in done.frames.items():
-            self.log.append(_SAMPLES, partition, None, frame.encode(made), clock_ms)
+        for partition, frames in done.frames.items():
+            for made in frames:
+                self.log.append(_SAMPLES, partition, None, frame.encode(made), clock_ms)
         self.dead += done.dead
         self._positions[source] = records[-1].offset + 1
         self._highest[source] = max(self._highest[source], done.highest_ms)

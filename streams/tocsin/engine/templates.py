@@ -5,7 +5,7 @@ sandbox stops neither loops nor allocations. Only texts, numbers, lists and mapp
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import minijinja
@@ -15,6 +15,8 @@ from tocsin.schemas.rule import Rule
 
 _FUEL: Final = 50_000
 _MAX_OUTPUT: Final = 8_192
+MAX_TEXTS_BYTES: Final = 64 * 1024  # all texts of one event: with the rest it stays far below what a broker takes
+_ELLIPSIS: Final = "…"
 _SIGNS: Final = ("{{", "{%", "{#")
 _NAMES: Final = frozenset(
     {"labels", "value", "threshold", "operator", "rule_id", "rule_name", "severity", "category", "metric", "unit"}
@@ -59,6 +61,28 @@ def render(source: str, values: Mapping[str, Any]) -> str:
     except minijinja.TemplateError as error:
         return f"<template: {_said(error)}>"
     return rendered[:_MAX_OUTPUT]
+
+
+def fitted(texts: Sequence[str]) -> list[str]:
+    """Texts that together have at most `MAX_TEXTS_BYTES` in UTF-8: the longest are cut, all to the same size.
+
+    A cut text ends with an ellipsis. Which are cut depends on their sizes alone, so short ones stay as they are.
+    """
+    sizes = [len(text.encode()) for text in texts]
+    if sum(sizes) <= MAX_TEXTS_BYTES:
+        return list(texts)
+    left, share = MAX_TEXTS_BYTES, 0
+    for already, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - already)
+        if size > share:
+            break
+        left -= size
+    return [text if size <= share else _cut(text, share) for text, size in zip(texts, sizes, strict=True)]
+
+
+def _cut(text: str, size_bytes: int) -> str:
+    room = size_bytes - len(_ELLIPSIS.encode())
+    return text.encode()[:room].decode(errors="ignore") + _ELLIPSIS if room >= 0 else ""
 
 
 def _jinja(source: str) -> str:

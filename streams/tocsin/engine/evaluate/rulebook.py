@@ -21,14 +21,13 @@ class RuleBook:
         """Read one record; returns why it was ignored, if it was: a rule that cannot be read changes nothing."""
         assert offset >= self.end, f"rules offset {offset} after {self.end}"
         self.end = offset + 1
-        rule = None
+        rule, rule_id = None, key.decode(errors="replace")
         if value:
             try:
-                rule = decode_document(Rule, value)
+                rule = decode_document(Rule, value, rule_id)
             except UnreadableRecord as error:
-                return f"{key.decode(errors='replace')}: {error}"
+                return f"{rule_id}: {error}"
         self._offsets.append(offset)
-        rule_id = key.decode(errors="replace")
         self._entries.append((rule_id, rule))
         if rule is not None:
             self._versions.setdefault(rule_id, []).append((offset, rule))

@@ -10,13 +10,15 @@ from tocsin.schemas.labels import series_id, series_key
 from tocsin.schemas.metric import MAX_LABELS, MAX_NAME_CHARS, MAX_SAMPLE_BYTES, Reject
 
 MAX_SPELLINGS: Final = 1_000_000
+MAX_SPELLINGS_BYTES: Final = 256 * 2**20  # a million ordinary series: some 100 bytes as written, as many as a key
 _GROWTH: Final = 1_024
 
 
 class Interner:
     """Spellings seen so far, by number: the series id, its partition and its key; or why it is no series.
 
-    Bounded: beyond `MAX_SPELLINGS` everything is forgotten and learnt anew, which costs time and changes nothing.
+    Bounded: beyond `MAX_SPELLINGS`, or `MAX_SPELLINGS_BYTES` in them and their keys, everything is forgotten and learnt
+    anew, which costs time and changes nothing.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -29,8 +31,14 @@ class Interner:
         self.known: dict[tuple[str, bytes], int] = {}
         self.keys: list[bytes] = []
         self.rejects: dict[int, Reject] = {}
+        self.size_bytes = 0
         self.ids = np.zeros((_GROWTH, ID_BYTES), np.uint8)
         self.partition = np.zeros(_GROWTH, np.int32)  # -1: no series
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to forget."""
+        return len(self.keys) > MAX_SPELLINGS or self.size_bytes > MAX_SPELLINGS_BYTES
 
     def add(self, name: str, labels: bytes, unit: str | None) -> int:
         """Learn a spelling; returns its number."""
@@ -39,6 +47,7 @@ class Interner:
             self.ids = np.concatenate((self.ids, np.zeros_like(self.ids)))
             self.partition = np.concatenate((self.partition, np.zeros_like(self.partition)))
         self.known[name, labels] = number
+        self.size_bytes += 2 * (len(name.encode()) + len(labels))
         key = _canonical(name, labels)
         if isinstance(key, Reject):
             self.keys.append(b"")

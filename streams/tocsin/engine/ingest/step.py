@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
 from tocsin.engine.ingest.columns import Codec, Columns
-from tocsin.engine.ingest.interning import MAX_SPELLINGS, Interner
+from tocsin.engine.ingest.interning import Interner
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
 
+Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
 UNSEEN_MS = -(2**62)  # below every event time
 
 
@@ -42,9 +44,13 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Ingested:
-    """Frames by samples partition, dead letters, the number of samples taken, and the highest event time among them."""
+    """Frames by samples partition in source order, dead letters, the number of samples taken, and how far they reach.
 
-    frames: dict[int, Frame] = field(default_factory=dict)
+    `highest_ms` is the highest event time, but at most the run's clock: a producer whose clock is ahead must not make
+    the samples of all others late.
+    """
+
+    frames: dict[int, list[Frame]] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     samples: int = 0
     highest_ms: int = UNSEEN_MS
@@ -96,17 +102,35 @@ def _into_frames(
     if not len(number):
         return
     done.samples = len(number)
-    done.highest_ms = int(at_ms.max())
-    keyed = None not in run.keys
+    done.highest_ms = min(int(at_ms.max()), clock_ms)
+    keyed = _keyed(run)
     for target in np.unique(partition).tolist():
         chosen = np.flatnonzero(partition == target)
-        done.frames[target] = _frame(
-            interner, run, keyed, clock_ms, number[chosen], at_ms[chosen], values[chosen], offset[chosen]
-        )
+        done.frames[target] = [
+            _frame(interner, run, has_key, clock_ms, number[part], at_ms[part], values[part], offset[part])
+            for has_key, part in _stretches(chosen, keyed, offsets, offset)
+        ]
+
+
+def _keyed(run: Run) -> bool | Flags:
+    """Whether messages have a key: all of them or none, as nearly everywhere, else one by one."""
+    unkeyed = run.keys.count(None)
+    if unkeyed in (0, len(run.keys)):
+        return not unkeyed
+    return np.array([key is not None for key in run.keys])
+
+
+def _stretches(chosen: Places, keyed: bool | Flags, offsets: Ints, offset: Ints) -> list[tuple[bool, Places]]:
+    """Samples in stretches of one kind, so that a frame says of each what is true wherever a run is cut."""
+    if isinstance(keyed, bool):
+        return [(keyed, chosen)]
+    kinds = keyed[np.searchsorted(offsets, offset[chosen])]
+    cuts = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
+    return list(zip(kinds[np.append(0, cuts)].tolist(), np.split(chosen, cuts), strict=True))
 
 
 def _numbers(interner: Interner, columns: Columns) -> Ints:
-    if len(interner.keys) > MAX_SPELLINGS:
+    if interner.is_full:
         interner.forget()
     known = interner.known
     try:
@@ -120,7 +144,7 @@ def _numbers(interner: Interner, columns: Columns) -> Ints:
     return np.array(found, np.int64)
 
 
-def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, NDArray[np.bool_]]:
+def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, Flags]:
     """Event times, and which of them are believable."""
     stamps = columns.timestamps
     if columns.plain_timestamps:
@@ -140,9 +164,7 @@ def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, NDArray[np
     return at_ms, (at_ms >= 0) & (at_ms <= latest_ms)
 
 
-def _reject_some(
-    done: Ingested, interner: Interner, run: Run, columns: Columns, number: Ints, refused: NDArray[np.intp]
-) -> None:
+def _reject_some(done: Ingested, interner: Interner, run: Run, columns: Columns, number: Ints, refused: Places) -> None:
     """One dead letter for each message: an array of bad samples must not be written out once for each of them."""
     first: dict[int, Reject] = {}
     more: Counter[int] = Counter()

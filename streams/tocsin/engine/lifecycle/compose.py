@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.engine.templates import render
+from tocsin.engine.templates import fitted, render
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
@@ -29,13 +29,14 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
     if rule is None:
         return facts
     values = _template_values(signal, rule, starts_ms)
+    labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
         "category": rule.category,
         "description": rule.description,
         "threshold": rule.threshold,
         "operator": rule.operator,
-        "labels": {**signal.labels, **_rendered(rule.labels, values)},
-        "annotations": _rendered(rule.annotations, values),
+        "labels": {**signal.labels, **labels},
+        "annotations": annotations,
         "runbook_url": rule.runbook_url,
         "notifications": rule.notifications,
     }
@@ -46,6 +47,7 @@ def from_trigger(trigger: Trigger) -> dict[str, Any]:
     """Everything about an alert that was raised by hand."""
     facts = msgspec.structs.asdict(trigger)
     del facts["cooldown_ms"]
+    facts["labels"], facts["annotations"] = _fitted(trigger.labels, trigger.annotations)
     return facts
 
 
@@ -65,6 +67,12 @@ _KEPT = tuple(name for name in Trigger.__struct_fields__ if name not in ("cooldo
 
 def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:
     return {name: render(template, values) for name, template in templates.items()}
+
+
+def _fitted(labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Both, bounded together: an event that no broker takes would stop everything behind it."""
+    texts = fitted([*labels.values(), *annotations.values()])
+    return dict(zip(labels, texts, strict=False)), dict(zip(annotations, texts[len(labels) :], strict=True))
 
 
 def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, Any]:

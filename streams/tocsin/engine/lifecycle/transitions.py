@@ -42,6 +42,8 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
         return _trigger(record, command, by_hand)
     if record.event is None or not record.is_active:
         return None
+    if command.starts_at not in (None, record.event.starts_at):
+        return None
     facts = compose.from_event(record.event) | by_hand
     if command.type == "resolve":
         return _transition(record, "resolved", "resolved", command.at_ms, facts)

@@ -5,6 +5,7 @@ it is taken only if every message begins with `{` and ends with `}`, and as many
 an object `}` newline `{` cannot stand (strings hold no raw newline), so no object can span two messages then.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -71,7 +72,9 @@ def _one_by_one(messages: Sequence[bytes]) -> Columns:
         if message[:1] == b"[" or message[:64].lstrip()[:1] == b"[":
             _array(columns, index, message)
         else:
-            _single(columns, index, message)
+            unread = _single(columns, index, message)
+            if unread is not None:
+                columns.unread.append(unread)
     return columns
 
 
@@ -91,17 +94,31 @@ def _array(columns: Columns, index: int, message: bytes) -> None:
 
 
 def _loose_array(columns: Columns, index: int, message: bytes) -> None:
-    """An array in which something is unusual: its good elements count all the same."""
+    """An array in which something is unusual: its good elements count all the same.
+
+    What is refused for one reason is one dead letter: the element if it is the only one, else the whole message.
+    """
     try:
         elements = _raw_array.decode(message)
     except _REFUSED as error:
         columns.unread.append(Unread(index, _why(error), message))
         return
+    refused: dict[str, Unread] = {}
+    more: Counter[str] = Counter()
     for element in elements:
-        _single(columns, index, bytes(element))
+        unread = _single(columns, index, bytes(element))
+        if unread is not None:
+            refused.setdefault(unread.reject.reason, unread)
+            more[unread.reject.reason] += 1
+    for reason, unread in refused.items():
+        if more[reason] > 1:
+            detail = f"{unread.reject.detail}; {more[reason] - 1} more samples of it were refused"
+            unread = Unread(index, Reject(reason, detail), message)
+        columns.unread.append(unread)
 
 
-def _single(columns: Columns, index: int, message: bytes) -> None:
+def _single(columns: Columns, index: int, message: bytes) -> Unread | None:
+    """Read one sample into the columns; returns it if it is none."""
     assert columns.message is not None
     assert columns.units is not None
     try:
@@ -112,15 +129,15 @@ def _single(columns: Columns, index: int, message: bytes) -> None:
         metric = _any.decode(message)
         timestamp = _timestamp(metric.timestamp)
     except _Refusal as refusal:
-        columns.unread.append(Unread(index, refusal.reject, message))
+        return Unread(index, refusal.reject, message)
     except _REFUSED as error:
-        columns.unread.append(Unread(index, _why(error), message))
-    else:
-        columns.spellings.append((metric.name, bytes(metric.labels)))
-        columns.values.append(metric.value)
-        columns.timestamps.append(timestamp)
-        columns.units.append(metric.unit)
-        columns.message.append(index)
+        return Unread(index, _why(error), message)
+    columns.spellings.append((metric.name, bytes(metric.labels)))
+    columns.values.append(metric.value)
+    columns.timestamps.append(timestamp)
+    columns.units.append(metric.unit)
+    columns.message.append(index)
+    return None
 
 
 class _Refusal(Exception):

@@ -16,7 +16,7 @@ from tocsin.readiness import announce_ready
 def run_evaluate(context: Context) -> None:
     """Run ingest and evaluate until told to stop."""
     from tocsin.agents.evaluate_worker import EvaluateSettings, run
-    from tocsin.engine.evaluate.step import Timing
+    from tocsin.engine.watermark import Timing
 
     settings = context.settings
     wanted = [*settings.metrics.topics, context.topics.samples]

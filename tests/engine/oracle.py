@@ -29,6 +29,7 @@ def verdicts(rule: Rule, samples: Sequence[tuple[int, float]]) -> list[Verdict]:
     values = windowed(rule, samples) if rule.window else [(at_ms, value, 1) for at_ms, value in samples]
     found: list[Verdict] = []
     state, since_ms, fired_ms = "rest", 0, -(10**15)
+    assert rule.threshold is not None
     for at_ms, value, count in values:
         holds = COMPARE[rule.operator](value, rule.threshold)
         recovery = rule.threshold if rule.recovery_threshold is None else rule.recovery_threshold
@@ -57,7 +58,7 @@ def verdicts(rule: Rule, samples: Sequence[tuple[int, float]]) -> list[Verdict]:
 def windowed(rule: Rule, samples: Sequence[tuple[int, float]]) -> list[tuple[int, float, int]]:
     """(end, aggregate, samples) of every window that holds a sample."""
     assert rule.window is not None
-    size, hop = rule.window.size, rule.window.hop_ms
+    size, hop = rule.window.length_ms, rule.window.hop_ms
     if not samples:
         return []
     found = []

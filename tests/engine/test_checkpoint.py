@@ -13,9 +13,10 @@ from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
-from tocsin.engine.evaluate.step import Timing, step
+from tocsin.engine.evaluate.step import step
 from tocsin.engine.frame import Frame, Tick
 from tocsin.engine.pipeline import Shape
+from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.rule import Rule
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-AlertType = Literal["pending", "firing", "acknowledged", "unacknowledged", "escalated", "resolved"]
+AlertType = Literal["pending", "firing", "changed", "acknowledged", "unacknowledged", "escalated", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
 EVENT_TYPE_PREFIX = "tocsin.alert."
 SOURCE = "/tocsin"
@@ -23,7 +23,8 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts
     the transitions of this fingerprint. `notifications` are the rule's channels at that time. `reason` says why it
-    happened: `condition`, `manual`, `rule deleted`, `rule disabled` or `rule changed`.
+    happened: `condition`, `no data`, `manual`, `rule deleted`, `rule disabled` or `rule changed`. `changed` says that
+    the alert reached another severity.
     """
 
     id: str

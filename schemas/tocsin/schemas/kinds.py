@@ -58,7 +58,7 @@ class Change(_Settings):
 class Absence(_Settings):
     """When a series counts as gone: after a fixed time, or after `missed` of its own usual gaps."""
 
-    after: Duration | None = Field(default=None, description="a fixed time of silence; learnt from the series unless said")
+    after: Duration | None = Field(default=None, description="a fixed time of silence; learnt unless said")
     missed: float = Field(default=5.0, ge=2, le=1_000, description="how many of its usual gaps a series may miss")
     expected: tuple[dict[LabelName, str], ...] = Field(
         default=(), max_length=1_000, description="label sets that must be there, seen or not"

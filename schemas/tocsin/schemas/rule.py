@@ -1,6 +1,8 @@
 """An alert rule, as users write it in YAML or JSON."""
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -118,8 +120,8 @@ class Rule(BaseModel):
     keep_firing_for: Duration = Field(default=milliseconds("0s"), description="how long to go on after the condition")
     window: Window | None = None
     aggregation: Aggregation | None = Field(default=None, description="over the window; avg unless said")
-    require_full_window: bool = Field(default=False, description="judge a series only when a whole window of it is known")
-    group_by: tuple[LabelName, ...] = Field(default=(), max_length=16, description="aggregate over series, by these labels")
+    require_full_window: bool = Field(default=False, description="judge only whole windows")
+    group_by: tuple[LabelName, ...] = Field(default=(), max_length=16, description="labels to aggregate by")
     match: Matchers = ()
     labels: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     annotations: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
@@ -129,7 +131,7 @@ class Rule(BaseModel):
     keep_late: bool = Field(default=False, description="put samples that come too late on the topic `late`")
     on_no_data: NoData = Field(default="keep", description="what a series that falls silent means")
     no_data_after: Duration = Field(default=milliseconds("5m"), description="how long a series must be silent for that")
-    max_series: int = Field(default=100_000, ge=1, le=10_000_000, description="series watched by one worker's partition")
+    max_series: int = Field(default=100_000, ge=1, le=10_000_000, description="most series watched in one partition")
     runbook_url: str = Field(default="", max_length=2_048)
 
     @field_validator("metric_type", "name", "category")
@@ -160,11 +162,11 @@ class Rule(BaseModel):
         kind, operator = info.data.get("condition"), info.data.get("operator")
         if levels and kind not in (*COMPARED, "range"):
             raise ValueError(f"do not go with condition {kind}; remove them")
-        for milder, worse in zip(levels, levels[1:], strict=False):
+        for milder, worse in pairwise(levels):
             if worse.severity.rank <= milder.severity.rank:
                 raise ValueError("must go from mild to severe, each severity once; such as warning, then critical")
             if None not in (milder.threshold, worse.threshold) and not _is_farther(operator, milder, worse):
-                raise ValueError(f"a worse level must be harder to reach with operator {operator}; order the thresholds")
+                raise ValueError(f"a worse level must be harder to reach with {operator}; order the thresholds")
         return levels
 
     @field_validator("threshold")
@@ -270,27 +272,47 @@ def _check_recovery(operator: str, threshold: float, recovery: float) -> None:
 
 
 def _check_kind(rule: Rule) -> None:
-    if rule.condition == "ratio" and rule.ratio is None:
-        raise ValueError("condition ratio needs the metric to divide by; add ratio: {per: requests}")
-    if rule.condition == "burn_rate" and rule.burn_rate is None:
-        raise ValueError("condition burn_rate needs a total and an objective; add burn_rate: {total: requests}")
-    if rule.condition == "composite" and not rule.conditions:
-        raise ValueError("condition composite needs rules; add conditions: [one_rule, not another_rule]")
-    if rule.conditions and rule.condition != "composite":
-        raise ValueError("conditions belong to condition composite; remove them or set condition: composite")
-    if isinstance(rule.combine, int) and rule.combine > len(rule.conditions):
-        raise ValueError(f"combine asks for {rule.combine} of {len(rule.conditions)} conditions; lower it")
-    if any(member.rule == rule.id for member in rule.conditions):
-        raise ValueError("a composite cannot be over itself; name other rules in conditions")
-    if rule.condition == "absence" and rule.window:
-        raise ValueError("absence looks at no window; remove it")
-    if rule.condition in ("burn_rate", "composite") and rule.window:
-        raise ValueError(f"{rule.condition} has windows of its own; remove window")
-    if rule.condition in ("threshold", "ratio") and rule.group_by and not rule.window:
-        raise ValueError("group_by needs a window; add window: {size: 1m}")
-    if rule.group_by and rule.condition in ("range", "change", "trend") and not rule.window:
-        raise ValueError("group_by needs a window; add window: {size: 1m}")
-    if rule.condition == "ratio" and not rule.window:
-        raise ValueError("a ratio is taken over a window; add window: {size: 1m}")
-    if rule.window and (rule.group_by or rule.condition == "ratio") and rule.window.type not in ("tumbling", "hopping"):
-        raise ValueError(f"group_by does not go with a {rule.window.type} window; use tumbling or hopping")
+    for is_wrong, text in _KIND_CHECKS:
+        if is_wrong(rule):
+            raise ValueError(text)
+
+
+def _groups(rule: Rule) -> bool:
+    return bool(rule.group_by) or rule.condition == "ratio"
+
+
+_WINDOWLESS: Final = ("absence", "burn_rate", "composite")
+_KIND_CHECKS: Final[tuple[tuple[Callable[[Rule], bool], str], ...]] = (
+    (
+        lambda rule: rule.condition == "ratio" and rule.ratio is None,
+        "condition ratio needs the metric to divide by; add ratio: {per: requests}",
+    ),
+    (
+        lambda rule: rule.condition == "burn_rate" and rule.burn_rate is None,
+        "condition burn_rate needs a total and an objective; add burn_rate: {total: requests}",
+    ),
+    (
+        lambda rule: (rule.condition == "composite") is not bool(rule.conditions),
+        "conditions and condition: composite go together; add conditions: [one_rule, not another_rule]",
+    ),
+    (
+        lambda rule: isinstance(rule.combine, int) and rule.combine > len(rule.conditions),
+        "combine asks for more than there are conditions; lower it",
+    ),
+    (
+        lambda rule: any(member.rule == rule.id for member in rule.conditions),
+        "a composite cannot be over itself; name other rules in conditions",
+    ),
+    (
+        lambda rule: rule.condition in _WINDOWLESS and rule.window is not None,
+        "absence, burn_rate and composite look through no window of yours; remove window",
+    ),
+    (
+        lambda rule: rule.condition not in _WINDOWLESS and _groups(rule) and not rule.window,
+        "group_by and ratio aggregate over a window; add window: {size: 1m}",
+    ),
+    (
+        lambda rule: _groups(rule) and rule.window is not None and rule.window.type not in ("tumbling", "hopping"),
+        "group_by and ratio go with tumbling and hopping windows; change the window's type",
+    ),
+)

@@ -12,8 +12,11 @@ MAX_COUNT = 10_000
 
 
 class Window(BaseModel):
-    """What a value is made of. `tumbling` windows stand side by side, `hopping` ones begin every `step`, a `sliding` one
-    ends at every sample, a `session` lasts until nothing came for `gap`, a `count` window holds `samples` samples."""
+    """What a value is made of.
+
+    `tumbling` windows stand side by side, `hopping` ones begin every `step`, a `sliding` one ends at every sample, a
+    `session` lasts until nothing came for `gap`, and a `count` window holds `samples` samples.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,9 +39,7 @@ class Window(BaseModel):
             if not self.step:
                 raise ValueError("a hopping window needs a step, such as 10s")
             if self.length_ms % self.step or self.length_ms // self.step > MAX_PANES:
-                raise ValueError(
-                    f"size must be a multiple of step, at most {MAX_PANES} times; try size: 1m, step: 10s"
-                )
+                raise ValueError(f"size must be a multiple of step, at most {MAX_PANES} times; try size: 1m, step: 10s")
         return self
 
     @property

@@ -17,8 +17,9 @@ from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import Command, CommandType, Trigger
 from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.kinds import LabelName
 from tocsin.schemas.labels import alert_fingerprint
-from tocsin.schemas.rule import Id, LabelName, Operator, Rule, Severity
+from tocsin.schemas.rule import Id, Operator, Rule, Severity
 
 ACTOR = "admin"
 _TEMPLATE_SIGNS = ("{{", "{%", "{#")

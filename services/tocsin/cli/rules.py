@@ -77,12 +77,16 @@ def delete(rule_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = Non
 
 
 def _condition(rule: dict[str, Any]) -> str:
-    """`avg 1m > 1000`."""
+    """`avg 1m > 1000`, `absence`."""
     from tocsin.schemas.rule import operator_symbol
 
-    window = rule.get("window") or {}
-    over = f"{rule.get('aggregation') or 'avg'} {window.get('size')} " if window else ""
-    return f"{over}{operator_symbol(rule.get('operator', ''))} {rule.get('threshold'):g}"
+    window, kind = rule.get("window") or {}, rule.get("condition", "threshold")
+    length = window.get("size") or window.get("gap") or window.get("samples")
+    over = f"{rule.get('aggregation') or 'avg'} {length} " if window else ""
+    limits = [level.get("threshold") for level in rule.get("levels") or [rule]]
+    known = [f"{limit:g}" for limit in limits if limit is not None]
+    against = f"{operator_symbol(rule.get('operator', ''))} {', '.join(known)}" if known else ""
+    return " ".join(part for part in ("" if kind == "threshold" else kind, over.strip(), against) if part)
 
 
 async def _list(config: Path | None, url: str | None) -> list[dict[str, Any]]:

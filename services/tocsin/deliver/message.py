@@ -14,7 +14,7 @@ from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import operator_symbol
 
-State = Literal["firing", "resolved", "acknowledged", "escalated", "pending", "unacknowledged"]
+State = Literal["firing", "changed", "resolved", "acknowledged", "escalated", "pending", "unacknowledged"]
 
 _COLOURS = {"critical": "#b3261e", "error": "#c2410c", "warning": "#a16207", "info": "#1d5fa8"}
 _RESOLVED_COLOUR = "#1a7f37"
@@ -141,12 +141,22 @@ def _verdict(event: AlertEvent) -> str:
         lasted = _span(event.starts_at, event.ends_at or event.updated_at)
         why = {"condition": "the condition is over", "manual": f"closed by hand{who}"}.get(event.reason, event.reason)
         return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
+    if event.type == "changed":
+        return f"Now {event.severity}."
     if event.type in ("acknowledged", "unacknowledged", "escalated"):
         return f"{event.type.capitalize()}{who}."
-    metric = (event.evidence or {}).get("metric")
+    evidence = event.evidence or {}
+    metric = evidence.get("metric")
     subject = str(metric) if metric else "The value"
     if event.value is None:
         return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
+    silent_s = evidence.get("facts", {}).get("silent_s")
+    if silent_s is not None or event.reason == "no data":
+        lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""
+        return f"{subject} has not been seen{lasted}."
+    if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
+        band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
+        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}."
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     relation = _RELATIONS.get(event.operator, event.operator)

@@ -22,8 +22,9 @@ from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
-from tocsin.engine.evaluate.step import Timing, step
+from tocsin.engine.evaluate.step import step
 from tocsin.engine.frame import DamagedFrame, Frame, Tick
+from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode
 
 _log = structlog.get_logger("tocsin.evaluate")

@@ -12,7 +12,7 @@ from tocsin.agents.evaluate import Evaluate
 from tocsin.agents.ingest import Ingest
 from tocsin.agents.once import Once
 from tocsin.agents.transport import BatchApp
-from tocsin.engine.evaluate.step import Timing
+from tocsin.engine.watermark import Timing
 from tocsin.schemas.topics import Topics
 
 

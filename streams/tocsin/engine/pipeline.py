@@ -11,7 +11,6 @@ from typing import Final
 from tocsin.engine import frame
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
-from tocsin.engine.evaluate.step import Timing
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
@@ -21,9 +20,10 @@ from tocsin.engine.ingest.step import step as ingest
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.step import NumberedCommand
 from tocsin.engine.lifecycle.step import step as lifecycle
-from tocsin.engine.memory_log import MemoryLog
+from tocsin.engine.memory_log import LogRecord, MemoryLog
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
+from tocsin.engine.watermark import Timing
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
@@ -40,11 +40,13 @@ _DEFAULT_MAX_AHEAD_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many partitions the metrics topic and the samples topic have, and how many messages a run takes at most."""
+    """How many partitions the metrics topic and the samples topic have, how many messages a run takes at most, and how
+    often time is written to the log."""
 
     sources: int = 1
     samples: int = 1
     run: int = 1_000
+    tick_ms: int = 1_000
 
 
 class Pipeline:
@@ -74,6 +76,7 @@ class Pipeline:
         self._states = [PartitionState() for _ in range(shape.samples)]
         self._told: dict[str, RouteRecord] = {}
         self._commands = 0
+        self._clock_ms: int | None = None
         for rule in rules:
             self.put_rule(rule)
 
@@ -95,7 +98,18 @@ class Pipeline:
         self._commands += 1
 
     def run(self, clock_ms: int) -> None:
-        """Process everything that was published, and let the clock be `clock_ms`."""
+        """Let time go on to `clock_ms`, tick by tick, and process what was published up to then."""
+        began = self._clock_ms if self._clock_ms is not None else min(clock_ms, self._first_ms(clock_ms))
+        for now_ms in range(began + self._shape.tick_ms, clock_ms, self._shape.tick_ms):
+            self._run_tick(now_ms)
+        self._run_tick(clock_ms)
+
+    def _first_ms(self, clock_ms: int) -> int:
+        heads = [self.log.read(METRICS, source, 0, 1) for source in range(self._shape.sources)]
+        return min((head[0].at_ms for head in heads if head), default=clock_ms) - self._shape.tick_ms
+
+    def _run_tick(self, clock_ms: int) -> None:
+        self._clock_ms = clock_ms
         if self._states[0].plan.offset < self._book.end:
             self._tick(clock_ms)  # configuration first: no frame comes before the tick that names it
         for source in range(self._shape.sources):
@@ -110,7 +124,7 @@ class Pipeline:
             self._lifecycle(signals)
 
     def _ingest(self, source: int, clock_ms: int) -> bool:
-        records = self.log.read(METRICS, source, self._positions[source], self._shape.run)
+        records = self._unread(source, clock_ms)
         if not records:
             return False
         run = Run(
@@ -130,9 +144,14 @@ class Pipeline:
         self._highest[source] = max(self._highest[source], done.highest_ms)
         return True
 
+    def _unread(self, source: int, clock_ms: int) -> list[LogRecord]:
+        """The next run of a partition: what was published by now."""
+        records = self.log.read(METRICS, source, self._positions[source], self._shape.run)
+        return [record for record in records if record.at_ms <= clock_ms]
+
     def _tick(self, clock_ms: int) -> None:
         sources = tuple(
-            SourceProgress(METRICS, source, position, highest, self.log.end(METRICS, source) - position)
+            SourceProgress(METRICS, source, position, highest, len(self._unread(source, clock_ms)))
             for source, (position, highest) in enumerate(zip(self._positions, self._highest, strict=True))
         )
         counts: Mapping[str, int] = {METRICS: self._shape.sources}

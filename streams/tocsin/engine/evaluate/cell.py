@@ -55,7 +55,7 @@ def advanced(cell: Cell, rule: Rule, level: int, state: int, begins: bool, ends:
 
 
 def due_ms(cell: Cell, rule: Rule, level: int) -> int:
-    """When a level that began may fire: after its hold, and after the cooldown unless it is worse than the last time."""
+    """When a level that began may fire: after its hold, and after the cooldown unless it is worse than last time."""
     held_ms = cell.since[level] + rule.hold_ms(level)
     return held_ms if level > cell.fired_level else max(held_ms, cell.fired_ms + rule.cooldown)
 

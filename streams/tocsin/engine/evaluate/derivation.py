@@ -63,9 +63,8 @@ class History:
         same = columns["bucket"][at] == latest
         held = np.where(same, columns["total"][at], 0.0)
         counts = np.where(same, columns["count"][at], 0) + np.bincount(place)
-        totals = np.bincount(
-            np.concatenate((np.arange(len(unique)), place)), weights=np.concatenate((held, values)), minlength=len(unique)
-        )
+        owners = np.concatenate((np.arange(len(unique)), place))
+        totals = np.bincount(owners, weights=np.concatenate((held, values)), minlength=len(unique))
         columns["bucket"][at], columns["total"][at], columns["count"][at] = latest, totals, counts
         columns.touch(unique)
 

@@ -22,7 +22,9 @@ class Flow:
     waiting: dict[str, Samples] = field(default_factory=dict)  # by topic
     ready: list[Samples] = field(default_factory=list)
 
-    def take(self, topic: str, samples: Samples, arrival: Ints, rising_ms: Ints, series: SeriesTable, home: int | None) -> None:
+    def take(
+        self, topic: str, samples: Samples, arrival: Ints, rising_ms: Ints, series: SeriesTable, home: int | None
+    ) -> None:
         """Samples of one run; `rising_ms` is the watermark after each of them, `arrival` their place in it. `home` is
         the source whose series need not wait for other partitions, if this run's producer keeps them on one."""
         if self.lateness_ms == 0 and home is not None:

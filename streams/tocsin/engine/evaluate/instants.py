@@ -37,7 +37,7 @@ def in_order(lane: Lane, samples: Samples) -> tuple[Ints, Samples]:
         return slots, samples
     begins = segments(slots)
     unique = slots[begins[:-1]]
-    late = samples.at_ms < running_maximum(samples.at_ms, begins, lane.columns["last"][unique])
+    late = samples.at_ms < running_maximum(samples.at_ms, begins, lane.columns["judged"][unique])
     if late.any():
         lane.note_late(samples.take(late))
         slots, samples = slots[~late], samples.take(~late)
@@ -45,7 +45,7 @@ def in_order(lane: Lane, samples: Samples) -> tuple[Ints, Samples]:
             return slots, samples
         begins = segments(slots)
         unique = slots[begins[:-1]]
-    lane.columns["last"][unique] = samples.at_ms[begins[1:] - 1]
+    lane.columns["judged"][unique] = samples.at_ms[begins[1:] - 1]
     lane.columns.touch(unique)
     return slots, samples
 

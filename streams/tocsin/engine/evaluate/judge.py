@@ -6,6 +6,7 @@ value. The outcome is that of going through all values of all series one by one,
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from tocsin.engine.evaluate.cell import (
     FIRING,
     KEEPING,
     NO_DATA,
-    NONE,
     PENDING,
     REST,
     Cell,
@@ -60,7 +60,7 @@ class Judge:
     def __init__(self, versions: list[RuleVersion]) -> None:
         self.versions = sorted(versions, key=lambda v: (*_kind(v.rule), v.rule.id))
         starts = np.cumsum([0, *(len(version.rule.steps) for version in self.versions)]).tolist()
-        self._columns = [slice(begin, end) for begin, end in zip(starts, starts[1:], strict=False)]
+        self._columns = [slice(begin, end) for begin, end in pairwise(starts)]
         self._owner = np.repeat(np.arange(len(self.versions)), np.diff(starts))
         self._groups = list(self._grouped())
         self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
@@ -108,7 +108,7 @@ class Judge:
             looks |= (state == PENDING) & (due | condition.may_fail(low, high))
             looks |= (state == FIRING) & condition.may_end(low, high)
             looks |= state >= KEEPING
-        return looks
+        return np.asarray(looks)
 
     def _walk(self, points: Points, row: int, owner: int, describe: Describe, out: list[Signal]) -> None:
         slot, rule = int(points.slots[row]), self.versions[owner].rule
@@ -123,16 +123,17 @@ class Judge:
                 if not any(begins):
                     continue
                 cell = new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
-            before, states = states, [
-                advanced(cell, rule, level, state, begins[level], conditions[level][0].ends(conditions[level][1], value), at_ms)
-                for level, state in enumerate(states)
-            ]  # fmt: skip
+            ends = [condition.ends(place, value) for condition, place in conditions]
+            before, states = (
+                states,
+                [
+                    advanced(cell, rule, level, state, begins[level], ends[level], at_ms)
+                    for level, state in enumerate(states)
+                ],
+            )
             for kind in transitions(before, states):
-                out.append(
-                    self._signal(
-                        cell, owner, kind, (before, states), at_ms, value, describe(slot), points.evidence(index)
-                    )
-                )
+                subject, evidence = describe(slot), points.evidence(index)
+                out.append(self._signal(cell, owner, kind, (before, states), at_ms, value, subject, evidence))
         self._keep(slot, owner, states, cell)
 
     def _keep(self, slot: int, owner: int, states: list[int], cell: Cell | None) -> None:
@@ -232,9 +233,7 @@ class Judge:
         for kind in transitions(before, after):
             evidence = Evidence(metric=rule.metric_type, window=(latest_ms, at_ms), samples=0)
             out.append(
-                self._signal(
-                    cell, owner, kind, (before, after), at_ms, cell.value, describe(slot), evidence, "no data"
-                )
+                self._signal(cell, owner, kind, (before, after), at_ms, cell.value, describe(slot), evidence, "no data")
             )
         self._keep(slot, owner, after, cell)
 
@@ -245,8 +244,8 @@ class Judge:
         moved = {places[v.rule.id]: owner for owner, v in enumerate(self.versions) if v.rule.id in places}
         rows = slice(old.columns.count)
         for source, owner in moved.items():
-            self.columns["state"][rows, self._columns[owner]] = old.columns["state"][rows, old._columns[source]]
-            self.columns["due"][rows, self._columns[owner]] = old.columns["due"][rows, old._columns[source]]
+            for name in ("state", "due"):
+                self.columns[name][rows, self._columns[owner]] = old.columns[name][rows, old.columns_of(source)]
         for (slot, source), cell in old.cells.items():
             if source in moved:
                 owner = moved[source]
@@ -256,6 +255,10 @@ class Judge:
                         cell.due[level] = due_ms(cell, rule, level)
                 self.columns["due"][slot, self._columns[owner]] = cell.due
                 self.cells[slot, owner] = cell
+
+    def columns_of(self, owner: int) -> slice:
+        """The columns of one rule."""
+        return self._columns[owner]
 
     def is_at_rest(self, slot: int) -> bool:
         """Whether no rule has anything pending or firing on a slot."""

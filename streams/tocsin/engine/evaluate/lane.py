@@ -24,12 +24,12 @@ FREE: Final = -1
 
 
 class Lane(ABC):
-    """What lanes share: membership, judges, and their checkpoint. `last` is a slot's latest judged time."""
+    """What lanes share: membership, judges, and their checkpoint. `judged` is a slot's latest judged time."""
 
     def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
         self.spec = spec
         self.series = series
-        self.columns = Columns({"series": ("i8", 0, FREE), "last": ("i8", 0, UNSEEN_MS), **own})
+        self.columns = Columns({"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), **own})
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on
         self.refused = 0  # series beyond the most that the rules allow
@@ -210,15 +210,15 @@ class Lane(ABC):
                 judge.cells[first + slot, owner] = msgspec.convert(cell, Cell)
         for key, columns in packed["derived"].items():
             self.derivations[key].columns.unpack(chunk, columns)
-        self.unpack_more(first, packed)
+        self.unpack_more(packed)
 
-    def unpack_more(self, first: int, packed: dict[str, Any]) -> None:
+    def unpack_more(self, packed: dict[str, Any]) -> None:  # noqa: B027 - most lanes keep nothing more
         """The inverse of `pack_more`."""
 
     def prune(self) -> None:
         """Drop what can no longer matter."""
         for judge in self.judges.values():
-            judge.prune(self.columns["last"])
+            judge.prune(self.columns["judged"])
 
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""

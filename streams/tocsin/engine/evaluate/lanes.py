@@ -1,5 +1,6 @@
 """Kinds of lanes, by the window they look through: one file and one line of this table each."""
 
+from collections.abc import Callable
 from typing import Final
 
 from tocsin.engine.evaluate.instants import InstantLane
@@ -11,7 +12,7 @@ from tocsin.engine.evaluate.sessions import SessionLane
 from tocsin.engine.evaluate.silence import SilenceLane
 from tocsin.engine.evaluate.slices import CountLane, SlidingLane
 
-_LANES: Final[dict[str, type[Lane]]] = {
+_LANES: Final[dict[str, Callable[[LaneSpec, Judged, SeriesTable], Lane]]] = {
     "instant": InstantLane,
     "silence": SilenceLane,
     "tumbling": PaneLane,

@@ -36,7 +36,9 @@ class PaneTable:
 
     def spec(self) -> Spec:
         """The columns it needs."""
-        return {name: (kind, self.panes * max(width, 1), initial) for name, (kind, width, initial) in self.figures.items()}
+        return {
+            name: (kind, self.panes * max(width, 1), initial) for name, (kind, width, initial) in self.figures.items()
+        }
 
     def view(self, columns: Any, name: str) -> NDArray[Any]:
         """A figure as rows x panes, or rows x panes x width."""
@@ -144,7 +146,7 @@ class PaneLane(Lane):
             )
         self.columns.touch(group_slots)
         ends = slot_begins[1:] - 1
-        self.columns["last"][group_slots[ends]] = group_hops[ends]
+        self.columns["judged"][group_slots[ends]] = group_hops[ends]
 
     def _advance(self, slots: Ints, hops: Ints, out: list[Signal]) -> None:
         """Move each slot's open hop up to `hops`, closing the windows that end on the way."""

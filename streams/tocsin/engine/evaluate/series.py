@@ -34,7 +34,12 @@ class SeriesTable:
         self.unwatched = 0
         self._renamed: set[int] = set()  # chunks
         self.columns = Columns(
-            {"home": ("i4", 0, NO_HOME), "topic": ("i2", 0, -1), "arrived": ("i8", 0, 0), "latest": ("i8", 0, UNSEEN_MS)}
+            {
+                "home": ("i4", 0, NO_HOME),
+                "topic": ("i2", 0, -1),
+                "arrived": ("i8", 0, 0),
+                "latest": ("i8", 0, UNSEEN_MS),
+            }
         )
 
     def add(self, identity: bytes, key: bytes, unit: str | None) -> int:
@@ -143,4 +148,3 @@ class SeriesTable:
 def _parsed(key: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
     name, labels = parse_series_key(key)
     return name, tuple(labels.items())
-

@@ -61,9 +61,7 @@ class SliceLane(Lane):
         self._values_kept = np.concatenate((self._values_kept[others], values))[order]
 
     @abstractmethod
-    def windows(
-        self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]
-    ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    def windows(self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
         """Where windows that are complete now begin and end (indexes), and which samples later ones need."""
 
     @abstractmethod
@@ -121,7 +119,7 @@ class SliceLane(Lane):
         kept = (self._slots_kept, self._at_kept, self._values_kept)
         return {"kept": [array[low:high].tobytes() for array in kept]}
 
-    def unpack_more(self, first: int, packed: dict[str, Any]) -> None:
+    def unpack_more(self, packed: dict[str, Any]) -> None:
         """See Lane."""
         slots, at_ms, values = packed["kept"]
         self._slots_kept = np.concatenate((self._slots_kept, np.frombuffer(slots, np.int64)))
@@ -133,9 +131,7 @@ class SlidingLane(SliceLane):
     """A window ends at every sample and reaches back `size`: (at - size, at]. At most 10,000 samples are kept a slot;
     of more the oldest are left out."""
 
-    def windows(
-        self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]
-    ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    def windows(self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
         """See SliceLane."""
         assert self.spec.window is not None
         size = self.spec.window.length_ms
@@ -159,9 +155,7 @@ class SlidingLane(SliceLane):
 class CountLane(SliceLane):
     """A window holds a number of samples; the next begins after it."""
 
-    def windows(
-        self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]
-    ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    def windows(self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
         """See SliceLane."""
         assert self.spec.window is not None
         wanted = self.spec.window.samples
@@ -169,7 +163,7 @@ class CountLane(SliceLane):
         runs = segments(owner)
         place = np.arange(len(owner)) - np.repeat(runs[:-1], np.diff(runs))
         complete = np.repeat(np.diff(runs) // wanted * wanted, np.diff(runs))
-        ends = np.flatnonzero((place % wanted == wanted - 1)) + 1
+        ends = np.flatnonzero(place % wanted == wanted - 1) + 1
         return ends - wanted, ends, place >= complete
 
     def span(self, begin_ms: Ints, end_ms: Ints) -> tuple[Ints, Ints]:

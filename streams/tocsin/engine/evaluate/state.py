@@ -74,14 +74,8 @@ class PartitionState:
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
         """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
-        out: list[Signal] = []
         old = self.lanes
-        for lane in old.values():
-            for judge in lane.judges.values():
-                for owner, version in enumerate(judge.versions):
-                    reason = _why_stopped(version, plan)
-                    if reason:
-                        judge.stop(owner, at_ms, reason, lane.describe, out)
+        out = [signal for lane in old.values() for signal in _stopped(lane, plan, at_ms)]
         self.plan = plan
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
@@ -110,6 +104,15 @@ class PartitionState:
 def make_flows(plan: Plan) -> dict[int, Flow]:
     """Empty flows for every lateness that some rule allows, the shortest first."""
     return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({s.lateness_ms for s in plan.specs.values()})}
+
+
+def _stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:
+    out: list[Signal] = []
+    for judge in lane.judges.values():
+        for owner, version in enumerate(judge.versions):
+            if reason := _why_stopped(version, plan):
+                judge.stop(owner, at_ms, reason, lane.describe, out)
+    return out
 
 
 def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:

@@ -22,7 +22,7 @@ LATEST_MS: Final = "latest_ms"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Samples in groups, each group in order of time: `group` is each sample's group, `first` where each group begins."""
+    """Samples in groups, each in order of time: `group` is each sample's group, `first` where each group begins."""
 
     at_ms: Ints
     values: Floats
@@ -37,9 +37,9 @@ class Run:
     def running_sum(self, held: Floats, values: Floats) -> Floats:
         """Each group's held figure plus its values, added one by one in order."""
         groups = np.arange(len(held))
-        return np.bincount(
-            np.concatenate((groups, self.group)), weights=np.concatenate((held, values)), minlength=len(held)
-        )
+        weights = np.concatenate((held, values))
+        summed = np.bincount(np.concatenate((groups, self.group)), weights=weights, minlength=len(held))
+        return summed.astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,10 @@ class Statistic(ABC):
     def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
         """An aggregation over panes: figures of windows x panes, the oldest pane first."""
 
+
+class Mergeable(Statistic):
+    """A statistic of samples that need not come in order: what groups of series are made of."""
+
+    @abstractmethod
     def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """The figures of the union of two sets of samples, whatever their order. Only what groups need has it."""
-        raise NotImplementedError(f"{self.name} cannot be merged")
+        """The figures of the union of two sets of samples, whatever their order."""

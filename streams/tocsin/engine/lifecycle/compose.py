@@ -9,6 +9,7 @@ from tocsin.engine.templates import fitted, render
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
+from tocsin.schemas.kinds import Change, Level
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Signal
 
@@ -19,28 +20,48 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "rule_id": signal.rule_id,
         "rule_name": rule.title if rule else signal.rule_id,
         "rule_revision": signal.revision,
-        "severity": rule.severity.value if rule else "warning",
+        "severity": _step(rule, signal).severity.value if rule else "warning",
         "labels": signal.labels,
         "annotations": {},
         "value": signal.value,
-        "unit": signal.unit,
+        "unit": _unit(rule, signal) if rule else signal.unit,
         "evidence": _evidence(signal.evidence),
     }
     if rule is None:
         return facts
+    step = _step(rule, signal)
     values = _template_values(signal, rule, starts_ms)
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
         "category": rule.category,
         "description": rule.description,
-        "threshold": rule.threshold,
-        "operator": rule.operator,
+        **_limits(rule, step),
         "labels": {**signal.labels, **labels},
         "annotations": annotations,
         "runbook_url": rule.runbook_url,
         "notifications": rule.notifications,
     }
     return facts
+
+
+def _step(rule: Rule, signal: Signal) -> Level:
+    return rule.steps[min(signal.level, len(rule.steps) - 1)]
+
+
+def _limits(rule: Rule, step: Level) -> dict[str, Any]:
+    """What the value was held against: a threshold, or a band."""
+    if rule.condition == "range":
+        return {"threshold": None, "operator": None, "expected": {"lower": step.lower, "upper": step.upper}}
+    return {"threshold": step.threshold, "operator": rule.operator if step.threshold is not None else None}
+
+
+def _unit(rule: Rule, signal: Signal) -> str | None:
+    """The unit of what was judged, which is not always the metric's."""
+    if isinstance(rule.settings, Change) and rule.settings.unit == "percent":
+        return "%"
+    if rule.condition in ("absence", "composite", "ratio", "burn_rate") or rule.aggregate == "count":
+        return None
+    return f"{signal.unit}/s" if signal.unit and rule.aggregate == "rate" else signal.unit
 
 
 def from_trigger(trigger: Trigger) -> dict[str, Any]:
@@ -79,14 +100,14 @@ def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, An
     return {
         "labels": signal.labels,
         "value": signal.value,
-        "threshold": rule.threshold,
+        "threshold": _step(rule, signal).threshold,
         "operator": operator_symbol(rule.operator),
         "rule_id": rule.id,
         "rule_name": rule.title,
-        "severity": rule.severity.value,
+        "severity": _step(rule, signal).severity.value,
         "category": rule.category,
         "metric": signal.evidence.metric,
-        "unit": signal.unit or "",
+        "unit": _unit(rule, signal) or "",
         "starts_at": format_instant(starts_ms),
     }
 
@@ -98,5 +119,7 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
         "window": [format_instant(begin), format_instant(end)],
         "samples": evidence.samples,
     }
+    if evidence.facts:
+        found["facts"] = evidence.facts
     source = {"topic": evidence.topic, "partition": evidence.partition, "offset": evidence.offset}
     return found | {name: value for name, value in source.items() if value is not None}

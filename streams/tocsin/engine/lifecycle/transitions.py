@@ -4,21 +4,28 @@ A signal or a command changes the record and gives at most one event. What a per
 says something new: an alert resolved by hand stays resolved until its condition ended and began again.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from tocsin.engine.lifecycle import compose
-from tocsin.engine.lifecycle.record import AlertRecord
+from tocsin.engine.lifecycle.record import AlertRecord, Condition
 from tocsin.schemas.alert import Acknowledgement, AlertEvent, AlertStatus, AlertType
 from tocsin.schemas.command import Command
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import stable_id
-from tocsin.schemas.rule import Rule
-from tocsin.schemas.signal import Signal
+from tocsin.schemas.rule import Rule, Severity
+from tocsin.schemas.signal import Signal, SignalKind
+
+_CONDITIONS: Final[dict[SignalKind, Condition]] = {
+    "ended": "rest",
+    "pending": "pending",
+    "firing": "firing",
+    "changed": "firing",
+}
 
 
 def on_signal(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
     """Apply what a rule says about its condition."""
-    was, record.condition = record.condition, "rest" if signal.kind == "ended" else signal.kind
+    was, record.condition = record.condition, _CONDITIONS[signal.kind]
     if signal.kind == "ended":
         if record.status == "pending":
             record.event = None
@@ -27,12 +34,26 @@ def on_signal(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEv
             return None
         facts = compose.from_signal(signal, rule, record.episode_ms)
         return _transition(record, "resolved", "resolved", signal.at_ms, facts | {"reason": signal.reason})
+    if signal.kind == "changed":
+        return _change(record, signal, rule)
     if record.is_active or record.status == signal.kind:
         return None
     if record.status != "pending":
         _begin(record, signal.since_ms)
-    facts = compose.from_signal(signal, rule, record.episode_ms)
+    facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
     return _transition(record, signal.kind, signal.kind, signal.at_ms, facts)
+
+
+def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
+    """Another level of the same alert; a worse one than somebody took care of is nobody's again."""
+    if record.event is None or not record.is_active:
+        return None
+    facts = compose.from_signal(signal, rule, record.episode_ms)
+    is_worse = Severity(facts["severity"]).rank > Severity(record.event.severity).rank
+    if is_worse:
+        facts["acknowledged"] = None
+    status: AlertStatus = "firing" if is_worse else record.event.status
+    return _transition(record, "changed", status, signal.at_ms, facts)
 
 
 def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:

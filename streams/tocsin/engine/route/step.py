@@ -27,7 +27,8 @@ def step(
 ) -> Changes:
     """Apply a run of events. `find` gives stored records, which are changed.
 
-    Told are `firing`, and `resolved` to those who heard of it. An event that is in its record already changes nothing.
+    Told are `firing`, and to those who heard of it `changed` and `resolved`. An event that is in its record already
+    changes nothing.
     """
     changes = Changes()
     for event in events:
@@ -38,6 +39,9 @@ def step(
         record.sequence, record.starts_at, record.updated_at = event.sequence, event.starts_at, event.updated_at
         if event.type == "firing":
             _tell_firing(record, event, channels, types, changes)
+        elif event.type == "changed":
+            heard = _heard(record.told, channels)
+            changes.notifications += [notification(event, channel) for channel in heard if channel.enabled]
         elif event.type == "resolved":
             _tell_resolved(record, event, channels, changes)
     return changes
@@ -63,10 +67,15 @@ def _tell_firing(
 
 def _tell_resolved(record: RouteRecord, event: AlertEvent, channels: Mapping[str, Channel], changes: Changes) -> None:
     told, record.told = record.told, {}
-    heard = [channels[name] for name, kind in told.items() if name in channels and channels[name].type == kind]
+    heard = _heard(told, channels)
     changes.notifications += [
         notification(event, channel) for channel in heard if channel.enabled and channel.sends_resolved
     ]
+
+
+def _heard(told: Mapping[str, str], channels: Mapping[str, Channel]) -> list[Channel]:
+    """Channels that were told and are still what they were."""
+    return [channels[name] for name, kind in told.items() if name in channels and channels[name].type == kind]
 
 
 def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> Notification:

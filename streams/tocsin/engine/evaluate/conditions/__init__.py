@@ -3,11 +3,11 @@
 from typing import Final
 
 from tocsin.engine.evaluate.condition import Condition
-from tocsin.engine.evaluate.conditions import held, range, threshold
+from tocsin.engine.evaluate.conditions import band, held, threshold
 
 CONDITIONS: Final[dict[str, type[Condition]]] = {
     "threshold": threshold.Threshold,
-    "range": range.Range,
+    "range": band.Range,
     "change": threshold.Threshold,
     "trend": threshold.Threshold,
     "ratio": threshold.Threshold,

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.engine.evaluate.statistic import COUNT, Figures, Run, Span, Statistic
+from tocsin.engine.evaluate.statistic import COUNT, Figures, Mergeable, Run, Span, Statistic
 from tocsin.engine.frame import Floats
 
 
-class Count(Statistic):
+class Count(Mergeable):
     """How many samples there are."""
 
     name = "count"
@@ -44,7 +44,7 @@ class Total(Statistic):
         return total / span.counts if aggregation == "avg" else total
 
 
-class Lowest(Statistic):
+class Lowest(Mergeable):
     """Minimum."""
 
     name = "lowest"
@@ -63,7 +63,7 @@ class Lowest(Statistic):
         return {"min": np.minimum(one["min"], other["min"])}
 
 
-class Highest(Statistic):
+class Highest(Mergeable):
     """Maximum."""
 
     name = "highest"
@@ -103,7 +103,7 @@ class Earliest(Statistic):
         return np.asarray(panes["first"][np.arange(len(oldest)), oldest])
 
 
-class Latest(Statistic):
+class Latest(Mergeable):
     """The last value; of several at one time the one that came last."""
 
     name = "latest"

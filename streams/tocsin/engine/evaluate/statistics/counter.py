@@ -1,7 +1,7 @@
 """`rate` and `increase` of counters that may begin anew, and `delta` of gauges, as Prometheus defines them.
 
 The first and last sample of a window seldom lie at its ends, so what they show is extrapolated to the ends, by at most
-half a mean gap where a series seems to begin or end inside, and never below zero (Prometheus, promql `extrapolatedRate`).
+half a mean gap where a series seems to begin or end inside, and never below zero (promql's `extrapolatedRate`).
 A window with a single sample has no answer: NaN, which no condition meets.
 """
 
@@ -19,9 +19,7 @@ def increments(values: Floats, before: Floats) -> Floats:
     return np.where(values < before, values, values - before)
 
 
-def extrapolated(
-    aggregation: str, change: Floats, first: Floats, first_ms: Ints, last_ms: Ints, span: Span
-) -> Floats:
+def extrapolated(aggregation: str, change: Floats, first: Floats, first_ms: Ints, last_ms: Ints, span: Span) -> Floats:
     """What a change between two samples comes to over the whole window."""
     with np.errstate(divide="ignore", invalid="ignore"):
         sampled = (last_ms - first_ms) / 1_000

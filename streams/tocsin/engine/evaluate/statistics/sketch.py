@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.engine.evaluate.statistic import Figures, Run, Span, Statistic
+from tocsin.engine.evaluate.statistic import Figures, Mergeable, Run, Span
 from tocsin.engine.frame import Floats, Ints
 from tocsin.schemas.rule import quantile_of
 
@@ -69,7 +69,7 @@ def gathered(owner: Ints, counts: NDArray[Any], old: tuple[Ints, Ints], new: tup
     return found
 
 
-class Sketch(Statistic):
+class Sketch(Mergeable):
     """Percentiles, with a relative error of 1 % and more as the module says; 1 KiB a pane."""
 
     name = "sketch"
@@ -106,7 +106,7 @@ class Sketch(Statistic):
         below = np.cumsum(counts, axis=1)
         rank = quantile * (span.counts - 1)
         lower, upper = (self._value(below, rounded, new, low, high) for rounded in (np.floor(rank), np.ceil(rank)))
-        return lower + (upper - lower) * (rank - np.floor(rank))
+        return np.asarray(lower + (upper - lower) * (rank - np.floor(rank)))
 
     def _value(self, below: Ints, rank: Floats, at: tuple[Ints, Ints], low: Floats, high: Floats) -> Floats:
         """The value of a rank, counted from 0."""

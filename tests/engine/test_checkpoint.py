@@ -48,12 +48,14 @@ def test_a_crash_changes_nothing(
     items = log_of(rule, given_samples, places, every)
     book, timing = book_of(rule), Timing()
     calm = PartitionState()
-    undisturbed = [encode(one) for offset, item in enumerate(items) for one in step(calm, [item], offset, book, timing)]
+    undisturbed = [
+        encode(one) for offset, item in enumerate(items) for one in step(calm, [item], offset, book, timing).signals
+    ]
 
     table: dict[str, bytes] = {}
     state, said, offset, crashed = PartitionState(), [], 0, False
     while offset < len(items):
-        said += [encode(one) for one in step(state, [items[offset]], offset, book, timing)]
+        said += [encode(one) for one in step(state, [items[offset]], offset, book, timing).signals]
         entries, header = checkpoint(state) if offset in saved or offset == crash else ({}, b"")
         writes = [*entries.items(), (HEADER, header)] if header else []
         if offset == crash and not crashed:

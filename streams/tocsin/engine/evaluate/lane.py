@@ -12,7 +12,7 @@ from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import Judge, Subject
-from tocsin.engine.evaluate.plan import Judged, LaneSpec, Source
+from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
@@ -26,7 +26,7 @@ FREE: Final = -1
 class Lane(ABC):
     """What lanes share: membership, judges, and their checkpoint. `judged` is a slot's latest judged time."""
 
-    def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
+    def __init__(self, spec: LaneSpec | GroupSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
         self.spec = spec
         self.series = series
         self.columns = Columns({"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), **own})
@@ -136,7 +136,7 @@ class Lane(ABC):
         for key, derivation in self.derivations.items():
             if key in derivations:
                 self.derivations[key] = derivations[key]
-            else:
+            elif self.columns.count:
                 derivation.columns.add(self.columns.count)
         self.columns.dirty[:] = True
 
@@ -215,6 +215,13 @@ class Lane(ABC):
     def unpack_more(self, packed: dict[str, Any]) -> None:  # noqa: B027 - most lanes keep nothing more
         """The inverse of `pack_more`."""
 
+    def pack_whole(self) -> bytes:
+        """What a kind of lane keeps besides slots, written at every checkpoint; empty if nothing."""
+        return b""
+
+    def unpack_whole(self, value: bytes) -> None:  # noqa: B027 - most lanes keep nothing more
+        """The inverse of `pack_whole`."""
+
     def prune(self) -> None:
         """Drop what can no longer matter."""
         for judge in self.judges.values():
@@ -223,3 +230,7 @@ class Lane(ABC):
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""
         return {"late": self.late, "refused": self.refused, "slots": self.columns.count}
+
+    def restore_header(self, header: dict[str, Any]) -> None:
+        """The inverse of `header`."""
+        self.late, self.refused = header["late"], header["refused"]

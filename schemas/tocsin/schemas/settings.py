@@ -80,6 +80,12 @@ class ApiSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
     token: SecretStr | None = Field(default=None, description="the first administrator's token; generated if absent")
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="names in `Host` that are answered, besides addresses, localhost and `api.host`; "
+        "none means every name where `api.host` is not loopback",
+    )
+    connections_per_address: int = Field(default=256, ge=1, le=100_000, description="open at once, of one client")
 
 
 class DatabaseSettings(_Section):

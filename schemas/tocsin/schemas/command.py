@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from tocsin.schemas.instant import InstantMs, Integer
+from tocsin.schemas.instant import InstantMs
 
 CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +11,17 @@ from tocsin.cli.failures import run
 from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import print_items, print_value, remark
 
+if TYPE_CHECKING:
+    from tocsin.cli.client import Answer
+
 app = group("alerts", "Alerts: list, show, acknowledge, resolve, trigger.")
 _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
 }  # fmt: skip
+# The command is on its topic, and the evaluators have not answered it within the API's patience.
+_ACCEPTED = 202
+_LATER = "`tocsin alerts show` says when it is; if it stays so, see whether `tocsin route` runs"
 Fingerprint = Annotated[str, typer.Argument(metavar="FINGERPRINT", help="From `tocsin alerts list`.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME=VALUE", help="May be repeated.")]
 
@@ -44,21 +50,19 @@ def list_(
 @command(app, "tocsin alerts show 9f2c4e7a1b3d5f60")
 def show(fingerprint: Fingerprint, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Print one alert with its timeline, evidence and deliveries."""
-    print_value(run(_send(config, url, "GET", fingerprint, "")), output)
+    print_value(run(_send(config, url, "GET", fingerprint, "")).body, output)
 
 
 @command(app, "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'")
 def ack(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
     """Acknowledge a firing alert: somebody takes care."""
-    run(_send(config, url, "POST", fingerprint, "/acknowledge", {"comment": comment} if comment else {}))
-    remark(f"{fingerprint} acknowledged")
+    _act(config, url, fingerprint, "acknowledge", comment)
 
 
 @command(app, "tocsin alerts resolve 9f2c4e7a1b3d5f60")
 def resolve(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
     """End an alert by hand."""
-    run(_send(config, url, "POST", fingerprint, "/resolve", {"comment": comment} if comment else {}))
-    remark(f"{fingerprint} resolved")
+    _act(config, url, fingerprint, "resolve", comment)
 
 
 @command(app, "tocsin alerts trigger high_response_time --label service=api --value 1500")
@@ -77,7 +81,18 @@ def trigger(
     body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
     body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
     body = {field: entry for field, entry in body.items() if entry not in (None, "", {})}
-    print_value(run(_send(config, url, "POST", "trigger", "", body)), output)
+    answer = run(_send(config, url, "POST", "trigger", "", body))
+    print_value(answer.body, output)
+    if answer.status == _ACCEPTED:
+        remark(f"the alert is not raised yet: {_LATER}")
+
+
+def _act(config: Path | None, url: str | None, fingerprint: str, action: str, comment: str) -> None:
+    answer = run(_send(config, url, "POST", fingerprint, f"/{action}", {"comment": comment} if comment else {}))
+    if answer.status == _ACCEPTED:
+        remark(f"told to {action} {fingerprint}, which has not happened yet: {_LATER}")
+    else:
+        remark(f"{fingerprint} is {answer.body.get('status')}")
 
 
 async def _items(config: Path | None, url: str | None, path: str, params: dict[str, str], limit: int) -> list[Any]:
@@ -87,8 +102,8 @@ async def _items(config: Path | None, url: str | None, path: str, params: dict[s
         return await client.items(path, params, limit)
 
 
-async def _send(config: Path | None, url: str | None, method: str, name: str, action: str, body: Any = None) -> Any:
+async def _send(config: Path | None, url: str | None, method: str, name: str, action: str, body: Any = None) -> Answer:
     from tocsin.cli.client import connect, in_path
 
     async with connect(config, url) as client:
-        return (await client.send(method, f"/alerts/{in_path(name)}{action}", body)).body
+        return await client.content(method, f"/alerts/{in_path(name)}{action}", body)

@@ -26,7 +26,7 @@ def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None)
 @command(app, "tocsin channels get ops-mail")
 def get(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Print one channel, its credentials masked."""
-    print_value(run(_send(config, url, "GET", channel_id)), output)
+    print_value(run(_one(config, url, channel_id)), output)
 
 
 @command(app, "tocsin channels apply channels.yaml")
@@ -45,7 +45,7 @@ def apply(
 @command(app, "tocsin channels delete ops-mail")
 def delete(channel_id: Id, url: Url = None, config: Config = None) -> None:
     """Delete one channel."""
-    run(_send(config, url, "DELETE", channel_id))
+    run(_delete(config, url, channel_id))
     remark(f"channel {channel_id} deleted")
 
 
@@ -65,11 +65,18 @@ async def _items(config: Path | None, url: str | None) -> list[Any]:
         return await client.items("/channels")
 
 
-async def _send(config: Path | None, url: str | None, method: str, channel_id: str) -> Any:
+async def _one(config: Path | None, url: str | None, channel_id: str) -> Any:
     from tocsin.cli.client import connect, in_path
 
     async with connect(config, url) as client:
-        return (await client.send(method, f"/channels/{in_path(channel_id)}")).body
+        return await client.get(f"/channels/{in_path(channel_id)}")
+
+
+async def _delete(config: Path | None, url: str | None, channel_id: str) -> None:
+    from tocsin.cli.client import connect, in_path
+
+    async with connect(config, url) as client:
+        await client.send("DELETE", f"/channels/{in_path(channel_id)}")
 
 
 async def _apply(config: Path | None, url: str | None, channels: list[tuple[str, dict[str, Any]]]) -> None:
@@ -92,4 +99,4 @@ async def _test(config: Path | None, url: str | None, channel_id: str) -> Any:
     from tocsin.cli.client import connect
 
     async with connect(config, url) as client:
-        return (await client.send("POST", "/channels/test", {"channel": channel_id})).body
+        return (await client.content("POST", "/channels/test", {"channel": channel_id})).body

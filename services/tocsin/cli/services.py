@@ -110,7 +110,7 @@ def demo(url: Url = None, config: Config = None) -> None:
 
     loaded = _load(config)
     context = _prepared("demo", config)
-    run(run_demo(context, url or address(loaded), token(loaded)))
+    run(run_demo(context, address(loaded, url), token(loaded)))
 
 
 def _load(config: Path | None) -> Loaded:

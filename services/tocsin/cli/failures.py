@@ -35,7 +35,7 @@ def as_failure(error: Exception) -> Failure | None:
     from tocsin.demo.service import DemoError
     from tocsin.documents import DocumentError
     from tocsin.kafka.errors import KafkaStartError, KafkaUnreachable
-    from tocsin.projection.database import DatabaseError
+    from tocsin.projection.database import DatabaseAddressError, DatabaseError
     from tocsin.supervisor.errors import UpError
     from tocsin.vault import VaultError
 
@@ -47,9 +47,11 @@ def as_failure(error: Exception) -> Failure | None:
         return Failure(str(error), code=ExitCode.UNREACHABLE)
     if isinstance(error, KafkaStartError):
         return Failure(str(error), *error.log_tail[-5:])
+    if isinstance(error, DatabaseAddressError | ApiError):
+        return Failure(str(error), code=ExitCode.USAGE)
     if isinstance(error, DatabaseError):
         return Failure(str(error), code=ExitCode.UNREACHABLE)
-    if isinstance(error, ApiError | DemoError | DocumentError | UpError | VaultError):
+    if isinstance(error, DemoError | DocumentError | UpError | VaultError):
         return Failure(*str(error).splitlines())
     return None
 

@@ -37,7 +37,7 @@ async def run(context: Context, url: str, token: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await _set_up(url, token)
-    topic = context.settings.metrics.topics[0].partition(":")[0]
+    topic = context.settings.metrics.topic_names[0]
     producer = AIOKafkaProducer(**producer_arguments(context.connection, linger_ms=5))
     async with started(producer, context.connection.bootstrap_servers):
         began = time.time()

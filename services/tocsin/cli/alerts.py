@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from tocsin.cli.failures import run
-from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, pairs
+from tocsin.cli.failures import run, wrong_usage
+from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, one_of, pairs
 from tocsin.cli.printing import print_items, print_value, remark
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def list_(
     config: Config = None,
 ) -> None:
     """List active alerts, or with --history the past."""
+    from tocsin.schemas.alert import AlertStatus
+
+    one_of(severity, _severities(), "--severity")
+    one_of(status, get_args(AlertStatus), "--status")
     wanted = {"severity": severity, "status": status, "rule_id": rule}
     params = {name: value for name, value in wanted.items() if value}
     params |= {f"label.{name}": value for name, value in pairs(label or [], "--label").items()}
@@ -78,6 +83,9 @@ def trigger(
     config: Config = None,
 ) -> None:
     """Raise an alert by hand."""
+    one_of(severity, _severities(), "--severity")
+    if value is not None and not math.isfinite(value):
+        wrong_usage(f"--value: {value} is not finite; write a number such as 1500")
     body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
     body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
     body = {field: entry for field, entry in body.items() if entry not in (None, "", {})}
@@ -85,6 +93,12 @@ def trigger(
     print_value(answer.body, output)
     if answer.status == _ACCEPTED:
         remark(f"the alert is not raised yet: {_LATER}")
+
+
+def _severities() -> tuple[str, ...]:
+    from tocsin.schemas.rule import Severity
+
+    return tuple(severity.value for severity in Severity)
 
 
 def _act(config: Path | None, url: str | None, fingerprint: str, action: str, comment: str) -> None:

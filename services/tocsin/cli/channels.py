@@ -12,7 +12,7 @@ from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
 app = group("channels", "Channels: list, apply from files, test.")
-_COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "config.enabled"}
+_COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "shown"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
 
 
@@ -20,6 +20,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels lis
 def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
     """List the channels; credentials are never shown."""
     items = run(_items(config, url))
+    for item in items if output is Output.TABLE else ():
+        item["shown"] = (item.get("config") or {}).get("enabled", True)
     print_items(items, _COLUMNS, output, "no channels yet; `tocsin channels apply FILE` adds some")
 
 

@@ -165,11 +165,16 @@ def address(loaded: Loaded, url: str | None = None) -> str:
 def token(loaded: Loaded) -> str | None:
     """The token as set, else the one that a local API made; None when there is neither."""
     if loaded.settings.api.token:
-        return loaded.settings.api.token.get_secret_value()
-    try:
-        return (context(loaded).data_dir / "api.token").read_text("utf-8").strip() or None
-    except OSError:
-        return None
+        given, where = loaded.settings.api.token.get_secret_value(), loaded.where("api.token")
+    else:
+        path = context(loaded).data_dir / "api.token"
+        try:
+            given, where = path.read_text("utf-8", "replace").strip(), str(path)
+        except OSError:
+            return None
+    if not given.isprintable():
+        wrong_usage(f"{where}: has characters that no token has; give it as the first start of tocsin printed it")
+    return given or None
 
 
 def in_path(text: str) -> str:

@@ -104,3 +104,25 @@ async def test_a_refusal_is_told_in_the_apis_words(server: Server, capsys: pytes
     server.answer = lambda: web.json_response(problem, status=404)
     assert await server.run("rules", "get", "x") == 1
     assert capsys.readouterr().err == "there is no rule 'x'\n"
+
+
+async def test_a_table_off_a_terminal_keeps_each_entry_on_one_line(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = {"status": "firing", "rule_id": "r", "labels": {"path": "y" * 300}, "fingerprint": FINGERPRINT}
+    server.answer = lambda: web.json_response({"items": [alert, alert]})
+    assert await server.run("alerts", "list") == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if FINGERPRINT in line]
+    assert len(rows) == 2
+    assert all(f"path={'y' * 300}" in row for row in rows)
+
+
+async def test_a_channel_without_a_switch_is_shown_as_enabled(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channels = [{"id": "a", "type": "console", "config": {}}, {"id": "b", "type": "x", "config": {"enabled": False}}]
+    server.answer = lambda: web.json_response({"items": channels})
+    assert await server.run("channels", "list") == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["a", "console", "yes"] in shown
+    assert ["b", "x", "no"] in shown

@@ -13,6 +13,8 @@ from tocsin.cli.failures import ExitCode, as_failure
 from tocsin.config import ConfigError, load
 from tocsin.context import Context
 from tocsin.deliver.service import run as run_deliver
+from tocsin.demo.service import DemoUnreachable
+from tocsin.demo.service import run as run_demo
 from tocsin.kafka.clients import KafkaConnection
 from tocsin.kafka.ports import free_ports
 from tocsin.schemas.settings import DeliverySettings, Settings
@@ -62,6 +64,16 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("rules list --url ftp://127.0.0.1", {}, "--url: 'ftp://127.0.0.1' is no address of an API"),
         ("rules list --url http://[bad", {}, "--url: 'http://[bad' is no address of an API"),
         ("rules get ..", {}, "ID: '..' is not an id"),
+        (
+            "rules list",
+            {"TOCSIN_API_TOKEN": "canary\nx"},
+            "TOCSIN_API_TOKEN: api.token: has characters that no token has",
+        ),
+        ("alerts list --severity critcal", {}, "--severity: 'critcal' is not known; did you mean 'critical'?"),
+        ("alerts list --status gone", {}, "--status: 'gone' is not known; use pending, firing"),
+        ("alerts trigger a --severity high", {}, "--severity: 'high' is not known; use"),
+        ("alerts trigger a --value nan", {}, "--value: nan is not finite; write a number such as 1500"),
+        ("bench --json /nonexistent/x", {}, "--json: /nonexistent/x cannot be written (No such file or directory)"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_two(
@@ -78,6 +90,17 @@ def test_a_wrong_setting_is_one_line_and_exit_code_two(
     assert said in shown
     assert "Traceback" not in shown
     assert "canary" not in shown
+
+
+async def test_a_demo_without_an_api_is_unreachable(tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    url = f"http://127.0.0.1:{nobody}"
+    with pytest.raises(DemoUnreachable) as caught:
+        await run_demo(Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), tmp_path), url, None)
+    failure = as_failure(caught.value)
+    assert failure is not None
+    assert failure.code is ExitCode.UNREACHABLE
+    assert failure.lines[0].startswith(f"the API at {url} cannot be reached (")
 
 
 def test_a_port_of_another_program_is_named(

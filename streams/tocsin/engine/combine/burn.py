@@ -74,9 +74,8 @@ class BurnGroups(GroupLane):
         self.columns.touch(slots)
         burning = self.columns["burning"][slots]
         reached = np.where(burning >= self._factors, self._places, 0.0).max(axis=1)
-        evidence = self._evidence(
-            burning, reached, end, burn.long, total.panes(slots, end - burn.long, end)[COUNT].sum(axis=1)
-        )
+        counts = total.panes(slots, end - burn.long, end)[COUNT].sum(axis=1)
+        evidence = self._evidence(burning, reached, (end - burn.long, end), counts)
         points = Points.one_each(slots, np.full(len(slots), end), reached, evidence)
         self.judge_all({"last": points}, out)
 
@@ -91,7 +90,7 @@ class BurnGroups(GroupLane):
         return np.asarray(share / self._allowed)
 
     def _evidence(
-        self, burning: Floats, reached: Floats, end: int, long: int, counts: Ints
+        self, burning: Floats, reached: Floats, window: tuple[int, int], counts: Ints
     ) -> Callable[[int], Evidence]:
         names = [f"burn_{format_duration(burn.long)}" for burn in self.group.burns]
 

@@ -78,7 +78,6 @@ def _unit(rule: Rule, signal: Signal) -> str | None:
 def from_trigger(trigger: Trigger) -> dict[str, Any]:
     """Everything about an alert that was raised by hand."""
     facts = msgspec.structs.asdict(trigger)
-    del facts["cooldown_ms"]
     facts["labels"], facts["annotations"] = _fitted(trigger.labels, trigger.annotations)
     return facts
 
@@ -94,7 +93,7 @@ def by_hand(command: Command) -> dict[str, Any]:
     return {"reason": "manual", "actor": command.actor, "comment": command.comment}
 
 
-_KEPT = tuple(name for name in Trigger.__struct_fields__ if name not in ("cooldown_ms", "unit"))
+_KEPT = tuple(name for name in Trigger.__struct_fields__ if name != "unit")
 
 
 def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:

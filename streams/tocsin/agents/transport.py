@@ -6,6 +6,7 @@ committed only as far as an agent says (`Committable`): behind its checkpoint, n
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, cast
@@ -16,6 +17,7 @@ from faust.types import TP, Message
 
 BACKLOG: Final = 16  # runs fetched and not yet taken: more would only fill memory
 _FETCH_WAIT_MS: Final = 100
+_ASK_AGAIN_S: Final = 0.2
 
 
 class Committable:
@@ -98,6 +100,28 @@ class BatchConsumer(driver.Consumer):
                 for record in run:
                     yield partition, self._to_message(partition, record)
 
+    async def still_holds(self, partition: TP, generation: int) -> bool:
+        """Whether the group still counts a partition as ours, as of a generation; what it says holds for a heartbeat.
+
+        A process that was paused for longer than the session timeout does not know yet that others went on with its
+        partitions. Asks until the group answers; False means that a rebalance is on its way, if not here already.
+        """
+        thread: Any = self._thread
+        while True:
+            if generation < 0 or thread.group_generation != generation or partition not in self.assignment():
+                return False
+            if time.monotonic() - thread.heard_s < self.app.conf.broker_heartbeat_interval:
+                return True
+            if not await thread.call_thread(thread.ask_group):
+                await asyncio.sleep(_ASK_AGAIN_S)
+
+    @property
+    def group_generation(self) -> int:
+        """The generation of the group that the assignment belongs to."""
+        thread: Any = self._thread
+        generation: int = thread.group_generation
+        return generation
+
     def _is_batched(self, partition: TP) -> bool:
         app: Any = self.app
         return partition.topic in app.batched_topics
@@ -122,6 +146,26 @@ class BatchConsumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    heard_s = float("-inf")
+
+    @property
+    def group_generation(self) -> int:
+        generation: int = self._coordinator.generation
+        return generation
+
+    @property
+    def _coordinator(self) -> Any:
+        return self._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka shows neither generation nor heartbeat
+
+    async def ask_group(self) -> bool:
+        """Send a heartbeat; False when there is no answer, or when it is that we are no longer known."""
+        await self._coordinator.ensure_coordinator_known()
+        asked_s = time.monotonic()
+        is_known: bool = await self._coordinator._do_heartbeat()  # noqa: SLF001
+        if is_known:
+            self.heard_s = asked_s
+        return is_known
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # A partition that was just drained waits for the next fetch, which may wait for others: keep that short.
@@ -141,3 +185,8 @@ class BatchApp(faust.App):
 
     batched_topics: frozenset[str] = frozenset()
     committable: Committable
+
+    @property
+    def reader(self) -> BatchConsumer:
+        """The consumer, which Faust knows only as one of any kind."""
+        return cast("BatchConsumer", self.consumer)

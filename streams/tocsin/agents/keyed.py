@@ -14,6 +14,7 @@ from tocsin.agents.run_table import Output
 from tocsin.schemas.codec import UnreadableRecord
 
 _RUN: Final = 100  # inputs a run: bounds the journal, and how much a crash repeats
+_LARGEST: Final = 1_000_000  # bytes of key and value: what every broker takes, with headers
 _Input = TypeVar("_Input")
 _log = structlog.get_logger("tocsin.inputs")
 
@@ -66,6 +67,10 @@ class Outcome:
     outputs: list[Output] = field(default_factory=list)
 
 
+class OversizedOutput(ValueError):
+    """A record that no broker need take."""
+
+
 Get = Callable[[str], bytes | None]
 Apply = Callable[[Sequence[_Input], Get], Outcome]
 
@@ -76,11 +81,11 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
     `apply` is a function of inputs and entries, so it would raise again after every restart, for everybody.
     """
     with suppress(Exception):
-        return apply(run.inputs, get)
+        return _checked(apply(run.inputs, get))
     whole = Outcome()
     for item, record in zip(run.inputs, run.records, strict=True):
         try:
-            one = apply([item], lambda key: whole.entries.get(key) or get(key))
+            one = _checked(apply([item], lambda key: whole.entries.get(key) or get(key)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the input
             place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
             _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)
@@ -90,6 +95,14 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
             whole.entries |= one.entries
             whole.outputs += one.outputs
     return whole
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    for output in outcome.outputs:
+        size = len(output.key) + len(output.value or b"")
+        if size > _LARGEST:
+            raise OversizedOutput(f"what it says on {output.topic} has {size} bytes; at most {_LARGEST} can be sent")
+    return outcome
 
 
 def dead_record(dlq: str, stage: str, tp: TP, record: Any, reason: str, detail: str) -> Output:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from tocsin.kafka.clients import KafkaConnection, consumer_arguments, producer_a
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import Topics, metric_topic_specs
-from tocsin.testing import collect, create_topics, eventually
+from tocsin.testing import collect, create_topics, eventually, pause
 from tocsin.testing.services import ServiceProcess
 
 MIB = 2**20
@@ -165,3 +167,45 @@ async def test_a_bomb_among_the_rules_is_passed_over(
     finally:
         await service.kill()
     assert "a record batch of configuration was passed over" in service.tail()
+
+
+async def test_a_worker_that_was_paused_until_others_took_over_changes_nothing(
+    kafka: str, topics: Topics, environment: Mapping[str, str], producer: AIOKafkaProducer, tmp_path: Path
+) -> None:
+    workers = []
+    for name in ("paused", "other"):
+        (tmp_path / name).mkdir()
+        own = {"TOCSIN_DATA_DIR": str(tmp_path / name / "data"), "TOCSIN_KAFKA_SESSION_TIMEOUT": "6s"}
+        workers.append(ServiceProcess("evaluate", {**environment, **own}, tmp_path / name))
+        await workers[-1].start()
+    sent: list[str] = []
+
+    async def play(hosts: int) -> None:
+        for _ in range(hosts):
+            sent.append(f"h{len(sent)}")
+            await send(producer, topics, sent[-1], 99)
+            await pause(0.05)
+            await send(producer, topics, sent[-1], 1)
+
+    try:
+        await play(20)
+        os.kill(workers[0].pid, signal.SIGSTOP)
+        await play(20)
+        await eventually(lambda: _ended(kafka, topics, len(sent)), 60, "the other took over")
+        os.kill(workers[0].pid, signal.SIGCONT)
+        await play(20)
+        await eventually(lambda: _ended(kafka, topics, len(sent)), 60)
+        # Whoever starts from the checkpoints that there are now goes on from them.
+        for worker in workers:
+            await worker.kill()
+            await worker.start()
+        await play(10)
+        await eventually(lambda: _ended(kafka, topics, len(sent)), 60)
+    finally:
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGCONT)
+            await worker.kill()
+    records = await collect(kafka, topics.signals)
+    assert len({record.value for record in records}) == 2 * len(sent)
+    for worker in workers:
+        assert "damaged" not in worker.log.read_text("utf-8")

@@ -65,6 +65,8 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
         # Faust's own choice starts an agent that raised anew, on the same stream and behind what it failed on.
         agent_supervisor="mode.CrashingSupervisor",
         stream_wait_empty=True,
+        # Faust loses the first records that a standby reads: it empties their queue once more when recovery ends.
+        table_standby_replicas=0,
         table_cleanup_interval=3_600,
     )
     app.batched_topics = frozenset(batched_topics)

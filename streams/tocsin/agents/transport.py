@@ -62,6 +62,8 @@ class Committable:
 class BatchConsumer(driver.Consumer):
     """One message for each fetched run of a batched topic."""
 
+    _skipped = False  # runs were fetched and not handed over, so the position is ahead of what agents have seen
+
     async def getmany(
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
@@ -70,17 +72,20 @@ class BatchConsumer(driver.Consumer):
         app: Any = self.app
         committable: Committable = app.committable
         await committable.room()
+        if self._skipped and self.flow_active and not app.rebalancing:
+            await self._seek_back()
         fetched: Any = await self._wait_next_records(timeout)
         records, active = fetched
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            try:
-                await self.perform_seek()
-            except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
-                self.log.warning("seek during a rebalance: %r", error)
+            await self._seek_back()
             return
+        if app.rebalancing or self._skipped:
+            # Faust empties its queues when a rebalance ends, behind its own seek: what is in them would be lost.
+            self._skipped = self._skipped or any(self._is_batched(partition) for partition in records)
+            records = {partition: run for partition, run in records.items() if not self._is_batched(partition)}
         wanted = {
             partition: run
             for partition, run in records.items()
@@ -90,6 +95,7 @@ class BatchConsumer(driver.Consumer):
         committable.arrived(partition for partition in wanted if self._is_batched(partition))
         for partition, run in wanted.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
+                self._skipped = True
                 break
             self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
             if partition.topic in app.batched_topics:
@@ -99,6 +105,24 @@ class BatchConsumer(driver.Consumer):
             else:
                 for record in run:
                     yield partition, self._to_message(partition, record)
+
+    async def _seek_back(self) -> None:
+        """To the committed offsets, so that what was fetched and not handed over is fetched again."""
+        self._skipped = True
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
+            self.log.warning("seek during a rebalance: %r", error)
+        else:
+            self._skipped = self.app.rebalancing
+
+    async def seek_to_committed(self) -> Any:
+        """See Faust's Consumer, which leaves a partition without an offset behind what was just dropped."""
+        committed: Any = await super().seek_to_committed()
+        fresh = [partition for partition, offset in committed.items() if not offset and self._is_batched(partition)]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+        return committed
 
     async def still_holds(self, partition: TP, generation: int) -> bool:
         """Whether the group still counts a partition as ours, as of a generation; what it says holds for a heartbeat.

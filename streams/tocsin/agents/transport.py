@@ -121,7 +121,8 @@ class BatchConsumer(driver.Consumer):
         committed: Any = await super().seek_to_committed()
         fresh = [partition for partition, offset in committed.items() if not offset and self._is_batched(partition)]
         if fresh:
-            await self._thread.seek_to_beginning(*fresh)
+            # Faust's own account of what was read must go back as well, which its `seek_to_beginning` does not do.
+            await self._thread.seek_wait(await self._thread.earliest_offsets(*fresh))
         return committed
 
     async def still_holds(self, partition: TP, generation: int) -> bool:

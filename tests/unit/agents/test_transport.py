@@ -16,7 +16,7 @@ class Thread:
     """The consumer's thread: what it was told to seek, and a group that counts us as of generation 1."""
 
     def __init__(self) -> None:
-        self.sought: list[TP] = []
+        self.sought: list[dict[TP, int]] = []
         self.group_generation = 1
         self.heard_s = float("-inf")
         self.asked = 0
@@ -24,8 +24,11 @@ class Thread:
     async def seek_to_committed(self) -> dict[TP, int | None]:
         return {FRESH: None, READ: 7, CHANGELOG: None}
 
-    async def seek_to_beginning(self, *partitions: TP) -> None:
-        self.sought += partitions
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 3)
+
+    async def seek_wait(self, offsets: dict[TP, int]) -> None:
+        self.sought.append(offsets)
 
     def assignment(self) -> set[TP]:
         return {FRESH}
@@ -58,7 +61,7 @@ async def test_a_partition_without_an_offset_is_read_again_from_its_beginning() 
     """Its first messages may have been fetched and dropped while a rebalance was under way."""
     thread = Thread()
     await consumer(thread).seek_to_committed()
-    assert thread.sought == [FRESH]
+    assert thread.sought == [{FRESH: 3}]
 
 
 class Partition(BatchConsumer):

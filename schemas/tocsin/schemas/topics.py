@@ -32,6 +32,9 @@ _RULES_COMPACTION_LAG_MS = 2 * _DAY_MS
 # A frame cannot be cut within one message, so it may be larger than what producers may send.
 _LARGEST_FRAME = 8 * 1024 * 1024
 
+# Agents cut what they write there into pieces of half a MiB, and a piece travels with others of its batch.
+_LARGEST_CHANGE = 2 * 1024 * 1024
+
 _CONFIGURATION = ("rules", "channels", "routes", "silences", "escalations", "settings")
 
 
@@ -145,6 +148,7 @@ def topic_specs(
 
     # Only closed segments are compacted: small ones keep a recovery from reading each key many times over.
     churning = {"segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
+    changes = {**churning, "max.message.bytes": str(_LARGEST_CHANGE)}
     rules = {"min.compaction.lag.ms": str(_RULES_COMPACTION_LAG_MS)}
     return (
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
@@ -158,7 +162,7 @@ def topic_specs(
         kept(names.deliveries, 30 * _DAY_MS),
         kept(names.audit, _FOREVER_MS, 1),
         kept(names.dlq, 14 * _DAY_MS),
-        *(compacted(names.changelog(name), partitions, churning) for name in changelogs),
+        *(compacted(names.changelog(name), partitions, changes) for name in changelogs),
     )
 
 

@@ -62,7 +62,11 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
         broker_heartbeat_interval=settings.session_timeout_s / 6,
         broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s),
         stream_ack_exceptions=False,  # what an agent could not process must not count as processed
+        # Faust's own choice starts an agent that raised anew, on the same stream and behind what it failed on.
+        agent_supervisor="mode.CrashingSupervisor",
         stream_wait_empty=True,
+        # Faust loses the first records that a standby reads: it empties their queue once more when recovery ends.
+        table_standby_replicas=0,
         table_cleanup_interval=3_600,
     )
     app.batched_topics = frozenset(batched_topics)

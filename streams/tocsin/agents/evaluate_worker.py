@@ -41,7 +41,7 @@ class _Service:
         self.ticked = asyncio.Event()
         self.ingest = Ingest(app, self._outbox, topics.samples, topics.dlq, settings.max_ahead_ms)
         checkpoint_s = settings.checkpoint_ms / 1_000
-        self.evaluate = Evaluate(app, self._outbox, table, topics.signals, settings.timing, checkpoint_s)
+        self.evaluate = Evaluate(app, self._outbox, table, worker.client, topics.signals, settings.timing, checkpoint_s)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
 
     def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:

@@ -1,7 +1,8 @@
 """Checkpoints: what changed since the last one, as entries of a table, valid at one offset.
 
-Every entry has two copies, and the header says which one is in force. A checkpoint writes the other copy of what
-changed, then the header: whatever happens in between, the last header and its copies are whole.
+Every entry has two copies, and the header says which one is in force, and its checksum. A checkpoint writes the other
+copy of what changed, then the header: whatever happens in between, the last header and its copies are whole. The
+checksum tells when a copy is not the one that the header means: a worker that was thought dead may write late.
 """
 
 import zlib
@@ -37,8 +38,9 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
     entries: dict[str, bytes] = {}
 
     def put(name: str, value: bytes) -> None:
-        state.parity[name] = 1 - state.parity.get(name, 1)
-        entries[f"{name}/{state.parity[name]}"] = _sealed(value)
+        copy = 1 - state.parity.get(name, 1) % 2
+        state.parity[name] = zlib.crc32(value) * 2 + copy
+        entries[f"{name}/{copy}"] = _sealed(value)
 
     if state.plan.offset != state.plan_saved:
         put("plan", _pack_plan(state))
@@ -54,13 +56,17 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         if columns.dirty[chunk]:
             put(f"series/{chunk}", state.series.pack(chunk))
     columns.dirty[:] = False
+    waiting = {name: samples.pack() for name, samples in state.waiting.items() if len(samples)}
+    if waiting:
+        put("waiting", msgspec.msgpack.encode(waiting))
+    else:
+        state.parity.pop("waiting", None)
     header = {
         "format": FORMAT,
         "offset": state.offset,
         "parity": state.parity,
         "sources": state.series.sources,
         "topics": {name: topic.pack() for name, topic in state.topics.items()},
-        "waiting": {name: waiting.pack() for name, waiting in state.waiting.items() if len(waiting)},
         "lanes": {key: lane.header() for key, lane in state.lanes.items()},
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
@@ -80,15 +86,23 @@ def restore(get: Callable[[str], bytes | None]) -> PartitionState:
     state.offset, state.parity = header["offset"], header["parity"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
-    state.waiting = {name: Samples.unpack(packed) for name, packed in header["waiting"].items()}
 
     def entry(name: str) -> bytes:
-        copy = f"{name}/{state.parity[name]}"
+        if name not in state.parity:
+            raise DamagedCheckpoint(f"{name} is not in the header")
+        check, which = divmod(state.parity[name], 2)
+        copy = f"{name}/{which}"
         found = get(copy)
         if found is None:
             raise DamagedCheckpoint(f"{copy} is missing")
-        return _opened(copy, found)
+        value = _opened(copy, found)
+        if zlib.crc32(value) != check:
+            raise DamagedCheckpoint(f"{copy} is not the one that the header means")
+        return value
 
+    if "waiting" in state.parity:
+        packed = msgspec.msgpack.decode(entry("waiting"))
+        state.waiting = {name: Samples.unpack(samples) for name, samples in packed.items()}
     if "plan" in state.parity:
         _unpack_plan(state, entry("plan"))
     for topic, partition in header["sources"]:

@@ -92,3 +92,45 @@ def test_a_damaged_entry_is_never_taken_for_state(
 def test_bytes_that_are_no_frame_are_refused(content: bytes) -> None:
     with pytest.raises(frame.DamagedFrame):
         frame.decode(content)
+
+
+@bounded
+@given(rules(), samples, st.integers(1, 9), st.integers(1, 10_000))
+def test_copies_that_another_worker_overwrote_are_never_taken_for_state(
+    rule: Rule, given_samples: list[Sample], every: int, place: int
+) -> None:
+    """A worker that was paused goes on from where it stood, after others went on from its checkpoint."""
+    items, book = log_of(rule, given_samples, [0], every), book_of(rule)
+    table: dict[str, bytes] = {}
+    state = PartitionState()
+    for offset, item in enumerate(items):
+        step(state, [item], offset, book, Timing())
+        if offset == place % len(items):
+            entries, header = checkpoint(state)
+            table |= {**entries, HEADER: header}
+            paused = restore(table.get)
+    entries, header = checkpoint(state)
+    table |= {**entries, HEADER: header}
+    for offset, item in enumerate(items[paused.offset + 1 : -1], paused.offset + 1):
+        step(paused, [item], offset, book, Timing())
+    late, _ = checkpoint(paused)
+    overwritten = {name for name in late if name in entries and entries[name] != late[name]}
+    table |= late
+    if overwritten:
+        with pytest.raises(DamagedCheckpoint):
+            restore(table.get)
+    else:
+        assert restore(table.get).offset == state.offset
+
+
+def test_samples_that_wait_are_an_entry_of_their_own() -> None:
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", "threshold": 100, "allowed_lateness": "1m"})
+    given_samples = [Sample(series % 4, 1, 0.0) for series in range(1_000)]
+    state, book = PartitionState(), book_of(rule)
+    for offset, item in enumerate(log_of(rule, given_samples, [0], 100)):
+        step(state, [item], offset, book, Timing())
+    waiting = sum(map(len, state.flows[60_000].waiting.values()))
+    entries, header = checkpoint(state)
+    assert len(header) < 2_000 < len(entries["waiting/60000/0"])
+    restored = restore({**entries, HEADER: header}.get)
+    assert sum(map(len, restored.flows[60_000].waiting.values())) == waiting > 0

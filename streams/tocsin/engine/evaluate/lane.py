@@ -12,6 +12,7 @@ from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import Judge, Subject
+from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.samples import Samples
@@ -145,6 +146,20 @@ class Lane(ABC):
         self.late += len(samples)
         if any(version.rule.keep_late for judge in self.judges.values() for version in judge.versions):
             self.kept_late.append(samples)
+
+    def hand_over_late(self) -> list[LateSample]:
+        """The late samples that were kept since the last time."""
+        kept, self.kept_late = self.kept_late, []
+        rules = sorted(v.rule.id for judge in self.judges.values() for v in judge.versions if v.rule.keep_late)
+        found = []
+        for samples in kept:
+            for index in range(len(samples)):
+                name, labels = self.series.describe(int(samples.series[index]))
+                topic, partition = self.series.sources[int(samples.source[index])]
+                place = topic, partition, int(samples.offsets[index])
+                value, at_ms = float(samples.values[index]), int(samples.at_ms[index])
+                found.append(LateSample(name, value, at_ms, labels, rules, *place))
+        return found
 
     @abstractmethod
     def take(self, samples: Samples, out: list[Signal]) -> None:

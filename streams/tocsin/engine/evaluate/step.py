@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.samples import Samples
@@ -25,6 +26,7 @@ class Evaluated:
 
     signals: list[Signal] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
+    late: list[LateSample] = field(default_factory=list)
     told: int = 0  # signals that composites have heard of
 
 
@@ -56,6 +58,8 @@ def step(
             _share(state, is_second, timing, sources, done)
     _judge(state, done.signals)
     _tell_composites(state, done)
+    for lane in state.lanes.values():
+        done.late += lane.hand_over_late()
     state.offset = end
     return done
 

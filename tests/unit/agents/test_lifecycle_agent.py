@@ -71,7 +71,7 @@ async def test_a_command_that_cannot_be_applied_is_one_dead_letter_and_its_neigh
 
 async def test_an_alert_that_is_too_large_to_be_sent_is_one_dead_letter() -> None:
     world = World()
-    large = Trigger("r", "r", annotations={"a": "x" * 2**20})
+    large = Trigger("r", "r", description="x" * 2**20)
     await world.command(0, codec.encode(Command("i", "trigger", "a", "ann", AT_MS, trigger=large)), trigger("b"))
     assert [event.fingerprint for event in world.events] == ["b"]
     assert len(world.sent(TOPICS.dlq)) == 1

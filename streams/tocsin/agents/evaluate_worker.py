@@ -96,24 +96,18 @@ class _Service:
         await self.rules.stop()
         await self._outbox.stop()
 
-    @staticmethod
-    async def ingest_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_metrics(self, tp: TP, run: Any) -> None:
         """A run of a metrics topic; none before the first tick has named the rules."""
-        made = await service.get()
-        await made.ticked.wait()
-        await made.ingest.take(tp, run)
+        await self.ticked.wait()
+        await self.ingest.take(tp, run)
 
-    @staticmethod
-    async def evaluate_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_samples(self, tp: TP, run: Any) -> None:
         """A run of `samples`."""
-        made = await service.get()
-        await made.evaluate.take(tp, run, made.rules)
+        await self.evaluate.take(tp, run, self.rules)
 
-    @staticmethod
-    async def combine_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_partials(self, tp: TP, run: Any) -> None:
         """A run of `partials`."""
-        made = await service.get()
-        await made.combine.take(tp, run, made.rules)
+        await self.combine.take(tp, run, self.rules)
 
     def forget(self, revoked: set[Any]) -> None:
         """Partitions went away, for a moment or for good."""
@@ -142,9 +136,9 @@ def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> N
 
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
 
-    read_runs(app, settings.metrics_topics, "ingest", lambda tp, run: _Service.ingest_run(service, tp, run))
-    read_runs(app, [topics.samples], "evaluate", lambda tp, run: _Service.evaluate_run(service, tp, run))
-    read_runs(app, [topics.partials], "combine", lambda tp, run: _Service.combine_run(service, tp, run))
+    read_runs(app, settings.metrics_topics, "ingest", service, _Service.take_metrics)
+    read_runs(app, [topics.samples], "evaluate", service, _Service.take_samples)
+    read_runs(app, [topics.partials], "combine", service, _Service.take_partials)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.engine.evaluate.points import running_maximum
 from tocsin.engine.evaluate.statistic import COUNT, Figures, Run, Span, Statistic
 from tocsin.engine.frame import Floats, Ints
 
@@ -50,7 +51,19 @@ class Counter(Statistic):
     }
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
-        """See Statistic."""
+        """See Statistic; a sample that is older than one before it says nothing about what a counter did since."""
+        begins = np.concatenate((run.first, [len(run.values)]))
+        stale = run.at_ms < running_maximum(run.at_ms, begins, held["ended_ms"])
+        if not stale.any():
+            return self._in_order(run, held)
+        groups, first, group = np.unique(run.group[~stale], return_index=True, return_inverse=True)
+        kept = Run(run.at_ms[~stale], run.values[~stale], group, first)
+        found = {name: held[name].copy() for name in self.figures}
+        for name, figure in self._in_order(kept, {name: held[name][groups] for name in self.figures}).items():
+            found[name][groups] = figure
+        return found
+
+    def _in_order(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         before = np.empty(len(run.values))
         before[1:] = run.values[:-1]
         before[run.first] = held["ended"]

@@ -91,6 +91,13 @@ class SeriesTable:
         np.maximum.at(self.columns["latest"], numbers, at_ms)
         self.columns.touch(numbers)
 
+    def abandon(self, topic: str) -> None:
+        """A topic is no longer read: should it be again, silence counts from then on."""
+        if topic in self.topics:
+            rows = np.flatnonzero(self.columns["topic"][: self.columns.count] == self.topics.index(topic))
+            self.columns["arrived"][rows] = 0
+            self.columns.touch(rows)
+
     def now_ms(self, listened_ms: dict[str, int]) -> Ints:
         """By number: where a series' event time would stand, had it gone on since its last sample as time did."""
         count = self.columns.count

@@ -106,12 +106,13 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
         for flow in state.flows.values():
-            idle = topic.idle_watermark(tick.clock_ms) if flow.lateness_ms else watermark
+            idle = topic.idle_watermark() if flow.lateness_ms else watermark
             flow.advance(name, max(watermark, idle))
     for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
         for flow in state.flows.values():
             flow.advance(name, EVERYTHING_MS)
         del state.topics[name]
+        state.series.abandon(name)
 
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:

@@ -118,7 +118,7 @@ class TopicProgress:
         is_still = seen.position == source.position and seen.lag == 0 == source.lag
         source.position = seen.position
         source.highest_ms = max(source.highest_ms, min(seen.highest_ms, tick.clock_ms))
-        source.credit_ms = source.credit_ms + step_ms if seen.lag == 0 == source.lag else 0
+        source.credit_ms = min(source.credit_ms + step_ms, 2 * timing.stride_ms) if seen.lag == 0 == source.lag else 0
         source.lag, source.heard_ms = seen.lag, tick.clock_ms
         if is_still:
             # One tick alone, after a pause or a jump of the clock, never makes a partition idle.
@@ -140,6 +140,10 @@ class TopicProgress:
         self.listened_ms += heard
         for source in self.sources.values():
             source.credit_ms -= heard
+
+    def heard_ms(self) -> int:
+        """How long some partition of it has been listened to: what came by now came no later than that."""
+        return self.listened_ms + max((source.credit_ms for source in self.sources.values()), default=0)
 
     def idle_watermark(self) -> int:
         """Event time as it goes on while nothing comes: only for samples that wait out their rules' lateness."""

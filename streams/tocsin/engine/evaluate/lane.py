@@ -30,6 +30,7 @@ class Lane(ABC):
         self.spec = spec
         self.series = series
         shared: Spec = {"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), "heard": ("i8", 0, UNSEEN_MS)}
+        assert not shared.keys() & own.keys()
         self.columns = Columns(shared | own)
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on

@@ -118,8 +118,10 @@ class PaneLane(Lane):
         self.size, self.hop = spec.window.length_ms, spec.window.hop_ms
         aggregates = {source.aggregate for source, _ in judged.values()}
         self.panes = PaneTable(statistics_of(aggregates), self.size // self.hop)
-        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED), **self.panes.spec()}
-        super().__init__(spec, judged, series, own)
+        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED)}
+        figures = self.panes.spec()
+        assert not own.keys() & figures.keys()
+        super().__init__(spec, judged, series, own | figures)
 
     def adopt(self, judged: Judged) -> None:
         """See Lane; what was not kept of an open hop is answered from the next one on."""

@@ -25,8 +25,10 @@ class SessionLane(Lane):
         assert spec.window is not None
         self.gap = spec.window.length_ms
         self.panes = PaneTable(statistics_of(source.aggregate for source, _ in judged.values()), 1)
-        own: Spec = {"opened": ("i8", 0, -1), "touched": ("i8", 0, -1), **self.panes.spec()}
-        super().__init__(spec, judged, series, own)
+        own: Spec = {"opened": ("i8", 0, -1), "touched": ("i8", 0, -1)}
+        figures = self.panes.spec()
+        assert not own.keys() & figures.keys()
+        super().__init__(spec, judged, series, own | figures)
 
     def adopt(self, judged: Judged) -> None:
         """See Lane; what was not kept from the beginning of an open session is answered from the next one on."""

@@ -20,8 +20,8 @@ from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
 
 BEGIN_MS = 1_700_000_000_000
-QUIET_MS = 60_000
-UNTIL_MS = 110_000  # after the last sample: what comes of silence by then is seen for certain
+QUIET_MS = 40_000
+UNTIL_MS = 70_000  # after the last sample: what comes of silence by then is seen for certain
 # Raised for long runs: TOCSIN_EXAMPLES=100 makes a hundred times as many.
 MORE = int(os.environ.get("TOCSIN_EXAMPLES", "1"))
 
@@ -69,9 +69,10 @@ def _levels(draw: st.DrawFn, symbol: str, lowest: float) -> list[dict[str, Any]]
     chosen = draw(st.sampled_from([SEVERITIES[:2], SEVERITIES[1:], SEVERITIES[::3]]))
     found = []
     for step, severity in enumerate(chosen):
-        level = {"severity": severity, "threshold": lowest + away * 2 * step}
+        threshold = lowest + away * 2 * step
+        level: dict[str, Any] = {"severity": severity, "threshold": threshold}
         if draw(st.booleans()):
-            level["recovery_threshold"] = level["threshold"] - away * draw(st.integers(0, 3))
+            level["recovery_threshold"] = threshold - away * draw(st.integers(0, 3))
         if draw(st.booleans()):
             level["duration"] = draw(st.sampled_from(["0s", "2s", "8s"]))
         found.append(level)
@@ -138,9 +139,7 @@ def value_rules(draw: st.DrawFn) -> Rule:
 def absence_rules(draw: st.DrawFn) -> Rule:
     """Fixed and learnt times of silence."""
     wait = draw(st.sampled_from([{"after": "3s"}, {"after": "9s"}, {}, {"missed": 3}, {"missed": 12.5}]))
-    return Rule.model_validate(
-        {"id": "r", "metric_type": "m", "condition": "absence", "absence": wait, **_held(draw)}
-    )
+    return Rule.model_validate({"id": "r", "metric_type": "m", "condition": "absence", "absence": wait, **_held(draw)})
 
 
 @st.composite
@@ -208,10 +207,17 @@ def rounded(verdict: Verdict) -> Verdict:
     return Verdict(**{**vars(verdict), "value": digits})
 
 
-def by_series(signals: Sequence[Signal]) -> dict[int, list[Verdict]]:
-    """What was said, by series."""
+def last_ms(given_samples: Sequence[Sample]) -> int:
+    """The time of the last sample."""
+    return BEGIN_MS + sum(sample.gap_ms for sample in given_samples)
+
+
+def by_series(signals: Sequence[Signal], given_samples: Sequence[Sample]) -> dict[int, list[Verdict]]:
+    """What was said, by series; of the end only what is seen for certain."""
     found: defaultdict[int, list[Verdict]] = defaultdict(list)
     for one in signals:
+        if one.at_ms > last_ms(given_samples) + UNTIL_MS:
+            continue
         figures = one.kind, one.since_ms, one.at_ms, one.value, one.evidence.samples, one.level, one.reason
         found[int(one.labels["series"])].append(rounded(Verdict(*figures)))
     return dict(found)
@@ -220,11 +226,10 @@ def by_series(signals: Sequence[Signal]) -> dict[int, list[Verdict]]:
 def wanted(rule: Rule, given_samples: Sequence[Sample]) -> dict[int, list[Verdict]]:
     """What the model says, by series."""
     series: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
-    last_ms = BEGIN_MS
     for at_ms, sample in timed(given_samples):
         series[sample.series].append((at_ms, sample.value))
-        last_ms = at_ms
-    found = {number: verdicts(rule, values, last_ms + UNTIL_MS) for number, values in series.items()}
+    until_ms = last_ms(given_samples) + UNTIL_MS
+    found = {number: verdicts(rule, values, until_ms) for number, values in series.items()}
     return {number: list(map(rounded, said)) for number, said in found.items() if said}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 Samples = Sequence[tuple[int, float]]  # (time in milliseconds, value), in order of time
 
@@ -55,7 +56,7 @@ def extrapolated(name: str, samples: Samples, begin_ms: int, end_ms: int) -> flo
     change = samples[-1][1] - samples[0][1]
     if name != "delta":
         change = 0.0
-        for (_, before), (_, after) in zip(samples, samples[1:], strict=False):
+        for (_, before), (_, after) in pairwise(samples):
             change += after if after < before else after - before
     seen_s = (last_ms - first_ms) / 1_000
     gap_s = seen_s / (len(samples) - 1)

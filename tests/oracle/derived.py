@@ -91,9 +91,8 @@ def _forecast(rule: Rule, settings: Trend, past: Past, now: int) -> float | None
     if not season:
         return level + rise * (ahead - 1)
     worst = max if rule.operator not in ("lt", "lte") else min
-    reached = [
-        level + rise * at + before for at in range(ahead) if (before := past.mean(now + at % season - season)) is not None
-    ]
+    ago = [past.mean(now + at % season - season) for at in range(ahead)]
+    reached = [level + rise * at + earlier for at, earlier in enumerate(ago) if earlier is not None]
     return worst(reached, default=None)
 
 

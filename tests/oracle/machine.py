@@ -149,5 +149,6 @@ def holds(rule: Rule, level: Level, value: float) -> tuple[bool, bool]:
         wrong = (level.lower <= value <= level.upper) == rule.inside
         return wrong, wrong
     compare = COMPARE[rule.operator]
+    assert level.threshold is not None
     recovery = level.threshold if level.recovery_threshold is None else level.recovery_threshold
     return compare(value, level.threshold), compare(value, recovery)

@@ -56,6 +56,8 @@ class Counter(Statistic):
         stale = run.at_ms < running_maximum(run.at_ms, begins, held["to_ms"])
         if not stale.any():
             return self._in_order(run, held)
+        if stale.all():
+            return dict(held)
         groups, first, group = np.unique(run.group[~stale], return_index=True, return_inverse=True)
         kept = Run(run.at_ms[~stale], run.values[~stale], group, first)
         found = {name: held[name].copy() for name in self.figures}

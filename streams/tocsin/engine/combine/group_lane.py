@@ -33,7 +33,8 @@ class GroupLane(Lane):
                 self.admit(number)
             numbers[index] = number
         if len(keys):
-            self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC), listened_ms)
+            self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC))
+            self.series.count_silence(TOPIC, listened_ms)
         return self.slots(numbers)
 
     @abstractmethod

@@ -24,7 +24,7 @@ def watermark(state: PartitionState, timing: Timing) -> int:
     for topic in state.topics.values():
         if not topic.has_data:
             continue
-        found.append(max(topic.others_ms(-1), topic.idle_watermark(state.clock_ms) - timing.quiet_ms))
+        found.append(max(topic.others_ms(-1), topic.idle_watermark() - timing.quiet_ms))
     return min(found, default=UNSEEN_MS)
 
 

@@ -112,7 +112,7 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
         samples, arrival = samples.take(watched), arrival[watched]
     if not len(samples):
         return
-    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic), topic.listened_ms)
+    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic))
     ordered = frame.keyed or topic.partitions == 1
     _settle(state, samples.series, number, ordered)
     for flow in state.flows.values():
@@ -154,13 +154,15 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
+        state.series.count_silence(name, topic.heard_ms())
         for flow in state.flows.values():
-            idle = topic.idle_watermark(tick.clock_ms) if flow.lateness_ms else watermark
+            idle = topic.idle_watermark() if flow.lateness_ms else watermark
             flow.advance(name, max(watermark, idle))
     for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
         for flow in state.flows.values():
             flow.advance(name, EVERYTHING_MS)
         del state.topics[name]
+        state.series.abandon(name)
 
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:

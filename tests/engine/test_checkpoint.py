@@ -63,7 +63,7 @@ def assert_same(one: PartitionState, other: PartitionState) -> None:
         assert flow.pack() == other.flows[lateness_ms].pack()
 
 
-@examples(100)
+@examples(60)
 @given(
     rules,
     lateness,
@@ -134,7 +134,7 @@ def test_a_damaged_entry_is_never_taken_for_state(
         restore(table.get)
 
 
-@examples(100)
+@examples(60)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_frame_are_refused(content: bytes) -> None:
     with pytest.raises(frame.DamagedFrame):

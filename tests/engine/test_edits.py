@@ -139,7 +139,7 @@ def _of_window(window: tuple[int, int], count: int) -> bool:
     return count > 0 and window[0] != window[1]
 
 
-@examples(60)
+@examples(40)
 @given(
     st.sampled_from(WINDOWS),
     st.lists(st.sampled_from(AGGREGATIONS), min_size=2, max_size=5, unique=True),

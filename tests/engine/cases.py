@@ -57,7 +57,8 @@ AGGREGATIONS = ["avg", "min", "max", "sum", "count", "first", "last", "stddev", 
 SEVERITIES = ["info", "warning", "error", "critical"]
 whole = st.integers(-6, 6).map(float)
 gaps = st.sampled_from([1, 40, 250, 999, 1_000, 2_500, 7_000])
-samples = st.lists(st.builds(Sample, st.integers(0, 3), gaps, whole), max_size=60)
+some = st.builds(Sample, st.integers(0, 3), gaps, whole)
+samples = st.one_of(st.lists(some, max_size=20), st.lists(some, min_size=15, max_size=60))
 steady = st.lists(
     st.builds(Sample, st.integers(0, 1), st.sampled_from([500, 500, 500, 490, 20_000]), whole), min_size=20, max_size=90
 )

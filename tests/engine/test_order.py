@@ -79,7 +79,7 @@ def without_places(pipeline: Pipeline) -> dict[str, list[bytes]]:
     return dict(found)
 
 
-@examples(60)
+@examples(40)
 @given(rules, samples, places, often, st.integers(1, 4), st.integers(1, 3))
 def test_samples_spread_over_partitions_are_judged_as_the_model_does(
     rule: Rule, given_samples: list[Sample], where: list[int], every: int, sources: int, partitions: int
@@ -88,7 +88,7 @@ def test_samples_spread_over_partitions_are_judged_as_the_model_does(
     assert by_series(pipeline.signals, given_samples) == wanted(rule, given_samples)
 
 
-@examples(60)
+@examples(40)
 @given(rules, samples, often, st.integers(1, 7), often)
 def test_other_cuts_of_the_same_input_give_the_same_bytes(
     rule: Rule, given_samples: list[Sample], every: int, run: int, other: int
@@ -97,7 +97,7 @@ def test_other_cuts_of_the_same_input_give_the_same_bytes(
     assert events_of(one) == events_of(played(rule, given_samples, Shape(sources=2, samples=3), every=other))
 
 
-@examples(60)
+@examples(40)
 @given(rules, samples, st.one_of(st.none(), places), delays, often, st.integers(1, 4), st.integers(1, 3))
 def test_samples_out_of_order_within_the_lateness_give_the_same_bytes(
     rule: Rule,

@@ -72,7 +72,7 @@ def patient(rule: Rule, lateness: str) -> Rule:
     return Rule.model_validate({**rule.document(), "allowed_lateness": lateness})
 
 
-@examples(60)
+@examples(40)
 @given(rules, late, samples, places, often, st.sets(st.integers(0, 150), max_size=60))
 def test_ticks_that_tell_of_lag_end_nothing_early(
     rule: Rule, lateness: str, given_samples: list[Sample], where: list[int], every: int, lags: set[int]
@@ -85,7 +85,7 @@ def test_ticks_that_tell_of_lag_end_nothing_early(
     assert said(rule, with_rest(disturbed)) == said(rule, with_rest(items))
 
 
-@examples(60)
+@examples(40)
 @given(rules, late, samples, places, often, st.dictionaries(st.integers(0, 150), st.sampled_from([-1, 1]), max_size=20))
 def test_clocks_that_jump_end_nothing_early(
     rule: Rule, lateness: str, given_samples: list[Sample], where: list[int], every: int, jumps: dict[int, int]
@@ -101,7 +101,7 @@ def test_clocks_that_jump_end_nothing_early(
     assert said(rule, with_rest(disturbed)) == said(rule, with_rest(items))
 
 
-@examples(60)
+@examples(40)
 @given(rules, late, samples, places, often)
 def test_a_second_workers_clock_may_be_ahead(
     rule: Rule, lateness: str, given_samples: list[Sample], where: list[int], every: int
@@ -111,7 +111,7 @@ def test_a_second_workers_clock_may_be_ahead(
     assert said(rule, of_two_workers(items, AHEAD_MS)) == said(rule, items)
 
 
-@examples(60)
+@examples(40)
 @given(rules, late, samples, places, often, st.integers(1, 150), st.integers(1, 80))
 def test_a_worker_that_stands_still_while_another_goes_on_changes_nothing(
     rule: Rule, lateness: str, given_samples: list[Sample], where: list[int], every: int, begin: int, length: int
@@ -138,7 +138,7 @@ class Paused(Pipeline):
         self._clock_ms = until_ms - self._shape.tick_ms
 
 
-@examples(60)
+@examples(40)
 @given(rules, late, samples, places, st.integers(1, 60), st.integers(0, 60), st.integers(1, 9))
 def test_ten_minutes_of_standing_still_change_nothing(
     rule: Rule, lateness: str, given_samples: list[Sample], where: list[int], every: int, stop: int, run: int

@@ -256,10 +256,11 @@ class Judge:
         self._keep(slot, owner, after, cell)
 
     def inherit(self, old: "Judge") -> None:
-        """Take over the state of rules that are in both; a changed duration or cooldown counts from now on."""
+        """Take over the state of rules that are in both, and go on; a changed duration or cooldown counts from now."""
         self.columns.add(old.columns.count)
-        places = {version.rule.id: owner for owner, version in enumerate(old.versions)}
-        moved = {places[v.rule.id]: owner for owner, v in enumerate(self.versions) if v.rule.id in places}
+        places = {(version.rule.id, version.epoch): owner for owner, version in enumerate(old.versions)}
+        kept = [(places.get((version.rule.id, version.epoch)), owner) for owner, version in enumerate(self.versions)]
+        moved = {source: owner for source, owner in kept if source is not None}
         rows = slice(old.columns.count)
         for source, owner in moved.items():
             for name in ("state", "due"):

@@ -78,6 +78,7 @@ class Machine:
     def judge(self, at_ms: int, value: float, samples: int) -> None:
         """A value."""
         before, waited, began_ms = self._picture()
+        was_silent = any(stage.by_silence for stage in self.stages)
         for number, (stage, level) in enumerate(zip(self.stages, self.rule.steps, strict=True)):
             meets, stays = holds(self.rule, level, value)
             if stage.by_silence:
@@ -95,7 +96,7 @@ class Machine:
                 stage.fires = at_ms >= self.may_fire_at(number, before is not None)
             else:
                 stage.rest()
-        self._tell(before, waited, began_ms, at_ms, value, samples, "condition")
+        self._tell(before, waited, began_ms, at_ms, value, samples, "condition", was_silent)
 
     def fall_silent(self, latest_ms: int, at_ms: int) -> None:
         """Nothing came since `latest_ms`."""
@@ -116,11 +117,20 @@ class Machine:
         return self.shown(), any(stage.waits for stage in self.stages), self.since() if active else 0
 
     def _tell(
-        self, before: int | None, waited: bool, began_ms: int, at_ms: int, value: float, samples: int, reason: str
+        self,
+        before: int | None,
+        waited: bool,
+        began_ms: int,
+        at_ms: int,
+        value: float,
+        samples: int,
+        reason: str,
+        was_silent: bool = False,
     ) -> None:
+        """What the picture now says that the one before did not; that data is back is worth saying too."""
         now, waits = self.shown(), any(stage.waits for stage in self.stages)
         kinds = []
-        if before is not None and now is not None and before != now:
+        if before is not None and now is not None and (before != now or was_silent):
             kinds = ["changed"]
         elif before is None and now is not None:
             kinds = ["firing"]

@@ -11,6 +11,7 @@ from typing import Final
 from tocsin.engine import frame, partial
 from tocsin.engine.combine.state import CombineState
 from tocsin.engine.combine.step import step as combine
+from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
@@ -71,6 +72,7 @@ class Pipeline:
         self.notifications: list[Notification] = []
         self.unroutable: list[Delivery] = []
         self.dead: list[DeadLetter] = []
+        self.late: list[LateSample] = []
         self.alerts: dict[str, AlertRecord] = {}
         self._shape, self._timing, self._max_ahead_ms = shape, timing, max_ahead_ms
         self._book = RuleBook()
@@ -125,6 +127,7 @@ class Pipeline:
             records = self.log.read(_SAMPLES, partition, state.offset + 1)
             items = [frame.decode(record.value or b"") for record in records]
             done = evaluate(state, items, records[-1].offset, self._book, self._timing, self._shape.samples)
+            self.late += done.late
             self._tell(done.signals, done.partials)
         while any(self._combine(partition) for partition in range(self._shape.samples)):
             continue  # composites over groups: what combine says comes to it again

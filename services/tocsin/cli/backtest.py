@@ -23,6 +23,7 @@ _ALERTS = {
     "RULE": "rule_id", "LABELS": "labels", "SEVERITY": "severity", "STARTED": "started_at", "FIRED": "fired_at",
     "RESOLVED": "resolved_at", "DURATION": "duration", "PEAK": "peak",
 }  # fmt: skip
+_TIMES = ("started_at", "fired_at", "resolved_at")
 _RULES = {
     "RULE": "rule_id", "FIRED": "fired", "SERIES": "series", "PENDING ONLY": "pending_only", "LATE": "late_samples",
     "REFUSED SERIES": "refused_series",
@@ -140,17 +141,23 @@ def _print(report: Report, intake: Intake, output: Output) -> None:
     if output is not Output.TABLE:
         print_value(body, output)
         return
-    print_items(body["alerts"], _ALERTS, output, "no alert would have fired")
-    print_items(body["rules"], _RULES, output, "")
+    shown = [{**alert, **{name: _short(alert[name]) for name in _TIMES}} for alert in body["alerts"]]
+    print_items(shown, _ALERTS, output, "no alert would have fired")
+    print_items(body["rules"], _RULES, output, "there are no rules")
     totals = body["totals"]
     remark(
-        f"{totals['samples']} samples of {totals['series']} series, {totals['alerts']} alerts, "
-        f"{totals['late_samples']} late samples, {totals['dead_letters']} dead letters"
+        f"samples: {totals['samples']}, series: {totals['series']}, alerts: {totals['alerts']}, "
+        f"late samples: {totals['late_samples']}, dead letters: {totals['dead_letters']}"
     )
     for reason, entry in body["dead_letters"].items():
         remark(f"{entry['count']} refused ({reason}): {'; '.join(entry['examples'])}")
     if totals["alerts"] > len(body["alerts"]):
         remark(f"the first {len(body['alerts'])} alerts are shown")
+
+
+def _short(instant: str | None) -> str | None:
+    """`2026-03-02 11:25:00`: a table has no room for more."""
+    return None if instant is None else instant[:19].replace("T", " ")
 
 
 def _draw(chart: Chart, plot: str) -> None:

@@ -95,7 +95,9 @@ def _table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> No
         table.add_row(*(Text(escape(cell), style=_STYLES.get(cell, "")) for cell in cells))
     console = Console(highlight=False)
     # Off a terminal nothing is cut or wrapped: `grep` and `awk` want whole lines.
-    console.print(table, width=None if console.is_terminal else 10_000, crop=False, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table, crop=False, soft_wrap=not console.is_terminal)
 
 
 def _at(item: Mapping[str, Any], path: str) -> Any:

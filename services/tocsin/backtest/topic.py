@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from tocsin.backtest.errors import HistoryError
 from tocsin.backtest.intake import Intake
+from tocsin.kafka.admin import partition_counts
 from tocsin.kafka.clients import KafkaConnection, consumer_arguments, started
 from tocsin.schemas.metric import Reject
 
@@ -32,7 +33,7 @@ async def read_topic(
     async with started(consumer, connection.bootstrap_servers):
         try:
             async with asyncio.timeout(_METADATA_S):
-                ends = await _ends(consumer, topic, since_ms)
+                ends = await _ends(connection, consumer, topic, since_ms)
             total = sum(end - begin for begin, end in ends.values())
             done = 0
             waiting = {partition for partition, (begin, end) in ends.items() if begin < end}
@@ -53,12 +54,14 @@ async def read_topic(
             raise HistoryError(f"{topic}: cannot be read ({type(error).__name__}); try again") from None
 
 
-async def _ends(consumer: AIOKafkaConsumer, topic: str, since_ms: int) -> dict[TopicPartition, tuple[int, int]]:
+async def _ends(
+    connection: KafkaConnection, consumer: AIOKafkaConsumer, topic: str, since_ms: int
+) -> dict[TopicPartition, tuple[int, int]]:
     """The offsets between which to read, by partition; the consumer stands at the first."""
-    known = await consumer.topics()
-    if topic not in known:
+    if topic not in await consumer.topics():
         raise HistoryError(f"{topic}: there is no such topic; `tocsin topics check` lists those that are declared")
-    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    count = (await partition_counts(connection, [topic]))[topic]
+    partitions = [TopicPartition(topic, number) for number in range(count)]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
     begins = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))

@@ -128,6 +128,8 @@ class Lane(ABC):
             if key in self.derivations:
                 found = self.derivations[key].derive(found)
             judge.judge(found, self.describe, out)
+            if self.series.watch is not None:
+                self.series.watch(judge, found, self.describe)
 
     def adopt(self, judged: Judged) -> None:
         """Go on with other rules on the same lane; state of rules that stay is kept."""

@@ -1,17 +1,21 @@
 """The series of one samples partition, by number, and where and when each was seen."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.columns import CHUNK, Columns
+from tocsin.engine.evaluate.judge import Describe, Judge
+from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.labels import parse_series_key, series_id
 
+Watch = Callable[[Judge, Points, Describe], None]
+"""Takes a judge, the points it was given, and what describes their slots; called when it has judged them."""
 UNWATCHED = -1
 NO_HOME, MANY_HOMES = -1, -2
 _NOW = -1  # arrived since the last tick
@@ -36,6 +40,7 @@ class SeriesTable:
         self.unwatched = 0
         self._renamed: set[int] = set()  # chunks
         self._came: dict[int, list[Ints]] = {}  # since the last tick, by topic
+        self.watch: Watch | None = None  # told of every value that is judged, for plots
         self.columns = Columns(
             {
                 "home": ("i4", 0, NO_HOME),
@@ -115,6 +120,12 @@ class SeriesTable:
             rows = np.flatnonzero(self.columns["topic"][: self.columns.count] == self.topics.index(topic))
             self.columns["arrived"][rows] = 0
             self.columns.touch(rows)
+
+    def keep_time(self, begin_ms: int, step_ms: int) -> None:
+        """In a replay every sample arrives at its event time, however few ticks there were since listening began: what
+        it notes is the tick before it, had there been one every `step_ms`."""
+        latest = self.columns["latest"][: self.columns.count]
+        self.columns["arrived"][: self.columns.count] = ((latest - 1) // step_ms + 1) * step_ms - begin_ms
 
     def now_ms(self, listened_ms: dict[str, int]) -> Ints:
         """By number: where a series' event time would stand, had it gone on since its last sample as time did."""

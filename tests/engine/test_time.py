@@ -238,3 +238,18 @@ def test_silence_is_not_counted_before_a_sample_came() -> None:
     assert not pipeline.signals
     pipeline.run(BEGIN_MS + 14_000)
     assert [(one.kind, one.at_ms - BEGIN_MS) for one in pipeline.signals] == [("firing", 11_500)]
+
+
+def test_jumps_of_a_clock_between_quick_ticks_add_no_silence() -> None:
+    rule = Rule.model_validate({"id": "gone", "metric_type": "m", "condition": "absence", "absence": {"after": "5s"}})
+    pipeline = Pipeline([rule])
+    pipeline.publish(message(BEGIN_MS, Sample(0, 0, 1.0)), BEGIN_MS)
+    pipeline._run_tick(BEGIN_MS)
+    state, said_at = pipeline._states[0], []
+    for tenth in range(1, 70):
+        jump_ms = HOUR_MS if tenth % 7 == 0 else 0
+        source = SourceProgress(METRICS, 0, 1, BEGIN_MS, 0)
+        tick = Tick(BEGIN_MS + 100 * tenth + jump_ms, state.plan.offset, (source,), {METRICS: 1})
+        said_at += [100 * tenth for _ in step(state, [tick], state.offset + 1, pipeline._book, Timing())]
+    assert len(said_at) == 1
+    assert 4_900 <= said_at[0] <= 6_000  # a jump counts as one tick more until the clock is back

@@ -53,3 +53,14 @@ def test_changes_are_judged_as_the_model_does(rule: Rule, given_samples: list[Sa
 def test_trends_are_judged_as_the_model_does(rule: Rule, given_samples: list[Sample], often: int) -> None:
     pipeline = played(rule, given_samples, Shape(sources=2), every=often)
     assert by_series(pipeline.signals, given_samples) == wanted(rule, given_samples)
+
+
+def test_a_cooldown_holds_back_no_milder_level_of_an_alert_that_fires() -> None:
+    levels = [{"severity": "warning", "threshold": 1}, {"severity": "critical", "threshold": 5}]
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", "cooldown": "1h", "levels": levels})
+    given_samples = [Sample(0, 1_000, value) for value in (2.0, 0.0, 9.0, 9.0, 2.0, 9.0, 0.0, 2.0)]
+    pipeline = played(rule, given_samples, Shape())
+    assert by_series(pipeline.signals, given_samples) == wanted(rule, given_samples)
+    assert [(one.kind, one.level) for one in pipeline.signals] == [
+        ("firing", 0), ("ended", 0), ("firing", 1), ("changed", 0), ("changed", 1), ("ended", 1), ("pending", 0),
+    ]  # fmt: skip

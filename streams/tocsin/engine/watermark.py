@@ -48,12 +48,20 @@ class Source:
     followed_ms: int = UNSEEN_MS
     heard_ms: int = 0  # clock of the last tick that named it
     credit_ms: int = 0
+    step_ms: int = 0  # between the last two ticks, as far as it counted
     still_ms: int = 0  # for how long it has been read to its end, and nothing came
     past: deque[tuple[int, int]] = field(default_factory=deque)  # while still: how far the topic had been read when
 
     def figures(self) -> list[int]:
         """All but the past, in order."""
         return [getattr(self, name) for name in self.__slots__ if name != "past"]
+
+    def step_to(self, clock_ms: int, stride_ms: int) -> int:
+        """How much time a tick adds: at most a stride, and twice what the one before added, lest a jump of the clock
+        count as the time of many ticks."""
+        step_ms = min(max(clock_ms - self.heard_ms, 0), 2 * self.step_ms or stride_ms, stride_ms)
+        self.step_ms = step_ms or self.step_ms
+        return step_ms
 
     def follow(self, overall_ms: int, idle_ms: int) -> None:
         """A partition that has been still for `idle_ms` is taken to be as far as the topic was so long ago."""
@@ -114,7 +122,7 @@ class TopicProgress:
         return watermark_ms
 
     def _hear(self, source: Source, seen: SourceProgress, tick: Tick, timing: Timing) -> None:
-        step_ms = min(max(tick.clock_ms - source.heard_ms, 0), timing.stride_ms)
+        step_ms = source.step_to(tick.clock_ms, timing.stride_ms)
         is_still = seen.position == source.position and seen.lag == 0 == source.lag
         source.position = seen.position
         source.highest_ms = max(source.highest_ms, min(seen.highest_ms, tick.clock_ms))

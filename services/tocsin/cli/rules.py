@@ -25,10 +25,11 @@ _COLUMNS = {
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
 ) -> None:
-    """Validate rules; every mistake with its file, line and field."""
+    """Validate rules; every mistake with its file, line, column and field."""
     from tocsin.cli.files import read_rules
+    from tocsin.cli.rulebooks import cross_checked
 
-    found = read_rules(files)
+    found = cross_checked(read_rules(files))
     remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
 
 
@@ -44,9 +45,12 @@ def apply(
     from tocsin.cli.applying import apply as run_apply
     from tocsin.cli.client import connect
     from tocsin.cli.files import read_rules
+    from tocsin.cli.rulebooks import cross_checked
 
-    wanted = {placed.entry.id: placed.entry for placed in read_rules(files)}
-    run(run_apply(connect(config, url), wanted, prune=prune, dry_run=dry_run))
+    found = read_rules(files)
+    if found.mistakes:
+        cross_checked(found)
+    run(run_apply(connect(config, url), found, prune=prune, dry_run=dry_run))
 
 
 @command(app, "tocsin rules list --output json", name="list")

@@ -33,6 +33,30 @@ def check(
     remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
 
 
+@command(app, "tocsin rules test tests/api.yaml", "tocsin rules test tests/*.yaml --run 'disk full' --output json")
+def test(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML or JSON; - for standard input.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--run", metavar="NAME", help="Only tests with this in their name; repeatable.")
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Run tests of rules: series in, alerts and notifications expected at given times. Needs no server."""
+    from tocsin.cli.rule_tests import read_suites, run_suites, said
+
+    outcomes = run_suites(read_suites(files), names or [])
+    if output is Output.TABLE:
+        for line in said(outcomes):
+            print(line)
+    else:
+        print_value([one.document() for one in outcomes], output)
+    failed = sum(bool(one.differences) for one in outcomes)
+    summary = f"{len(outcomes) - failed} passed, {failed} failed"
+    if failed:
+        raise Failure(summary)
+    remark(summary)
+
+
 @command(app, "tocsin rules apply rules/ --dry-run", "tocsin rules apply rules/ --prune")
 def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],

@@ -101,8 +101,9 @@ class PaneLane(Lane):
         self.size, self.hop = spec.window.length_ms, spec.window.hop_ms
         aggregates = {source.aggregate for source, _ in judged.values()}
         self.panes = PaneTable(statistics_of(aggregates), self.size // self.hop)
-        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED), **self.panes.spec()}
-        super().__init__(spec, judged, series, own)
+        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED)}
+        assert not own.keys() & self.panes.figures.keys()
+        super().__init__(spec, judged, series, own | self.panes.spec())
 
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """See Lane."""

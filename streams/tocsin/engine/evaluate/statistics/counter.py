@@ -42,10 +42,10 @@ class Counter(Statistic):
 
     name = "counter"
     figures = {  # noqa: RUF012
-        "began": ("f8", 0, 0.0),
-        "began_ms": ("i8", 0, 2**62),
-        "ended": ("f8", 0, np.nan),
-        "ended_ms": ("i8", 0, -1),
+        "base": ("f8", 0, 0.0),
+        "base_ms": ("i8", 0, 2**62),
+        "reached": ("f8", 0, np.nan),
+        "reached_ms": ("i8", 0, -1),
         "grown": ("f8", 0, 0.0),
     }
 
@@ -53,14 +53,14 @@ class Counter(Statistic):
         """See Statistic."""
         before = np.empty(len(run.values))
         before[1:] = run.values[:-1]
-        before[run.first] = held["ended"]
-        fresh = np.isnan(held["ended"])
+        before[run.first] = held["reached"]
+        fresh = np.isnan(held["reached"])
         grown = np.where(np.isnan(before), 0.0, increments(run.values, before))
         return {
-            "began": np.where(fresh, run.values[run.first], held["began"]),
-            "began_ms": np.where(fresh, run.at_ms[run.first], held["began_ms"]),
-            "ended": run.values[run.ends],
-            "ended_ms": run.at_ms[run.ends],
+            "base": np.where(fresh, run.values[run.first], held["base"]),
+            "base_ms": np.where(fresh, run.at_ms[run.first], held["base_ms"]),
+            "reached": run.values[run.ends],
+            "reached_ms": run.at_ms[run.ends],
             "grown": run.running_sum(held["grown"], grown),
         }
 
@@ -71,11 +71,11 @@ class Counter(Statistic):
         first, last = np.full(len(count), np.nan), np.full(len(count), np.nan)
         for pane in range(count.shape[1]):
             some = count[:, pane] > 0
-            began = panes["began"][:, pane]
+            began = panes["base"][:, pane]
             joined = np.where(np.isnan(last), 0.0, increments(began, last))
             grown = np.where(some, grown + joined + panes["grown"][:, pane], grown)
             first = np.where(some & np.isnan(first), began, first)
-            last = np.where(some, panes["ended"][:, pane], last)
+            last = np.where(some, panes["reached"][:, pane], last)
         change = last - first if aggregation == "delta" else grown
-        first_ms, last_ms = panes["began_ms"].min(axis=1), panes["ended_ms"].max(axis=1)
+        first_ms, last_ms = panes["base_ms"].min(axis=1), panes["reached_ms"].max(axis=1)
         return extrapolated(aggregation, change, first, first_ms, last_ms, span)

@@ -71,10 +71,7 @@ def _listed(
     pairs = _paired(wanted, actual, expected.partial)
     for place, want in enumerate(wanted):
         subject, found = subject_of(want), actual[pairs[place]] if place in pairs else None
-        if found is None:
-            rows = _missing(want)
-        else:
-            rows = _rows(want, found, expected.partial)
+        rows = _missing(want) if found is None else _rows(want, found, expected.partial)
         if rows:
             yield Difference((*path, place), expected.at, subject, rows)
     if expected.partial:

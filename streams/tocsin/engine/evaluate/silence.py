@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tocsin.engine.evaluate.cell import REST
 from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.instants import in_order
 from tocsin.engine.evaluate.lane import Lane
@@ -45,15 +47,38 @@ class SilenceLane(Lane):
         slots, samples = in_order(self, samples)
         if not len(slots):
             return
+        keeping = self._is_keeping(slots)
+        if not keeping.any():
+            self._note(slots, samples.at_ms, out)
+            return
+        # Alerts that go on for a while after their condition end with a sample, which must be looked at by itself.
+        self._note(slots[~keeping], samples.at_ms[~keeping], out)
+        slots, at_ms = slots[keeping], samples.at_ms[keeping]
+        runs = segments(slots)
+        rank = np.arange(len(slots)) - np.repeat(runs[:-1], np.diff(runs))
+        for turn in range(int(rank.max()) + 1):
+            self._note(slots[rank == turn], at_ms[rank == turn], out)
+
+    def _is_keeping(self, slots: Ints) -> NDArray[np.bool_]:
+        """Of each slot, whether an alert keeps firing, or will when it is back."""
+        found = np.zeros(len(slots), bool)
+        for judge in self.judges.values():
+            if any(version.rule.keep_firing_for for version in judge.versions):
+                found |= (judge.columns["state"][slots] != REST).any(axis=1)
+        return found
+
+    def _note(self, slots: Ints, at_ms: Ints, out: list[Signal]) -> None:
+        if not len(slots):
+            return
         runs = segments(slots)
         unique = slots[runs[:-1]]
-        back = self.columns["gone"][unique] > 0
+        back = (self.columns["gone"][unique] > 0) | self._is_keeping(unique)
         if back.any():
-            self._say(unique[back], samples.at_ms[runs[:-1]][back], 0.0, out)
+            self._say(unique[back], at_ms[runs[:-1]][back], 0.0, out)
         self.columns["gone"][unique] = 0
         if self.absence.after is None:
-            self._learn(slots, samples.at_ms, runs)
-        self.columns["seen"][unique] = samples.at_ms[runs[1:] - 1]
+            self._learn(slots, at_ms, runs)
+        self.columns["seen"][unique] = at_ms[runs[1:] - 1]
 
     def _learn(self, slots: Ints, at_ms: Ints, runs: Ints) -> None:
         """The k-th gap of every slot in round k; samples of one time are one."""

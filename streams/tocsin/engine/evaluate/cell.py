@@ -54,6 +54,18 @@ def advanced(cell: Cell, rule: Rule, level: int, state: int, begins: bool, ends:
     return FIRING if at_ms >= cell.due[level] else PENDING
 
 
+def uncovered(cell: Cell, rule: Rule, before: Sequence[int], after: Sequence[int], at_ms: int) -> list[int]:
+    """The states in which levels that held long enough behind a worse one that fired do so themselves.
+
+    The cooldown lies between firings: it must not end an alert that goes on with a milder level.
+    """
+    worst = shown(before)
+    return [
+        FIRING if state == PENDING and level < worst and at_ms >= cell.since[level] + rule.hold_ms(level) else state
+        for level, state in enumerate(after)
+    ]
+
+
 def due_ms(cell: Cell, rule: Rule, level: int) -> int:
     """When a level that began may fire: after its hold, and after the cooldown unless it is worse than last time."""
     held_ms = cell.since[level] + rule.hold_ms(level)

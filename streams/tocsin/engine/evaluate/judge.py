@@ -23,6 +23,7 @@ from tocsin.engine.evaluate.cell import (
     shown,
     since_ms,
     transitions,
+    uncovered,
 )
 from tocsin.engine.evaluate.columns import Columns
 from tocsin.engine.evaluate.condition import Condition, Flags
@@ -124,13 +125,11 @@ class Judge:
                     continue
                 cell = new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
             ends = [condition.ends(place, value) for condition, place in conditions]
-            before, states = (
-                states,
-                [
-                    advanced(cell, rule, level, state, begins[level], ends[level], at_ms)
-                    for level, state in enumerate(states)
-                ],
-            )
+            after = [
+                advanced(cell, rule, level, state, begins[level], ends[level], at_ms)
+                for level, state in enumerate(states)
+            ]
+            before, states = states, uncovered(cell, rule, states, after, at_ms)
             for kind in transitions(before, states):
                 subject, evidence = describe(slot), points.evidence(index)
                 out.append(self._signal(cell, owner, kind, (before, states), at_ms, value, subject, evidence))

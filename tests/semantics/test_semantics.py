@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tocsin.cli.app import run
 from tocsin.documents import read
@@ -12,9 +13,17 @@ from tocsin.schemas.rule import AGGREGATIONS
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.yaml"))
+# Not so yet; each entry says what is missing.
+NOT_YET = {"absence_expected": "the list of expected series is taken, and nothing watches it"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def _case(path: Path) -> ParameterSet:
+    missing = NOT_YET.get(path.stem)
+    marks = [pytest.mark.xfail(strict=True, reason=missing)] if missing else []
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [_case(path) for path in FILES])
 def test_rules_mean_what_the_file_says(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["rules", "test", str(path)])
     said = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,22 @@ def test_every_mistake_in_a_file_of_tests_is_said_with_its_place(
     assert len(lines) == len(said), lines
     for line, beginning in zip(lines, said, strict=True):
         assert line.startswith(beginning)
+
+
+def test_the_example_in_the_manual_says_what_the_manual_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "rule-tests.md").read_text("utf-8")
+    blocks = re.findall(r"```(\w*)\n(.*?)```", manual, re.DOTALL)
+    example = next(text for kind, text in blocks if kind == "yaml")
+    passed, failed = (text for kind, text in blocks if not kind)
+    (tmp_path / "checkout.yaml").write_text(example)
+    assert run(["rules", "test", "checkout.yaml"]) == 0
+    said = capsys.readouterr()
+    assert passed == f"$ tocsin rules test checkout.yaml\n{said.out}{said.err}"
+    (tmp_path / "checkout.yaml").write_text(example.replace("threshold: 500", "threshold: 1000"))
+    assert run(["rules", "test", "checkout.yaml"]) == 1
+    assert capsys.readouterr().out.startswith(failed)
+    acts = next(text for kind, text in blocks if "commands:" in text)
+    (tmp_path / "checkout.yaml").write_text(example.replace("    expect:\n", f"{acts}    expect:\n"))
+    assert run(["rules", "test", "checkout.yaml"]) == 0

@@ -115,6 +115,8 @@ def parse(content: bytes, name: str) -> Document:
     try:
         # The pure parser: it makes events one by one, so the bounds hold before anything grows, and it cannot crash.
         value = builder.document(YAML(typ="safe", pure=True).parse(text))
+    except DocumentError as error:
+        raise DocumentError("\n".join([*builder.mistakes, str(error)])) from None
     except MarkedYAMLError as error:
         found = error.problem_mark
         mark = Mark(found.line + 1, found.column + 1) if found else Mark(1, 1)
@@ -167,9 +169,9 @@ class _Builder:
         if kind == "AliasEvent":
             raise self._error(event, f"an alias (*{event.anchor}) is not allowed; write the value out")
         if event.anchor is not None:
-            raise self._error(event, f"an anchor (&{event.anchor}) is not allowed; remove it")
+            self._note(event, f"an anchor (&{event.anchor}) is not allowed; remove it")
         if event.tag is not None:
-            raise self._error(event, f"a tag ({event.tag}) is not allowed; remove it")
+            self._note(event, f"a tag ({event.tag}) is not allowed; remove it")
         if len(path) >= MAX_DEPTH and kind != "ScalarEvent":
             raise self._error(event, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
         if kind == "MappingStartEvent":
@@ -191,8 +193,7 @@ class _Builder:
             self._value(event, events, (*path, key))  # a name has no anchor or tag either
             if key in found:
                 first = self.marks[*path, key]
-                text = f"{key!r} stands twice, first in line {first.line}; remove one"
-                self.mistakes.append(str(self._error(event, text)))
+                self._note(event, f"{key!r} stands twice, first in line {first.line}; remove one")
             under = next(events)
             self.marks[*path, key] = _mark(event)
             self.values[*path, key] = _mark(event if _is_below(under) else under)
@@ -224,6 +225,9 @@ class _Builder:
             # `.inf` and `.nan` are YAML's spellings; a dot before a digit is Python's too.
             return float(re.sub(r"\.(?=[a-zA-Z])", "", text))
         return text
+
+    def _note(self, event: Any, text: str) -> None:
+        self.mistakes.append(str(self._error(event, text)))
 
     def _error(self, event: Any, text: str) -> DocumentError:
         mark = _mark(event)

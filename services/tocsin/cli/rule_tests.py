@@ -74,7 +74,7 @@ def read_suites(paths: Sequence[Path]) -> list[SuiteFile]:
     mistakes: list[str] = []
     found = [suite for path in paths for suite in _suites(path, mistakes)]
     if mistakes:
-        raise Failure(*in_order(mistakes))
+        raise Failure(*in_order(list(dict.fromkeys(mistakes))))
     return found
 
 

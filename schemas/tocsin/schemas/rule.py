@@ -309,9 +309,11 @@ def _crossed(around: Path, lower: float | None, upper: float | None) -> list[Pro
 
 def _recovery_problems(operator: str, step: Level, around: Path) -> list[Problem]:
     threshold, recovery = step.threshold, step.recovery_threshold
-    if threshold is None or recovery is None:
+    if recovery is None:
         return []
     path = (*around, "recovery_threshold")
+    if threshold is None:
+        return [(path, "goes with a threshold only; remove it")]
     if operator in ("eq", "neq"):
         return [(path, "does not go with eq or neq; leave it out")]
     if operator in ("gt", "gte") and recovery > threshold:
@@ -348,7 +350,24 @@ _KIND_CHECKS: Final[tuple[tuple[Callable[[Rule], bool], Path, str], ...]] = (
         "belong to condition composite; remove them or set condition: composite",
     ),
     (
-        lambda rule: isinstance(rule.combine, int) and rule.combine > len(rule.conditions),
+        lambda rule: rule.condition != "composite" and rule.combine != "all",
+        ("combine",),
+        "belongs to condition composite; remove it or set condition: composite",
+    ),
+    (
+        lambda rule: rule.condition != "range" and rule.inside,
+        ("inside",),
+        "belongs to condition range; remove it or set condition: range",
+    ),
+    (
+        lambda rule: rule.require_full_window and rule.window is None,
+        ("require_full_window",),
+        "needs a window; add window: {type: tumbling, size: 1m}",
+    ),
+    (
+        lambda rule: (
+            rule.condition == "composite" and isinstance(rule.combine, int) and rule.combine > len(rule.conditions) > 0
+        ),
         ("combine",),
         "asks for more than there are conditions; lower it",
     ),

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.engine.evaluate.cell import REST
+from tocsin.engine.evaluate.cell import PENDING, REST
 from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.instants import in_order
 from tocsin.engine.evaluate.lane import Lane
@@ -108,7 +108,8 @@ class SilenceLane(Lane):
         return np.where(self.columns["gaps"][slots] >= _LEARNT, patience, 2**62)
 
     def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
-        """Series that have been silent for too long are gone."""
+        """Series that have been silent for too long are gone, and those that are gone already may end their wait."""
+        self._end_waits(now_ms, until_ms, out)
         slots = self.occupied()
         slots = slots[(self.columns["gone"][slots] == 0) & (self.columns["seen"][slots] >= 0)]
         if not len(slots):
@@ -120,6 +121,18 @@ class SilenceLane(Lane):
         if missed.any():
             self.columns["gone"][slots[missed]] = 1
             self._say(slots[missed], due_ms[missed], 1.0, out)
+
+    def _end_waits(self, now_ms: Ints, until_ms: int, out: list[Signal]) -> None:
+        """While a series is gone nothing comes that could end the wait for its cooldown: time does."""
+        slots = self.occupied()
+        slots = slots[self.columns["gone"][slots] > 0]
+        due_ms = np.full(len(slots), 2**61, np.int64)
+        for judge in self.judges.values():
+            pending = judge.columns["state"][slots] == PENDING
+            due_ms = np.where(pending, judge.columns["due"][slots], due_ms[:, None]).min(axis=1)
+        over = (now_ms[self.columns["series"][slots]] >= due_ms + self.spec.lateness_ms) & (due_ms <= until_ms)
+        if over.any():
+            self._say(slots[over], due_ms[over], 1.0, out)
 
     def _say(self, slots: Ints, at_ms: Ints, value: float, out: list[Signal]) -> None:
         evidence = self._evidence(slots, at_ms)

@@ -8,11 +8,15 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tocsin.cli.app import run
+from tocsin.cli.rule_tests import read_suites
 from tocsin.documents import read
+from tocsin.engine.pipeline import Shape
+from tocsin.engine.testing import outcome
 from tocsin.schemas.rule import AGGREGATIONS
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.yaml"))
+LONGEST_MS = 1_800_000  # longer ones take their time
 # Not so yet; each entry says what is missing.
 NOT_YET = {"absence_expected": "the list of expected series is taken, and nothing watches it"}
 
@@ -28,6 +32,14 @@ def test_rules_mean_what_the_file_says(path: Path, capsys: pytest.CaptureFixture
     code = run(["rules", "test", str(path)])
     said = capsys.readouterr()
     assert code == 0, said.out + said.err
+
+
+@pytest.mark.parametrize("path", [_case(path) for path in FILES])
+def test_they_mean_the_same_however_many_partitions_there_are(path: Path) -> None:
+    (file,) = read_suites([path])
+    for test in file.suite.tests:
+        if max(expectation.at for expectation in test.expect) <= LONGEST_MS:
+            assert outcome(test, file.rules, file.channels, file.suite.interval, Shape(sources=3, samples=2)) == ()
 
 
 def test_every_kind_window_and_aggregation_that_works_is_pinned() -> None:

@@ -3,9 +3,10 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from tocsin.engine.memory_log import partition_of
 from tocsin.engine.pipeline import Pipeline, Shape
 from tocsin.engine.testing.compare import Difference, Row, differences
 from tocsin.engine.testing.notation import format_labels, parse_series, parse_values
@@ -30,22 +31,23 @@ class _Message:
 
 
 def outcome(
-    test: RuleTest, rules: Iterable[Rule], channels: Iterable[Channel] | None, interval_ms: int
+    test: RuleTest, rules: Iterable[Rule], channels: Iterable[Channel] | None, interval_ms: int, shape: Shape = Shape()
 ) -> tuple[Difference, ...]:
     """What differs from what a test expects; nothing if it passes.
 
-    Without `channels`, each name in the rules' notifications is a channel.
+    Without `channels`, each name in the rules' notifications is a channel. Of `shape`, only partitions count.
     """
     rules = list(rules)
     messages = _messages(test, test.interval or interval_ms)
     expected = sorted(enumerate(test.expect), key=lambda entry: entry[1].at)
     acts = sorted(enumerate(test.commands), key=lambda entry: entry[1].at)
     times = sorted({*messages, *(one.at for _, one in expected), *(one.at for _, one in acts)})
-    pipeline = _pipeline(rules, named_channels(rules) if channels is None else channels, times[-1])
+    pipeline = _pipeline(rules, named_channels(rules) if channels is None else channels, shape, times[-1])
     found: list[Difference] = []
     for at_ms in times:
         for message in messages.get(at_ms, ()):
-            pipeline.publish(message.value, BEGIN_MS + at_ms, message.key)
+            partition = partition_of(message.key, shape.sources)
+            pipeline.publish(message.value, BEGIN_MS + at_ms, message.key, partition)
         pipeline.run(BEGIN_MS + at_ms)
         for place, act in acts:
             if act.at == at_ms:
@@ -62,10 +64,10 @@ def named_channels(rules: Iterable[Rule]) -> list[Channel]:
     return [Channel(id=name, type=name if name in CHANNEL_TYPES else "webhook") for name in names]
 
 
-def _pipeline(rules: Iterable[Rule], channels: Iterable[Channel], length_ms: int) -> Pipeline:
+def _pipeline(rules: Iterable[Rule], channels: Iterable[Channel], shape: Shape, length_ms: int) -> Pipeline:
     # Silence is measured in ticks, so the stride of one is all of it.
     tick_ms = max(_LEAST_TICK_MS, -(-length_ms // _MOST_TICKS))
-    pipeline = Pipeline(rules, channels, Shape(tick_ms=tick_ms), Timing(stride_ms=tick_ms))
+    pipeline = Pipeline(rules, channels, replace(shape, tick_ms=tick_ms), Timing(stride_ms=tick_ms))
     pipeline.run(BEGIN_MS)
     return pipeline
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 import msgspec
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
@@ -86,7 +86,10 @@ class Located:
 
 
 def field_errors(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[FieldError, ...]:
-    """Every mistake in a pydantic error, in tocsin's words; with `model`, unknown fields get the nearest known name."""
+    """Every mistake in a pydantic error, in tocsin's words.
+
+    With `model`, unknown fields get the nearest known name, and what was given for a secret is not repeated.
+    """
     return tuple(located.error for located in located_errors(error, model))
 
 
@@ -116,15 +119,18 @@ def _dotted(path: Path) -> str:
 
 
 def _message(item: Mapping[str, Any], path: Path, model: type[BaseModel] | None) -> str:
-    kind, context, shown = item["type"], item.get("ctx", {}), _shown(item["input"])
+    kind, context = item["type"], item.get("ctx", {})
+    is_silent = kind in ("missing", "string_too_short") or _is_secret(model, path)
+    shown = "" if is_silent else f"{_shown(item['input'])} "
     if kind == "extra_forbidden":
         return _unknown(path, model)
     if kind in ("literal_error", "enum"):
         expected = context["expected"]
-        return f"{shown} is not one of {expected}{_near(item['input'], _QUOTED.findall(expected))}"
+        near = "" if is_silent else _near(item["input"], _QUOTED.findall(expected))
+        return f"{shown}is not one of {expected}{near}"
     if kind == "string_pattern_mismatch":
         mend = _PATTERNS.get(context["pattern"], f"it must match {context['pattern']}")
-        return f"{shown} has characters that are not allowed; {mend}" if item["input"] else f"is empty; {mend}"
+        return f"{shown}has characters that are not allowed; {mend}" if item["input"] else f"is empty; {mend}"
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     if kind == "string_too_long":
@@ -138,7 +144,23 @@ def _message(item: Mapping[str, Any], path: Path, model: type[BaseModel] | None)
         text = "must be " + item["msg"].removeprefix("Input should be ")
     if text is None:
         return str(item["msg"][0].lower() + item["msg"][1:])
-    return text if kind in ("missing", "string_too_short") else f"{shown} {text}"
+    return shown + text
+
+
+def _is_secret(model: type[BaseModel] | None, path: Path) -> bool:
+    """Whether what stands there is, or holds, a credential: by its type, or because it stays out of text forms."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model else None
+        if field is None:
+            return False
+        if not field.repr or _holds_secret(field.annotation):
+            return True
+        model = _model_in(field.annotation)
+    return False
+
+
+def _holds_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def _shown(value: object) -> str:

@@ -31,6 +31,7 @@ from tocsin.schemas.kinds import (
     Severity,
     Trend,
 )
+from tocsin.schemas.levels import crossed, is_farther, level_problems, recovery_problems
 from tocsin.schemas.matcher import Matcher, matchers_from
 from tocsin.schemas.problems import Path, Problem, Wrong
 from tocsin.schemas.window import Window
@@ -53,6 +54,7 @@ _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?|100)", re.ASCII)
 # Kinds whose value is compared with a threshold, and kinds that look at one series at a time.
 COMPARED: Final = ("threshold", "change", "trend", "ratio")
 _GROUPED: Final = ("ratio", "burn_rate", "composite")
+_GROUP_LATENESS_MS: Final = 5_000
 _DEFAULTS: Final[dict[str, type[BaseModel]]] = {"change": Change, "absence": Absence, "trend": Trend}
 
 
@@ -139,7 +141,9 @@ class Rule(BaseModel):
     annotations: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channel ids or types")
     cooldown: Duration = Field(default=milliseconds("0s"), description="least time between two firings (event time)")
-    allowed_lateness: Duration = Field(default=milliseconds("0s"), description="how long to wait for older samples")
+    allowed_lateness: Duration | None = Field(
+        default=None, description="how long to wait for older samples; 0s, and 5s with group_by"
+    )
     keep_late: bool = Field(default=False, description="put samples that come too late on the topic `late`")
     on_no_data: NoData = Field(default="keep", description="what a series that falls silent means")
     no_data_after: Duration = Field(default=milliseconds("5m"), description="how long a series must be silent for that")
@@ -174,12 +178,12 @@ class Rule(BaseModel):
         kind, operator = info.data.get("condition"), info.data.get("operator")
         if levels and kind not in (None, *COMPARED, "range"):
             raise ValueError(f"do not go with condition {kind}; remove them")
-        problems = [problem for place, level in enumerate(levels) for problem in _level_problems(kind, place, level)]
+        problems = [problem for place, level in enumerate(levels) for problem in level_problems(kind, place, level)]
         for place, (milder, worse) in enumerate(pairwise(levels), 1):
             if worse.severity.rank <= milder.severity.rank:
                 text = "must go from mild to severe, each severity once; such as warning, then critical"
                 problems.append(((place, "severity"), text))
-            if None not in (milder.threshold, worse.threshold) and not _is_farther(operator, milder, worse):
+            if None not in (milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
                 text = f"a worse level must be harder to reach with {operator}; order the thresholds"
                 problems.append(((place, "threshold"), text))
         if problems:
@@ -211,7 +215,7 @@ class Rule(BaseModel):
             problems: list[Problem] = [((name,), mend) for name, end in ends.items() if end is not None]
         else:
             problems = [((name,), "is missing; a range has two ends") for name, end in ends.items() if end is None]
-            problems += _crossed((), lower, value)
+            problems += crossed((), lower, value)
         if problems:
             raise Wrong(*problems, beside=True)
         return value
@@ -223,7 +227,7 @@ class Rule(BaseModel):
             problems.append((("aggregation",), "needs a window; add window: {type: tumbling, size: 1m}"))
         for place, step in enumerate(self.steps):
             around: Path = ("levels", place) if self.levels else ()
-            problems += _recovery_problems(self.operator, step, around)
+            problems += recovery_problems(self.operator, step, around)
         for kind in ("change", "absence", "trend", "ratio", "burn_rate"):
             if getattr(self, kind) is not None and self.condition != kind:
                 problems.append(((kind,), f"belongs to condition {kind}; remove it or set condition: {kind}"))
@@ -244,12 +248,27 @@ class Rule(BaseModel):
 
     @property
     def aggregate(self) -> str:
-        """The aggregation in force; `last` where there is no window."""
-        return (self.aggregation or "avg") if self.window else "last"
+        """The aggregation in force: a mean, or of a ratio sums; `last` where there is no window."""
+        if not self.window:
+            return "last"
+        return self.aggregation or ("sum" if self.condition == "ratio" else "avg")
+
+    @property
+    def lateness_ms(self) -> int:
+        """How long it waits for older samples. Series of a group have clocks of their own, so groups wait a little."""
+        if self.allowed_lateness is not None:
+            return self.allowed_lateness
+        return _GROUP_LATENESS_MS if self.group_by or self.condition in _GROUPED else 0
 
     @property
     def steps(self) -> tuple[Level, ...]:
-        """The levels from mild to severe; of a rule without any its one severity."""
+        """The levels from mild to severe; of a rule without any its one severity.
+
+        A burn rate's are the severities of its windows, and their thresholds the places in that order.
+        """
+        if self.burn_rate:
+            severities = sorted({burn.severity for burn in self.burn_rate.windows}, key=lambda one: one.rank)
+            return tuple(Level(severity=one, threshold=place + 1) for place, one in enumerate(severities))
         return self.levels or (
             Level(
                 severity=self.severity,
@@ -277,50 +296,6 @@ class Rule(BaseModel):
     def document(self) -> dict[str, Any]:
         """The rule as JSON-ready values, defaults included."""
         return self.model_dump(mode="json")
-
-
-def _is_farther(operator: str | None, milder: Level, worse: Level) -> bool:
-    assert milder.threshold is not None
-    assert worse.threshold is not None
-    if operator in ("gt", "gte"):
-        return worse.threshold > milder.threshold
-    return worse.threshold < milder.threshold if operator in ("lt", "lte") else False
-
-
-def _level_problems(kind: str | None, place: int, level: Level) -> list[Problem]:
-    """What one level must say, and must not, under a kind of rule."""
-    ends = {"lower": level.lower, "upper": level.upper}
-    if kind != "range":
-        problems: list[Problem] = [
-            ((place, name), "belongs to condition range; remove it") for name, end in ends.items() if end is not None
-        ]
-        return problems + ([((place, "threshold"), "is missing; add it")] if level.threshold is None else [])
-    problems = [((place, name), "is missing; a range has two ends") for name, end in ends.items() if end is None]
-    if level.threshold is not None:
-        problems.append(((place, "threshold"), "does not go with condition range; remove it"))
-    return problems + _crossed((place,), level.lower, level.upper)
-
-
-def _crossed(around: Path, lower: float | None, upper: float | None) -> list[Problem]:
-    if lower is None or upper is None or lower < upper:
-        return []
-    return [((*around, "lower"), f"{lower:g} must be below upper {upper:g}; exchange them")]
-
-
-def _recovery_problems(operator: str, step: Level, around: Path) -> list[Problem]:
-    threshold, recovery = step.threshold, step.recovery_threshold
-    if recovery is None:
-        return []
-    path = (*around, "recovery_threshold")
-    if threshold is None:
-        return [(path, "goes with a threshold only; remove it")]
-    if operator in ("eq", "neq"):
-        return [(path, "does not go with eq or neq; leave it out")]
-    if operator in ("gt", "gte") and recovery > threshold:
-        return [(path, f"{recovery:g} lies above threshold {threshold:g}; set it at or below")]
-    if operator in ("lt", "lte") and recovery < threshold:
-        return [(path, f"{recovery:g} lies below threshold {threshold:g}; set it at or above")]
-    return []
 
 
 def _groups(rule: Rule) -> bool:

@@ -132,8 +132,6 @@ async def _one(config: Path | None, url: str | None, rule_id: str) -> Any:
 async def _delete(config: Path | None, url: str | None, rule_id: str) -> None:
     from tocsin.cli.client import in_path
 
-    if not rule_id:
-        raise Failure("ID: must not be empty; `tocsin rules list` shows all")
     async with _client(config, url) as client:
         await client.send("DELETE", f"/rules/{in_path(rule_id)}")
 

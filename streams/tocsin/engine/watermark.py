@@ -135,6 +135,11 @@ class TopicProgress:
         reached_at, highest = self.past[-1]
         return highest + max(clock_ms - reached_at, 0) if highest > UNSEEN_MS else UNSEEN_MS
 
+    @property
+    def has_data(self) -> bool:
+        """Whether any sample was ever seen."""
+        return bool(self.past) and self.past[-1][1] > UNSEEN_MS
+
     def is_unnamed(self, clock_ms: int) -> bool:
         """Whether no tick has named this topic for long: it is no longer read."""
         return clock_ms - self.named_ms > _UNNAMED_MS

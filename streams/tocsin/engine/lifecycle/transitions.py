@@ -48,7 +48,7 @@ def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEven
     """Another level of the same alert; a worse one than somebody took care of is nobody's again."""
     if record.event is None or not record.is_active:
         return None
-    facts = compose.from_signal(signal, rule, record.episode_ms)
+    facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
     is_worse = Severity(facts["severity"]).rank > Severity(record.event.severity).rank
     if is_worse:
         facts["acknowledged"] = None
@@ -77,10 +77,9 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
 
 
 def _trigger(record: AlertRecord, command: Command, by_hand: dict[str, Any]) -> AlertEvent | None:
+    """Raise it at once: a rule's cooldown keeps its condition quiet, not a person who asked for the alert."""
     trigger = command.trigger
     if trigger is None or record.is_active:
-        return None
-    if record.fired_ms is not None and command.at_ms < record.fired_ms + trigger.cooldown_ms:
         return None
     if record.status != "pending":
         _begin(record, command.at_ms)
@@ -98,8 +97,6 @@ def _transition(
 ) -> AlertEvent:
     record.transitions += 1
     record.sequence += 1
-    if kind == "firing":
-        record.fired_ms = at_ms
     before, at = record.event, format_instant(at_ms)
     kept = {"fired_at": before.fired_at, "acknowledged": before.acknowledged} if before else {}
     if kind == "firing":

@@ -31,7 +31,11 @@ class _Message:
 
 
 def outcome(
-    test: RuleTest, rules: Iterable[Rule], channels: Iterable[Channel] | None, interval_ms: int, shape: Shape = Shape()
+    test: RuleTest,
+    rules: Iterable[Rule],
+    channels: Iterable[Channel] | None,
+    interval_ms: int,
+    shape: Shape = Shape(),  # noqa: B008 - frozen
 ) -> tuple[Difference, ...]:
     """What differs from what a test expects; nothing if it passes.
 

@@ -250,6 +250,6 @@ def test_jumps_of_a_clock_between_quick_ticks_add_no_silence() -> None:
         jump_ms = HOUR_MS if tenth % 7 == 0 else 0
         source = SourceProgress(METRICS, 0, 1, BEGIN_MS, 0)
         tick = Tick(BEGIN_MS + 100 * tenth + jump_ms, state.plan.offset, (source,), {METRICS: 1})
-        said_at += [100 * tenth for _ in step(state, [tick], state.offset + 1, pipeline._book, Timing())]
+        said_at += [100 * tenth for _ in step(state, [tick], state.offset + 1, pipeline._book, Timing()).signals]
     assert len(said_at) == 1
     assert 4_900 <= said_at[0] <= 6_000  # a jump counts as one tick more until the clock is back

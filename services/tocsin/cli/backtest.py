@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tocsin.backtest.store import Store
     from tocsin.charts import Chart
     from tocsin.cli.progress import Progress
+    from tocsin.cli.rulebooks import cross_checked
 
 _ALERTS = {
     "RULE": "rule_id", "LABELS": "labels", "SEVERITY": "severity", "STARTED": "started_at", "FIRED": "fired_at",
@@ -64,9 +65,10 @@ def backtest(
     from tocsin.backtest.store import Store
     from tocsin.cli.files import read_rules
     from tocsin.cli.progress import Progress
+    from tocsin.cli.rulebooks import cross_checked
 
     _check(source, topic, since, plot, output)
-    wanted = [placed.entry for placed in read_rules(rules)]
+    wanted = [placed.entry for placed in cross_checked(read_rules(rules))]
     intake = Intake(Store(as_written))
     with Progress() as progress:
         _read(intake, source, metric, topic, since, config, progress)

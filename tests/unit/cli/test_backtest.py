@@ -82,7 +82,7 @@ def test_what_is_no_sample_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("--rules bad.yaml --input cpu.csv", 1, "bad.yaml:1: threshold: 'x' must be a number"),
+        ("--rules bad.yaml --input cpu.csv", 1, "bad.yaml:1:36: threshold: 'x' must be a number"),
         ("--rules rules.yaml", 2, "--input: name a file, or a topic"),
         ("--rules rules.yaml --input cpu.csv --topic metrics --since 2h", 2, "--input: name a file, or a topic"),
         ("--rules rules.yaml --topic metrics", 2, "--since: goes with --topic"),

@@ -45,6 +45,7 @@ class Source:
     followed_ms: int = UNSEEN_MS
     heard_ms: int = 0  # clock of the last tick that named it
     credit_ms: int = 0
+    ahead_ms: int = UNSEEN_MS  # highest event time, also of samples from the future
 
 
 @dataclass(slots=True)
@@ -73,11 +74,13 @@ class TopicProgress:
     def rising(self, partition: int, at_ms: Ints, clock_ms: int) -> Ints:
         """The watermark after each sample of one partition's run; notes the highest event time.
 
-        A sample from the future counts as one of now: its producer's clock must not carry others' series along.
+        A sample from the future counts as one of now: its producer's clock must not carry others' series along. Its own
+        time counts once a tick says that it has come; else it would wait for ever if it was the last.
         """
         source = self.source(partition)
         own = np.maximum.accumulate(np.maximum(np.minimum(at_ms, clock_ms), max(source.highest_ms, source.followed_ms)))
-        source.highest_ms = max(source.highest_ms, min(int(at_ms.max()), clock_ms))
+        source.ahead_ms = max(source.ahead_ms, int(at_ms.max()))
+        source.highest_ms = max(source.highest_ms, min(source.ahead_ms, clock_ms))
         return np.minimum(own, self.others_ms(partition))
 
     def apply(self, tick: Tick, topic: str, timing: Timing) -> int:
@@ -86,12 +89,12 @@ class TopicProgress:
         self.named_ms = tick.clock_ms
         for gone in [at for at in self.sources if at >= self.partitions]:
             del self.sources[gone]
-        for seen in tick.sources:
-            if seen.topic == topic:
-                self._hear(self.source(seen.partition), seen.position, seen.highest_ms, seen.lag, tick, timing)
+        named = [seen for seen in tick.sources if seen.topic == topic]
+        for seen in named:
+            self._hear(self.source(seen.partition), seen.position, seen.highest_ms, seen.lag, tick, timing)
         self._listen()
         then = self._reached(tick.clock_ms - timing.idle_ms, tick.clock_ms)
-        for source in self.sources.values():
+        for source in [self.sources[seen.partition] for seen in named]:  # of others nobody says that they are idle
             if source.lag == 0 and source.moved_ms <= tick.clock_ms - timing.idle_ms:
                 source.followed_ms = max(source.followed_ms, then)
         return self.others_ms(-1)
@@ -99,7 +102,7 @@ class TopicProgress:
     def _hear(self, source: Source, position: int, highest_ms: int, lag: int, tick: Tick, timing: Timing) -> None:
         if position != source.position:
             source.position, source.moved_ms = position, tick.clock_ms
-        source.highest_ms = max(source.highest_ms, min(highest_ms, tick.clock_ms))
+        source.highest_ms = max(source.highest_ms, min(max(highest_ms, source.ahead_ms), tick.clock_ms))
         if lag == 0 and source.lag == 0:
             source.credit_ms += min(max(tick.clock_ms - source.heard_ms, 0), timing.stride_ms)
         else:
@@ -122,18 +125,27 @@ class TopicProgress:
     def _reached(self, until_ms: int, clock_ms: int) -> int:
         """The highest event time of all partitions as it was at a clock; notes the present one."""
         overall = max((source.highest_ms for source in self.sources.values()), default=UNSEEN_MS)
-        if not self.past or overall > self.past[-1][1]:
+        if not self.past:
             self.past.append((clock_ms, overall))
+        elif overall > self.past[-1][1]:
+            # A tick that was long under way, or of a slow clock, does not say that it was reached before.
+            self.past.append((max(clock_ms, self.past[-1][0]), overall))
         while len(self.past) > 1 and self.past[1][0] <= until_ms:
             self.past.popleft()
         return self.past[0][1] if self.past[0][0] <= until_ms else UNSEEN_MS
 
     def idle_watermark(self, clock_ms: int) -> int:
         """Event time as it goes on while nothing comes: only for samples that wait out their rules' lateness."""
-        if not self.past or any(source.lag for source in self.sources.values()):
+        if not self.past or not 0 < self.partitions <= len(self.sources):
             return UNSEEN_MS
-        reached_at, highest = self.past[-1]
-        return highest + max(clock_ms - reached_at, 0) if highest > UNSEEN_MS else UNSEEN_MS
+        if any(source.lag for source in self.sources.values()):
+            return UNSEEN_MS
+        # Only as far as every partition was heard to have nothing left: of one that nobody reads nothing is known.
+        heard_ms = min(clock_ms, *(source.heard_ms for source in self.sources.values()))
+        for reached_at, highest in reversed(self.past):
+            if reached_at <= heard_ms and highest > UNSEEN_MS:
+                return highest + heard_ms - reached_at
+        return UNSEEN_MS
 
     def is_unnamed(self, clock_ms: int) -> bool:
         """Whether no tick has named this topic for long: it is no longer read."""
@@ -142,9 +154,12 @@ class TopicProgress:
     def pack(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         sources = {
-            at: [s.applied, s.highest_ms, s.position, s.lag, s.moved_ms, s.followed_ms, s.heard_ms, s.credit_ms]
+            at: [
+                s.applied, s.highest_ms, s.position, s.lag, s.moved_ms, s.followed_ms, s.heard_ms, s.credit_ms,
+                s.ahead_ms,
+            ]
             for at, s in self.sources.items()
-        }
+        }  # fmt: skip
         past = list(self.past)
         return {
             "partitions": self.partitions, "sources": sources, "past": past,

@@ -160,7 +160,7 @@ class Judge:
         version, (before, after) = self.versions[owner], states
         level = shown(before if kind == "ended" else after)
         if kind == "firing":
-            cell.fired_ms = at_ms
+            cell.cool_ms = at_ms + version.rule.cooldown
         if kind in ("firing", "changed"):
             cell.fired_level = level if kind == "firing" else max(level, cell.fired_level)
         # What is said later counts as later, even if it is about an earlier time.
@@ -230,15 +230,18 @@ class Judge:
             cell.since[level] = latest_ms
         after[level] = NO_DATA
         after = [REST if state == PENDING else state for state in after]
+        # A cell at rest may be forgotten at a checkpoint: what it remembers must not show.
+        value = cell.value if any(before) else 0.0
         for kind in transitions(before, after):
             evidence = Evidence(metric=rule.metric_type, window=(latest_ms, at_ms), samples=0)
             out.append(
-                self._signal(cell, owner, kind, (before, after), at_ms, cell.value, describe(slot), evidence, "no data")
+                self._signal(cell, owner, kind, (before, after), at_ms, value, describe(slot), evidence, "no data")
             )
         self._keep(slot, owner, after, cell)
 
     def inherit(self, old: "Judge") -> None:
-        """Take over the state of rules that are in both; a changed duration or cooldown counts from now on."""
+        """Take over the state of rules that are in both; a changed duration counts from now on, a changed cooldown from
+        the next firing on."""
         self.columns.add(old.columns.count)
         places = {version.rule.id: owner for owner, version in enumerate(old.versions)}
         moved = {places[v.rule.id]: owner for owner, v in enumerate(self.versions) if v.rule.id in places}
@@ -275,7 +278,7 @@ class Judge:
         for slot, owner in list(self.cells):
             cell = self.cells[slot, owner]
             at_rest = not self.columns["state"][slot, self._columns[owner]].any()
-            cold = cell.fired_ms + self.versions[owner].rule.cooldown < last_ms[slot]
+            cold = cell.cool_ms < last_ms[slot]
             if at_rest and cold and cell.order_at < last_ms[slot]:
                 del self.cells[slot, owner]
 

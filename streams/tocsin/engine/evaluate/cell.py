@@ -16,9 +16,9 @@ NONE: Final = -1
 class Cell(msgspec.Struct, array_like=True):
     """What is kept of one series and one rule that is not at rest, or was not a moment ago.
 
-    `since` and `due` are by level: when its condition began, and when it may fire, or stop firing. `cool_ms` is when the
-    last firing's cooldown is over, by the rule as it was then, and `fired_level` its level. `order_at` and `order_number`
-    count signals.
+    `since` and `due` are by level: when its condition began, and when it may fire, or stop firing. `cool_ms` is when
+    the last firing's cooldown is over, by the rule as it was then, and `fired_level` its level. `order_at` and
+    `order_number` count signals.
     """
 
     fingerprint: str

@@ -15,8 +15,8 @@ class AlertRecord(msgspec.Struct, omit_defaults=True):
     """One fingerprint. `event` is the alert after its last transition; None while there is no alert.
 
     `condition` is what the rule last said, which a person may have overruled. `episode_ms` and `transitions` (within
-    the episode) make event ids. `order`, `command_offset` and `command_ids` (the last few) tell which inputs are in here
-    already. `touched_ms` is the latest time among them.
+    the episode) make event ids. `order`, `command_offset` and `command_ids` (the last few) tell which inputs are in
+    here already. `touched_ms` is the latest time among them.
     """
 
     fingerprint: str

@@ -112,7 +112,9 @@ class _Schedule:
         chance, producer = self._chance, self._producer
         producer.samples(samples)
         self._world.say(lambda: f"{samples} messages")
-        if self._faulty and chance.happens(45):
+        if self._world.paused and chance.happens(50):
+            self._resume()
+        if self._faulty and chance.happens(55):
             self._fault(chance.one_of(FAULTS))
         if chance.happens(25):
             producer.command()
@@ -181,10 +183,10 @@ class _Schedule:
 
     def _fault(self, kind: str) -> None:
         chance, world = self._chance, self._world
-        group = chance.one_of(GROUPS)
+        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(GROUPS)
         members = world.running(group)
         if kind == "crash" and members:
-            fuse = chance.below(chance.one_of((3, 12, 40)))
+            fuse = chance.below(chance.one_of((3, 6, 20)))
             chance.one_of(members).outbox.fuse = fuse
             world.say(lambda: f"{group}: a process will die after {fuse} writes")
         elif kind == "pause" and members:
@@ -204,7 +206,7 @@ class _Schedule:
         chance, world = self._chance, self._world
         channel = chance.one_of(world.scenario.channels).id
         if kind == "receiver":
-            world.failing[channel] = chance.between(1, 6)
+            world.failing[channel] = chance.between(2, 9)
         elif kind == "refusal":
             world.refusing.add(channel)
         elif kind == "compaction":
@@ -225,6 +227,14 @@ class _Schedule:
         world.say(lambda: f"{process.group} {process.number} is paused")
         world.paused.add(process.number)
         world.rebalance(process.group)
+
+    def _resume(self) -> None:
+        """A process that was paused wakes up; it has nothing to do until the next rebalance."""
+        world = self._world
+        number = min(world.paused)
+        process = next(one for group in GROUPS for one in world.processes[group] if one.number == number)
+        world.say(lambda: f"{process.group} {number} goes on")
+        world.rejoin(process)
 
     def _rescale(self, group: str, count: int) -> None:
         world = self._world
@@ -259,6 +269,10 @@ class _Schedule:
         world.heal()
         world.scenario.clock_error_ms = 0
         self._tick_all()
+        if self._faulty and self._chance.happens(50):
+            self._die_catching_up()
+            world.drain()
+            world.heal()
         world.drain()
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
@@ -274,6 +288,12 @@ class _Schedule:
         self._watch.look()
         if self._chance.happens(40):
             self._settle_down()
+
+    def _die_catching_up(self) -> None:
+        """One more process dies, while all there is is taken at once."""
+        process = self._chance.one_of(self._world.processes[self._chance.one_of(GROUPS)])
+        fuse = process.outbox.fuse = self._chance.below(self._chance.one_of((4, 12, 30)))
+        self._world.say(lambda: f"{process.group} {process.number} will die after {fuse} writes")
 
     def _has_silence(self) -> bool:
         return any(rule.on_no_data != "keep" or rule.condition == "absence" for rule in self._world.scenario.rules)

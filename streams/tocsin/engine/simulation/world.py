@@ -41,6 +41,7 @@ class World:
         self.broker.clock_ms = BEGIN_MS
         self.processes: dict[str, list[Process]] = {group: [] for group in GROUPS}
         self.paused: set[int] = set()
+        self.joining: set[str] = set()  # groups with a member that has no partitions yet
         self.wanted = dict(
             zip(
                 GROUPS,
@@ -97,6 +98,7 @@ class World:
         members = self.running(group)
         if not members:
             return
+        self.joining.discard(group)
         turn = self.chance.below(len(members))
         for index, process in enumerate(members):
             place = (index + turn) % len(members)
@@ -177,7 +179,8 @@ class World:
         """All faults stop: every process that is wanted runs, and every receiver answers."""
         for group in GROUPS:
             members = self.processes[group]
-            is_whole = len(members) == self.wanted[group] and not any(one.number in self.paused for one in members)
+            is_whole = len(members) == self.wanted[group] and group not in self.joining
+            is_whole = is_whole and not any(one.number in self.paused for one in members)
             for process in members:
                 process.outbox.fuse = None
             if is_whole:
@@ -194,6 +197,7 @@ class World:
         """A process that was paused finds that its partitions went to others: what it had under way is gone."""
         if process.number in self.paused:
             self.paused.discard(process.number)
+            self.joining.add(process.group)
             process.outbox.pending.clear()
             if isinstance(process, EvaluateProcess):
                 process.assign((), ())
@@ -210,21 +214,28 @@ class World:
             self.say(lambda: "rules are compacted")
 
     def drain(self) -> None:
-        """Let everything be taken that is there, without faults."""
+        """Let everything be taken that is there; whoever dies of a fuse that still burns is replaced."""
         for _ in range(_ROUNDS):
             is_idle = True
             for group in GROUPS:
-                for process in self.processes[group]:
-                    for topic, partition in process.backlog():
-                        process.take(topic, partition, _EVERYTHING)
-                        is_idle = False
-                    if not isinstance(process, RouteProcess):
-                        process.outbox.acknowledged()
+                for process in list(self.processes[group]):
+                    backlog = process.backlog()
+                    is_idle = is_idle and not backlog
+                    if not self.guarded(process, lambda one=process, found=backlog: _take_all(one, found)):  # type: ignore[misc]
+                        self.replace(group)
+                        break
             if is_idle:
                 if not self._is_waiting():
                     return
                 self.broker.clock_ms += 1_500
         raise Violation("liveness", "something is still under way long after the faults stopped")
+
+    def replace(self, group: str) -> None:
+        """Another process in the place of one that died."""
+        made = self.start(group)
+        self.rebalance(group)
+        if isinstance(made, EvaluateProcess):
+            made.tick()
 
     def _is_waiting(self) -> bool:
         return any(
@@ -233,3 +244,10 @@ class World:
             if isinstance(process, DeliverProcess)
             for claim in process.claims.values()
         )
+
+
+def _take_all(process: Process, backlog: list[tuple[str, int]]) -> None:
+    for topic, partition in backlog:
+        process.take(topic, partition, _EVERYTHING)
+    if not isinstance(process, RouteProcess):
+        process.outbox.acknowledged()

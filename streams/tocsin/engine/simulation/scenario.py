@@ -18,11 +18,11 @@ METRIC: Final = "m"
 # Times that make an outcome a function of the input alone: a series is never silent for so long while it is written
 # that a rule may count it as silent, and no sample is further behind than what is waited for. A tick may add a stride
 # too much to listened time, and a clock that jumps another one each time, so those who jump take small strides.
-STRIDE_MS, JUMPY_STRIDE_MS = 30_000, 7_000
-QUIET_MS: Final = 34_000
+STRIDE_MS, JUMPY_STRIDE_MS = 60_000, 14_000
+QUIET_MS: Final = 64_000
 IDLE_MS: Final = 4_000
-NO_DATA_MS: Final = 160_000
-SHORT_REST_MS, LONG_REST_MS = 90_000, 240_000
+NO_DATA_MS: Final = 300_000
+SHORT_REST_MS, LONG_REST_MS = 180_000, 480_000
 MAX_AHEAD_MS: Final = 600_000
 _POOL: Final = 600
 
@@ -86,7 +86,7 @@ class Scenario:
 def draw(seed: int, chance: Chance) -> Scenario:
     """The configuration of a seed."""
     sources = chance.one_of((1, 2, 2, 3))
-    partitions = chance.one_of((1, 1, 1, 2, 2, 3))
+    partitions = chance.one_of((1, 1, 1, 1, 2, 2, 3))
     style = chance.one_of(("keyed", "keyed", "unkeyed", "mixed"))
     late_ms = chance.one_of((0, 0, 0, 1_000, 3_000))
     series = [_series(number, style, sources, partitions, chance) for number in range(chance.between(1, 4))]

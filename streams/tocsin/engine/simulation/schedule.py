@@ -7,6 +7,7 @@ from typing import Final
 from tocsin.engine.simulation import checkers
 from tocsin.engine.simulation.broker import CHANNELS, COMPACTED, METRICS, RULES, SAMPLES, Violation
 from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.producing import Producer
 from tocsin.engine.simulation.scenario import LONG_REST_MS, SHORT_REST_MS, draw
@@ -72,7 +73,7 @@ class _Schedule:
         phases = chance.one_of((1, 1, 2))
         for phase in range(phases):
             for _ in range(chance.between(2, 4)):
-                self._round(chance.between(3, 14) // phases)
+                self._round(chance.between(5, 22) // phases)
             is_last = phase == phases - 1
             self._rest(is_last or (not world.scenario.is_instant and chance.happens(20)))
             if not is_last and chance.happens(80):
@@ -98,11 +99,15 @@ class _Schedule:
             process.tick()
             process.outbox.acknowledged()
 
+    def _follow_all(self) -> None:
+        """Configuration is read before what it concerns may be compacted: a tombstone stays for a day."""
+        for process in (*self._world.processes["evaluate"], *self._world.processes["route"]):
+            assert not isinstance(process, DeliverProcess)
+            process.follow()
+
     def _carry_rules(self) -> None:
         """Let every evaluate process read the rules, and time carry them; a moment later silence is looked for."""
-        for process in self._world.processes["evaluate"]:
-            assert isinstance(process, EvaluateProcess)
-            process.follow()
+        self._follow_all()
         self._tick_all()
         self._world.broker.clock_ms += 1_000
         self._tick_all()
@@ -268,6 +273,7 @@ class _Schedule:
         world.say(lambda: f"faults stop; a {'long' if is_long else 'short'} rest")
         world.heal()
         world.scenario.clock_error_ms = 0
+        self._follow_all()
         self._tick_all()
         if self._faulty and self._chance.happens(50):
             self._die_catching_up()

@@ -17,13 +17,14 @@ PREFIX = "sealed:v1:"
 KEY_FILE = "secret.key"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_MAX_FILE_BYTES = 1_024
 # A setting may be any text, a weak one too: scrypt with 32 MiB makes guessing dear, and costs 0.1 s once.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 1
 _SALT = b"tocsin channel credentials v1"
 
 
 class VaultError(Exception):
-    """A secret that cannot be opened, or a key that cannot be used; one line that names the mend."""
+    """A secret that cannot be opened, or a key or token that cannot be used; one line that names the mend."""
 
 
 class Vault:
@@ -82,35 +83,41 @@ def load_or_create_key(data_dir: Path, given: str | None) -> Vault:
         try:
             return Vault(_read_key(path))
         except FileNotFoundError:
-            _write_key(path)
+            write_private(path, base64.b64encode(secrets.token_bytes(_KEY_BYTES)) + b"\n")
             return Vault(_read_key(path))
     except OSError as error:
         raise VaultError(f"{data_dir}: the secret key cannot be kept there: {error.strerror}") from None
 
 
 def _read_key(path: Path) -> bytes:
+    try:
+        return base64.b64decode(read_private(path).strip(), validate=True)
+    except binascii.Error:
+        raise VaultError(f"{path}: this is not a secret key; restore it from a backup") from None
+
+
+def read_private(path: Path) -> bytes:
+    """The beginning of a file with a secret. Raises VaultError when others can read it, OSError when it is a link."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         _refuse_if_loose(path, os.fstat(descriptor), "600")
-        try:
-            return base64.b64decode(file.read(1_024).strip(), validate=True)
-        except binascii.Error:
-            raise VaultError(f"{path}: this is not a secret key; restore it from a backup") from None
+        return file.read(_MAX_FILE_BYTES)
 
 
-def _write_key(path: Path) -> None:
-    """Writes a new key whole or not at all; of several processes that start at once, one wins."""
-    draft = path.with_name(f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
+def write_private(path: Path, content: bytes) -> bool:
+    """Write a new file whole or not at all; of several processes that start at once one wins, and is told so."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)) + b"\n")
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
         try:
-            os.link(draft, path)
+            os.link(draft, path)  # unlike a rename, fails where another process was quicker
         except FileExistsError:
-            return
+            return False
+        return True
     finally:
         draft.unlink()
 

@@ -19,10 +19,10 @@ def run_evaluate(context: Context) -> None:
     from tocsin.engine.watermark import Timing
 
     settings = context.settings
-    wanted = [*settings.metrics.topics, context.topics.samples]
+    wanted = [*settings.metrics.topic_names, context.topics.samples]
     counts = asyncio.run(partition_counts(context.connection, wanted))
     evaluate = EvaluateSettings(
-        metrics_topics=settings.metrics.topics,
+        metrics_topics=settings.metrics.topic_names,
         partitions=counts[context.topics.samples],
         max_ahead_ms=settings.metrics.max_ahead,
         checkpoint_ms=settings.evaluate.checkpoint_interval,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.test_properties import Sample, bounded, played, rules, samples
+from tests.engine.test_properties import BEGIN_MS, Sample, bounded, played, rules, samples
 
 from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
@@ -48,12 +48,14 @@ def test_a_crash_changes_nothing(
     items = log_of(rule, given_samples, places, every)
     book, timing = book_of(rule), Timing()
     calm = PartitionState()
-    undisturbed = [encode(one) for offset, item in enumerate(items) for one in step(calm, [item], offset, book, timing)]
+    undisturbed = [
+        encode(one) for offset, item in enumerate(items) for one in step(calm, [item], offset, book, timing).signals
+    ]
 
     table: dict[str, bytes] = {}
     state, said, offset, crashed = PartitionState(), [], 0, False
     while offset < len(items):
-        said += [encode(one) for one in step(state, [items[offset]], offset, book, timing)]
+        said += [encode(one) for one in step(state, [items[offset]], offset, book, timing).signals]
         entries, header = checkpoint(state) if offset in saved or offset == crash else ({}, b"")
         writes = [*entries.items(), (HEADER, header)] if header else []
         if offset == crash and not crashed:
@@ -90,3 +92,46 @@ def test_a_damaged_entry_is_never_taken_for_state(
 def test_bytes_that_are_no_frame_are_refused(content: bytes) -> None:
     with pytest.raises(frame.DamagedFrame):
         frame.decode(content)
+
+
+@bounded
+@given(rules(), samples, st.integers(1, 9), st.integers(1, 10_000))
+def test_copies_that_another_worker_overwrote_are_never_taken_for_state(
+    rule: Rule, given_samples: list[Sample], every: int, place: int
+) -> None:
+    """A worker that was paused goes on from where it stood, after others went on from its checkpoint."""
+    items, book = log_of(rule, given_samples, [0], every), book_of(rule)
+    table: dict[str, bytes] = {}
+    state = PartitionState()
+    for offset, item in enumerate(items):
+        step(state, [item], offset, book, Timing())
+        if offset == place % len(items):
+            entries, header = checkpoint(state)
+            table |= {**entries, HEADER: header}
+            paused = restore(table.get)
+    entries, header = checkpoint(state)
+    table |= {**entries, HEADER: header}
+    for offset, item in enumerate(items[paused.offset + 1 : -1], paused.offset + 1):
+        step(paused, [item], offset, book, Timing())
+    late, _ = checkpoint(paused)
+    overwritten = {name for name in late if name in entries and entries[name] != late[name]}
+    table |= late
+    if overwritten:
+        with pytest.raises(DamagedCheckpoint):
+            restore(table.get)
+    else:
+        assert restore(table.get).offset == state.offset
+
+
+def test_samples_that_wait_are_an_entry_of_their_own() -> None:
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", "threshold": 100, "allowed_lateness": "1m"})
+    given_samples = [Sample(series % 4, 1, 0.0) for series in range(1_000)]
+    state, book = PartitionState(), book_of(rule)
+    for offset, item in enumerate(log_of(rule, given_samples, [0], 100)):
+        if item.clock_ms < BEGIN_MS + 5_000:
+            step(state, [item], offset, book, Timing())
+    waiting = sum(map(len, state.flows[60_000].waiting.values()))
+    entries, header = checkpoint(state)
+    assert len(header) < 2_000 < len(entries["waiting/60000/0"])
+    restored = restore({**entries, HEADER: header}.get)
+    assert sum(map(len, restored.flows[60_000].waiting.values())) == waiting > 0

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.kafka.clients import KafkaConnection, consumer_arguments, producer_arguments, started
-from tocsin.projection.apply import apply
+from tocsin.projection.apply import Change, apply
 from tocsin.projection.database import Database, DatabaseError, opened
 from tocsin.projection.projector import Projector
-from tocsin.projection.queries import AlertFilter, BadCursor, Page, active_alerts, alert_history, timeline
+from tocsin.projection.queries import (
+    AlertFilter,
+    BadCursor,
+    Page,
+    active_alerts,
+    alert_history,
+    one_document,
+    timeline,
+)
 from tocsin.schemas.codec import encode
 from tocsin.schemas.topics import Topics, topic_specs
 from tocsin.testing import create_topics, eventually
@@ -111,6 +121,69 @@ async def test_a_failed_transaction_is_tried_again(
         await eventually(lambda: world.projector.problem)
         await becomes(world.active, FINGERPRINTS[:1])
         await eventually(lambda: not world.projector.problem)
+
+
+async def test_a_bad_record_is_counted_and_what_follows_is_read(
+    kafka: str, topics: Topics, producer: AIOKafkaProducer, tmp_path: Path
+) -> None:
+    bad = encode(firing_event(1, FINGERPRINTS[0], updated_at="yesterday"))
+    await producer.send_and_wait(topics.alerts, bad, key=FINGERPRINTS[0].encode())
+    await producer.send_and_wait(topics.alert_state, b"nonsense", key=FINGERPRINTS[0].encode())
+    await producer.send_and_wait(topics.dlq, b"x", headers=[("partition", "²".encode())])
+    rule = {"id": "slow", "metric_type": "response_time", "threshold": 1}
+    await producer.send_and_wait(topics.rules, orjson.dumps(rule), key=b"slow")
+    await producer.send_and_wait(topics.rules, b"garbage", key=b"slow")
+    await fire(producer, topics, FINGERPRINTS[0])
+    async with following(kafka, topics, tmp_path) as world:
+        assert (await world.active(), await world.events()) == (FINGERPRINTS[:1], 1)
+        assert world.projector.passed_over == {topics.alerts: 1, topics.alert_state: 1, topics.rules: 1}
+        kept = await one_document(world.database, "rules", "slow")
+        assert kept is not None
+        assert (kept.revision, kept.body) == (0, rule)
+
+
+async def test_a_value_that_only_the_database_refuses_is_passed_over_alone(
+    kafka: str, topics: Topics, producer: AIOKafkaProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def picky(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+        await apply(connection, changes)
+        if any(FINGERPRINTS[0] in str(row) for _, _, row in changes):
+            raise DataError("INSERT", {}, Exception("value too long"))
+
+    monkeypatch.setattr("tocsin.projection.projector.apply", picky)
+    for fingerprint in FINGERPRINTS[:3]:
+        await fire(producer, topics, fingerprint)
+    async with following(kafka, topics, tmp_path) as world:
+        assert await world.active() == FINGERPRINTS[1:3]
+        assert world.projector.passed_over == {topics.alerts: 1, topics.alert_state: 1}
+        assert not world.projector.problem
+
+
+async def test_it_knows_whether_it_has_all_that_was_written(
+    kafka: str, topics: Topics, producer: AIOKafkaProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("the disk is full"))
+
+    async with following(kafka, topics, tmp_path) as world:
+        assert await world.projector.in_step(topics.rules, 10)
+        with monkeypatch.context() as broken:
+            broken.setattr("tocsin.projection.projector.apply", failing)
+            await producer.send_and_wait(topics.rules, None, key=b"slow")
+            assert not await world.projector.in_step(topics.rules, 0.2)
+        assert await world.projector.in_step(topics.rules, 20)
+
+
+async def test_the_end_of_a_transaction_is_behind_it_too(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    arguments = {**producer_arguments(KafkaConnection(kafka)), "transactional_id": topics.prefix}
+    async with started(AIOKafkaProducer(**arguments), kafka) as producer:
+        async with producer.transaction():
+            await producer.send_and_wait(topics.rules, None, key=b"slow")
+        async with following(kafka, topics, tmp_path) as world:
+            assert await world.projector.in_step(topics.rules, 20)
+            async with producer.transaction():
+                await producer.send_and_wait(topics.rules, None, key=b"slow")
+            assert await world.projector.in_step(topics.rules, 20)
 
 
 async def test_a_database_that_is_ahead_of_kafka_is_of_another_cluster(

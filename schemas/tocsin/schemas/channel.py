@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.schemas.rule import Id
 
+# Entries may be older than the rule that these are true or false and nothing else.
+_NO = frozenset({"false", "no", "off", "n", "f", "0"})
+
 
 class Channel(BaseModel):
     """A destination, as users write it and as it lies on `channels`, where credentials in `config` are sealed."""
@@ -15,14 +18,18 @@ class Channel(BaseModel):
     id: Id
     type: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
     name: str = Field(default="", max_length=256)
-    config: dict[str, Any] = Field(default_factory=dict)
+    # Out of every text form, error messages too: it holds credentials.
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @property
     def enabled(self) -> bool:
         """Whether it takes part in routing."""
-        return bool(self.config.get("enabled", True))
+        return self._is_on("enabled")
 
     @property
     def sends_resolved(self) -> bool:
         """Whether it is told when an alert is over."""
-        return bool(self.config.get("send_resolved", True))
+        return self._is_on("send_resolved")
+
+    def _is_on(self, name: str) -> bool:
+        return str(self.config.get(name, True)).strip().lower() not in _NO

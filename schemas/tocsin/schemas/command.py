@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from tocsin.schemas.instant import InstantMs, Integer
+from tocsin.schemas.instant import InstantMs
 
 CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
 
@@ -25,7 +25,6 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
-    cooldown_ms: Integer = 0
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,10 +2,10 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 import msgspec
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 _TEXTS = {
     "missing": "is missing; add it",
@@ -38,21 +38,27 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 def field_errors(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[FieldError, ...]:
-    """Every mistake in a pydantic error, in tocsin's words; with `model`, unknown fields get the nearest known name."""
+    """Every mistake in a pydantic error, in tocsin's words.
+
+    With `model`, unknown fields get the nearest known name, and what was given for a secret is not repeated.
+    """
     known = _known_fields(model) if model else ()
-    return tuple(_field_error(item, known) for item in error.errors(include_url=False))
+    return tuple(
+        _field_error(item, known, is_secret=_is_secret(model, item["loc"])) for item in error.errors(include_url=False)
+    )
 
 
-def _field_error(item: Mapping[str, Any], known: Iterable[str]) -> FieldError:
+def _field_error(item: Mapping[str, Any], known: Iterable[str], *, is_secret: bool) -> FieldError:
     where = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("function-", "constrained-")))
     kind, context = item["type"], item.get("ctx", {})
+    shown = "" if is_secret or kind == "missing" else f"{_shown(item['input'])} "
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         return FieldError(where, "is not a known field" + (f"; did you mean {near[0]!r}?" if near else "; remove it"))
     if kind in ("literal_error", "enum"):
-        return FieldError(where, f"{_shown(item['input'])} is not one of {context['expected']}")
+        return FieldError(where, f"{shown}is not one of {context['expected']}")
     if kind == "string_pattern_mismatch":
-        return FieldError(where, f"{_shown(item['input'])} has characters that are not allowed ({context['pattern']})")
+        return FieldError(where, f"{shown}has characters that are not allowed ({context['pattern']})")
     if kind in ("value_error", "assertion_error"):
         return FieldError(where, str(context["error"]))
     text = _TEXTS.get(kind)
@@ -60,7 +66,27 @@ def _field_error(item: Mapping[str, Any], known: Iterable[str]) -> FieldError:
         text = "must be " + item["msg"].removeprefix("Input should be ")
     if text is None:
         return FieldError(where, item["msg"][0].lower() + item["msg"][1:])
-    return FieldError(where, text if kind == "missing" else f"{_shown(item['input'])} {text}")
+    return FieldError(where, shown + text)
+
+
+def _is_secret(model: type[BaseModel] | None, location: tuple[str | int, ...]) -> bool:
+    """Whether what stands there is, or holds, a credential: by its type, or because it stays out of text forms."""
+    for part in location:
+        field = model.model_fields.get(str(part)) if model else None
+        if field is None:
+            return False
+        if not field.repr or _holds_secret(field.annotation):
+            return True
+        model = next(filter(_is_model, (field.annotation, *get_args(field.annotation))), None)
+    return False
+
+
+def _holds_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _shown(value: object) -> str:
@@ -73,6 +99,6 @@ def _known_fields(model: type[BaseModel]) -> tuple[str, ...]:
     for field in model.model_fields.values():
         inner = field.annotation
         for candidate in (inner, *getattr(inner, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            if _is_model(candidate):
                 names |= dict.fromkeys(candidate.model_fields)
     return tuple(names)

@@ -52,6 +52,7 @@ _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?|100)", re.ASCII)
 # Kinds whose value is compared with a threshold, and kinds that look at one series at a time.
 COMPARED: Final = ("threshold", "change", "trend", "ratio")
 _GROUPED: Final = ("ratio", "burn_rate", "composite")
+_GROUP_LATENESS_MS: Final = 5_000
 _DEFAULTS: Final[dict[str, type[BaseModel]]] = {"change": Change, "absence": Absence, "trend": Trend}
 
 
@@ -127,7 +128,9 @@ class Rule(BaseModel):
     annotations: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channel ids or types")
     cooldown: Duration = Field(default=milliseconds("0s"), description="least time between two firings (event time)")
-    allowed_lateness: Duration = Field(default=milliseconds("0s"), description="how long to wait for older samples")
+    allowed_lateness: Duration | None = Field(
+        default=None, description="how long to wait for older samples; 0s, and 5s with group_by"
+    )
     keep_late: bool = Field(default=False, description="put samples that come too late on the topic `late`")
     on_no_data: NoData = Field(default="keep", description="what a series that falls silent means")
     no_data_after: Duration = Field(default=milliseconds("5m"), description="how long a series must be silent for that")
@@ -219,12 +222,27 @@ class Rule(BaseModel):
 
     @property
     def aggregate(self) -> str:
-        """The aggregation in force; `last` where there is no window."""
-        return (self.aggregation or "avg") if self.window else "last"
+        """The aggregation in force: a mean, or of a ratio sums; `last` where there is no window."""
+        if not self.window:
+            return "last"
+        return self.aggregation or ("sum" if self.condition == "ratio" else "avg")
+
+    @property
+    def lateness_ms(self) -> int:
+        """How long it waits for older samples. Series of a group have clocks of their own, so groups wait a little."""
+        if self.allowed_lateness is not None:
+            return self.allowed_lateness
+        return _GROUP_LATENESS_MS if self.group_by or self.condition in _GROUPED else 0
 
     @property
     def steps(self) -> tuple[Level, ...]:
-        """The levels from mild to severe; of a rule without any its one severity."""
+        """The levels from mild to severe; of a rule without any its one severity.
+
+        A burn rate's are the severities of its windows, and their thresholds the places in that order.
+        """
+        if self.burn_rate:
+            severities = sorted({burn.severity for burn in self.burn_rate.windows}, key=lambda one: one.rank)
+            return tuple(Level(severity=one, threshold=place + 1) for place, one in enumerate(severities))
         return self.levels or (
             Level(
                 severity=self.severity,

@@ -5,24 +5,30 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Self, get_args
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.api.problems import Problem, bad_parameter, not_found
-from tocsin.api.requests import alert_filter, fields, json_body, only, page, validated
+from tocsin.api.requests import alert_filter, json_body, known, only, page, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of
 from tocsin.projection import queries
+from tocsin.schemas.alert import AlertType
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import Command, CommandType, Trigger
-from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.kinds import LabelName
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.rule import Id, Operator, Rule, Severity
 
 ACTOR = "admin"
+_TYPES: tuple[str, ...] = get_args(AlertType)
+_MAX_TEXT = 8_192
+_MAX_TEXTS_BYTES = 65_536
 _TEMPLATE_SIGNS = ("{{", "{%", "{#")
+
+
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 
 
 class Said(BaseModel):
@@ -43,13 +49,22 @@ class TriggerBody(BaseModel):
     severity: Severity | None = None
     category: str | None = Field(default=None, max_length=128)
     description: str | None = Field(default=None, max_length=4_096)
-    labels: dict[LabelName, str] = Field(default_factory=dict, max_length=64)
-    annotations: dict[LabelName, str] = Field(default_factory=dict, max_length=64)
+    labels: dict[LabelName, Text] = Field(default_factory=dict, max_length=64)
+    annotations: dict[LabelName, Text] = Field(default_factory=dict, max_length=64)
     value: float | None = None
     threshold: float | None = None
     operator: Operator | None = None
     notifications: tuple[Id, ...] | None = Field(default=None, max_length=64)
     comment: str = Field(default="", max_length=4_096)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Each event of the alert carries them all, so does each notification, and a topic's messages are bounded."""
+        texts = (*self.labels.items(), *self.annotations.items())
+        size = sum(len(name) + len(value.encode()) for name, value in texts)
+        if size > _MAX_TEXTS_BYTES:
+            raise ValueError(f"labels and annotations have {size} bytes together, more than {_MAX_TEXTS_BYTES}")
+        return self
 
 
 async def active(request: web.Request) -> web.Response:
@@ -64,7 +79,7 @@ async def history(request: web.Request) -> web.Response:
     sort = request.query.get("sort", "-updated_at")
     if sort not in ("updated_at", "-updated_at"):
         raise bad_parameter("sort", f"{sort!r} is not one of updated_at, -updated_at")
-    wanted = replace(wanted, fields={**wanted.fields, **fields(request, ("type",))})
+    wanted = replace(wanted, fields={**wanted.fields, **known(request, {"type": _TYPES})})
     shown = replace(page(request), oldest_first=sort == "updated_at")
     return answer((await queries.alert_history(api_of(request).database, wanted, shown)).body())
 
@@ -137,7 +152,7 @@ async def _sent(api: Api, command: Command, status: str, code: int) -> web.Respo
 
     async def done() -> Any:
         events = await queries.timeline(api.database, command.fingerprint, 1)
-        if not events or events[-1]["status"] != status or parse_instant(events[-1]["updated_at"]) < command.at_ms:
+        if not events or events[-1]["status"] != status:
             return None
         standing = await queries.active_alert(api.database, command.fingerprint)
         is_there = (standing["status"] if standing else "resolved") == status
@@ -175,7 +190,6 @@ def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
         operator=body.operator or (rule.operator if rule else None),
         notifications=body.notifications if body.notifications is not None else (rule.notifications if rule else ()),
         runbook_url=rule.runbook_url if rule else "",
-        cooldown_ms=rule.cooldown if rule else 0,
     )
 
 

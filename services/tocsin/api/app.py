@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from importlib.resources import files
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.api import health
+from tocsin.api.connections import connection_of
+from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
-from tocsin.api.problems import Problem, unavailable
+from tocsin.api.problems import Problem, bad_parameter, unavailable
 from tocsin.api.routes import OPEN, PREFIX, ROUTES
 from tocsin.api.state import API, Api, answer
+from tocsin.kafka.errors import KafkaUnreachable
 from tocsin.projection.queries import BadCursor
 
 _MAX_BODY = 2**20
 _REQUEST_S = 60.0
+_NUL = "\x00"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -29,13 +36,15 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _ASSETS = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+_HOSTS = web.AppKey("hosts", Hosts)
 log = structlog.get_logger("tocsin.api")
 
 
 def make_app(api: Api) -> web.Application:
     """The application of one API process."""
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _authorised])
+    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _addressed, _authorised])
     app[API] = api
+    app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, route.handler)
@@ -71,8 +80,16 @@ _PUBLIC = frozenset({_openapi, _docs, *(handler for _, handler in OPEN)})
 
 @web.middleware
 async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    began = time.perf_counter()
-    response = await handler(request)
+    began, connection = time.perf_counter(), connection_of(request)
+    if connection is not None:
+        connection.began()
+    try:
+        response = await handler(request)
+    finally:
+        if connection is not None:
+            connection.over()
+    if response.status == HTTPStatus.REQUEST_TIMEOUT:
+        response.force_close()  # what is left of the body would be read as the next request
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
     metrics = request.app[API].metrics
@@ -91,7 +108,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Problem as problem:
         return problem.response()
     except BadCursor:
-        return Problem(400, "cursor: no list gave this one; start without it").response()
+        return bad_parameter("cursor", "no list gave this one; start without it").response()
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"{request.method} is not possible here; {allowed} is"
@@ -104,9 +121,32 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return Problem(error.status, error.reason or "refused").response()
     except TimeoutError:
         return unavailable("this took too long; try again").response()
+    except (SQLAlchemyError, KafkaUnreachable, KafkaError, OSError) as error:
+        # asyncpg says with an OSError that nobody listens.
+        what = "Kafka" if isinstance(error, KafkaUnreachable | KafkaError) else "the database"
+        log.warning("what a request needs does not answer", path=request.path, what=what, error=_first_line(error))
+        return unavailable(f"{what} does not answer ({type(error).__name__}); try again").response()
     except Exception as error:
         log.exception("a request failed", method=request.method, path=request.path, error=type(error).__name__)
         return Problem(500, "this failed inside tocsin; its log says why").response()
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+@web.middleware
+async def _addressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what is meant for somebody else, and what no id and no text of ours can hold."""
+    if not request.app[_HOSTS].accept(request.headers.get("Host")):
+        detail = "Host: this name is not served here; use an address, or add the name to api.allowed_hosts"
+        return Problem(421, detail).response()
+    if _NUL in request.path:
+        return Problem(400, "the path has a NUL character; leave it out").response()
+    for name, value in request.query.items():
+        if _NUL in name or _NUL in value:
+            return bad_parameter(name.replace(_NUL, ""), "has a NUL character; leave it out").response()
+    return await handler(request)
 
 
 @web.middleware

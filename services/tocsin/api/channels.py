@@ -59,7 +59,7 @@ async def create(request: web.Request) -> web.Response:
     """A new channel."""
     only(request, ())
     api, channel = api_of(request), _read(await json_body(request))
-    async with api.locks[f"{KIND}/{channel.id}"]:
+    async with api.changing(api.context.topics.channels, channel.id):
         if await one_document(api.database, KIND, channel.id) is not None:
             raise Problem(409, f"there is a channel {channel.id!r} already; change it with PUT, or choose another id")
         return await _store(api, channel, None)
@@ -73,7 +73,7 @@ async def replace(request: web.Request) -> web.Response:
     if body.get("id", channel_id) != channel_id:
         raise invalid([FieldError("id", f"is {body['id']!r} in the body and {channel_id!r} in the address; use one")])
     channel = _read({**body, "id": channel_id})
-    async with api.locks[f"{KIND}/{channel_id}"]:
+    async with api.changing(api.context.topics.channels, channel_id):
         before = await one_document(api.database, KIND, channel_id)
         check_precondition(request, before.revision if before else None)
         return await _store(api, channel, before)
@@ -83,7 +83,7 @@ async def delete(request: web.Request) -> web.Response:
     """Delete a channel."""
     only(request, ())
     api, channel_id = api_of(request), request.match_info["id"]
-    async with api.locks[f"{KIND}/{channel_id}"]:
+    async with api.changing(api.context.topics.channels, channel_id):
         check_precondition(request, (await _stored(api, channel_id)).revision)
         await api.write(api.context.topics.channels, channel_id, None)
     return web.Response(status=204)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Collection
+from typing import Annotated, Any, get_args
 
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.api.problems import Problem, not_found
-from tocsin.api.requests import fields, json_body, only, page, validated
+from tocsin.api.requests import fields, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.kafka.clients import consumer_arguments, started
 from tocsin.projection import queries
+from tocsin.schemas.notification import Outcome
+from tocsin.schemas.topics import CHANNEL_TYPES
 
-_DELIVERY_FIELDS = ("channel_id", "channel_type", "outcome", "rule_id", "fingerprint", "notification_id")
+_DELIVERY_FIELDS = ("channel_id", "channel_type", "rule_id", "fingerprint", "notification_id")
+_OUTCOMES: dict[str, tuple[str, ...]] = {"outcome": get_args(Outcome)}
+# What a dead letter says of itself; every other header is the message's own.
+_OWN_HEADERS = frozenset(
+    ("reason", "detail", "topic", "partition", "offset", "stage", "channel_id", "truncated", "timestamp")
+)
 _READ_S = 10.0
+_MAX_DIGITS = 15
 
 
 class RedriveBody(BaseModel):
@@ -24,13 +33,14 @@ class RedriveBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: list[str] = Field(min_length=1, max_length=1_000)
+    ids: list[Annotated[str, Field(pattern=r"^[0-9]{1,10}-[0-9]{1,19}$")]] = Field(min_length=1, max_length=1_000)
 
 
 async def deliveries(request: web.Request) -> web.Response:
     """Attempts to deliver, the latest first."""
-    only(request, (*_DELIVERY_FIELDS, "limit", "cursor"))
-    found = await queries.deliveries(api_of(request).database, fields(request, _DELIVERY_FIELDS), page(request))
+    only(request, (*_DELIVERY_FIELDS, *_OUTCOMES, "limit", "cursor"))
+    wanted = fields(request, _DELIVERY_FIELDS) | known(request, _OUTCOMES)
+    found = await queries.deliveries(api_of(request).database, wanted, page(request))
     return answer(found.body())
 
 
@@ -51,15 +61,35 @@ async def redrive(request: web.Request) -> web.Response:
     if missing:
         raise not_found("dead letter", missing[0])
     records = await _records(api, list(dict.fromkeys(places.values())))
+    allowed = _topics(api)
     for record in records:
-        if _header(record, "topic") is None or not record.value or _header(record, "truncated"):
-            detail = (
-                f"the dead letter {record.partition}-{record.offset} has not the whole content, so cannot be put back"
-            )
-            raise Problem(409, detail)
+        _check_whole(record, allowed)
     for record in records:
-        await api.put(_header(record, "topic") or "", record.key or None, record.value)
+        own = [(name, value) for name, value in record.headers if name not in _OWN_HEADERS]
+        # A sample without a time has that of its message, so the message keeps it.
+        at_ms = _number(_header(record, "timestamp"), record.timestamp)
+        await api.put(_header(record, "topic") or "", record.key or None, record.value, own, at_ms)
     return answer({"redriven": len(records)})
+
+
+def _topics(api: Api) -> frozenset[str]:
+    """Where dead letters come from. Headers are anybody's, and a forged one must not write a rule or a channel."""
+    topics, settings = api.context.topics, api.context.settings
+    metrics = (name.partition(":")[0] for name in settings.metrics.topics)
+    notifications = (topics.notifications(channel_type) for channel_type in CHANNEL_TYPES)
+    return frozenset((*metrics, *notifications, topics.signals, topics.commands, topics.alerts))
+
+
+def _check_whole(record: ConsumerRecord, allowed: Collection[str]) -> None:
+    identity, topic = f"{record.partition}-{record.offset}", _header(record, "topic")
+    if topic is None or not record.value or _header(record, "truncated"):
+        raise Problem(409, f"the dead letter {identity} has not the whole content, so cannot be put back")
+    if topic not in allowed:
+        raise Problem(409, f"the dead letter {identity} names the topic {topic[:249]!r}, which takes nothing back")
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else otherwise
 
 
 def _header(record: ConsumerRecord, wanted: str) -> str | None:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,7 @@ from tocsin.schemas.topics import CHANNEL_TYPES
 _CHECK_S = 3.0
 _FRESH_S = 1.0
 _LAG_RECORDS = 10_000
+log = structlog.get_logger("tocsin.api.health")
 
 
 @dataclass(slots=True)
@@ -55,13 +57,21 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus metrics of this process and of the projection."""
+    """Prometheus metrics of this process and of the projection; without those of a database that does not answer."""
     api = api_of(request)
     for topic, lag in api.projector.lag().items():
         api.metrics.lag.labels(topic).set(lag)
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            counts = await active_counts(api.database)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("metrics without alerts: the database does not answer", error=type(error).__name__)
+        counts = {}
     api.metrics.alerts.clear()
-    for (status, severity), count in (await active_counts(api.database)).items():
+    for (status, severity), count in counts.items():
         api.metrics.alerts.labels(status, severity).set(count)
+    for topic, count in api.projector.passed_over.items():
+        api.metrics.passed_over.labels(topic).set(count)
     return web.Response(body=api.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -85,6 +95,8 @@ async def _database(api: Api) -> dict[str, Any]:
 
 def _projection(api: Api) -> dict[str, Any]:
     lag = sum(api.projector.lag().values())
+    if api.following.done():
+        return {"ready": False, "lag": lag, "detail": "it ended, so nothing new is read; see the log, and start again"}
     if api.projector.problem:
         return {"ready": False, "lag": lag, "detail": api.projector.problem}
     if not api.projector.caught_up.is_set() or lag > _LAG_RECORDS:

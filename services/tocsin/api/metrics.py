@@ -23,6 +23,10 @@ class Metrics:
         self.lag = Gauge(
             "tocsin_projection_lag_records", "Records not in the projection yet.", ["topic"], registry=self.registry
         )
+        self.passed_over = Gauge(
+            "tocsin_projection_passed_over_records",
+            "Records that could not be read, since the start.", ["topic"], registry=self.registry,
+        )  # fmt: skip
         self.alerts = Gauge("tocsin_alerts_active", "Active alerts.", ["status", "severity"], registry=self.registry)
 
     def text(self) -> bytes:

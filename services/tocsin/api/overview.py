@@ -18,9 +18,9 @@ _DAY_MS = 86_400_000
 async def figures(request: web.Request) -> web.Response:
     """Counts by status, severity, rule, channel and time bucket; MTTA and MTTR; delivery success and latency."""
     only(request, ("from", "to", "bucket"))
-    to_ms = instant(request, "to") or time.time_ns() // 1_000_000
-    from_ms = instant(request, "from")
-    from_ms = to_ms - _DAY_MS if from_ms is None else from_ms
+    from_ms, to_ms = instant(request, "from"), instant(request, "to")
+    to_ms = time.time_ns() // 1_000_000 if to_ms is None else to_ms
+    from_ms = max(0, to_ms - _DAY_MS) if from_ms is None else from_ms
     if from_ms >= to_ms:
         raise bad_parameter("from", "must be before `to`")
     bucket_ms = duration_ms(request, "bucket", "1h")

@@ -66,7 +66,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/rules", rules.create, "rules", "Rule", 201, body=Rule, errors=(409, 422, 503)),
     Route("PUT", "/rules", rules.replace, "rules", "Rule", query=("id",), body=Rule, errors=(412, 422, 503)),
-    Route("DELETE", "/rules", rules.delete, "rules", "", 204, query=("id",), errors=(404, 412, 503)),
+    Route(
+        "DELETE", "/rules", rules.delete, "rules", "", 204,
+        query=("id",), body=rules.RuleName, errors=(404, 412, 422, 503),
+    ),
     Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule),
     Route("GET", "/rules/{id}", rules.get, "rules", "Rule", errors=(404,)),
     Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
-from tocsin.api.problems import Problem, bad_parameter, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, fields, json_body, only, page, validated
+from tocsin.api.problems import Problem, invalid, not_found
+from tocsin.api.requests import check_precondition, etag, fields, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
-from tocsin.schemas.rule import Rule
+from tocsin.schemas.rule import Id, Rule, Severity
 
 KIND = "rules"
-_FILTERS = ("severity", "category", "metric_type")
+_FILTERS = ("category", "metric_type")
 _ADDED = ("revision", "updated_at")
+
+
+class RuleName(BaseModel):
+    """Which rule, for those who name it in the body."""
+
+    id: Id
 
 
 async def list_(request: web.Request) -> web.Response:
@@ -26,10 +33,11 @@ async def list_(request: web.Request) -> web.Response:
     if "id" in request.query:
         only(request, ("id",))
         return await _one(request, request.query["id"])
-    only(request, (*_FILTERS, "enabled", "q", "limit", "cursor"))
+    only(request, (*_FILTERS, "severity", "enabled", "q", "limit", "cursor"))
     shown = page(request)
     found = [_body(entry) for entry in await documents(api_of(request).database, KIND)]
-    for name, values in fields(request, (*_FILTERS, "enabled")).items():
+    wanted = fields(request, _FILTERS) | known(request, {"severity": tuple(Severity), "enabled": ("true", "false")})
+    for name, values in wanted.items():
         found = [rule for rule in found if str(rule.get(name)).lower() in [value.lower() for value in values]]
     text = request.query.get("q", "").lower()
     found = [rule for rule in found if text in f"{rule['id']}\n{rule.get('name')}\n{rule.get('description')}".lower()]
@@ -50,7 +58,7 @@ async def create(request: web.Request) -> web.Response:
     only(request, ())
     rule = _checked(await json_body(request))
     api = api_of(request)
-    async with api.locks[f"{KIND}/{rule.id}"]:
+    async with api.changing(api.context.topics.rules, rule.id):
         if await one_document(api.database, KIND, rule.id) is not None:
             raise Problem(409, f"there is a rule {rule.id!r} already; change it with PUT, or choose another id")
         return await _store(api, rule, 201)
@@ -58,16 +66,10 @@ async def create(request: web.Request) -> web.Response:
 
 async def replace(request: web.Request) -> web.Response:
     """Create or replace a rule; its id is in the path, in `?id=`, or in the body."""
-    only(request, ("id",))
-    named = request.match_info.get("id") or request.query.get("id")
     body = await json_body(request)
-    if named:
-        if body.get("id", named) != named:
-            raise invalid([FieldError("id", f"is {body['id']!r} in the body and {named!r} in the address; use one")])
-        body = {**body, "id": named}
-    rule = _checked(body)
+    rule = _checked({**body, **_named(request, body)})
     api = api_of(request)
-    async with api.locks[f"{KIND}/{rule.id}"]:
+    async with api.changing(api.context.topics.rules, rule.id):
         before = await one_document(api.database, KIND, rule.id)
         check_precondition(request, before.revision if before else None)
         return await _store(api, rule, 200 if before else 201)
@@ -78,7 +80,7 @@ async def patch(request: web.Request) -> web.Response:
     only(request, ())
     api, rule_id = api_of(request), request.match_info["id"]
     change = await json_body(request)
-    async with api.locks[f"{KIND}/{rule_id}"]:
+    async with api.changing(api.context.topics.rules, rule_id):
         before = await one_document(api.database, KIND, rule_id)
         if before is None:
             raise not_found("rule", rule_id)
@@ -90,12 +92,10 @@ async def patch(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Delete a rule; its alerts are resolved."""
-    only(request, ("id",))
-    api, rule_id = api_of(request), request.match_info.get("id") or request.query.get("id")
-    if not rule_id:
-        raise bad_parameter("id", "is missing; name the rule")
-    async with api.locks[f"{KIND}/{rule_id}"]:
+    """Delete a rule; its alerts are resolved. Its id is in the path, in `?id=`, or in the body."""
+    api = api_of(request)
+    rule_id = validated(RuleName, _named(request, await json_body(request))).id
+    async with api.changing(api.context.topics.rules, rule_id):
         before = await one_document(api.database, KIND, rule_id)
         if before is None:
             raise not_found("rule", rule_id)
@@ -116,6 +116,17 @@ async def validate(request: web.Request) -> web.Response:
             {"valid": False, "errors": [{"field": one.field, "message": one.message} for one in problem.errors]}
         )
     return answer({"valid": True, "errors": [], "rule": rule.document()})
+
+
+def _named(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
+    """The id wherever it is said, `{}` where it is not. Raises Problem for two that differ."""
+    only(request, () if "id" in request.match_info else ("id",))
+    said = request.match_info.get("id") or request.query.get("id")
+    if not said:
+        return {"id": body["id"]} if "id" in body else {}
+    if body.get("id", said) != said:
+        raise invalid([FieldError("id", f"is {body['id']!r} in the body and {said!r} in the address; use one")])
+    return {"id": said}
 
 
 async def _one(request: web.Request, rule_id: str) -> web.Response:

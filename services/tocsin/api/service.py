@@ -13,6 +13,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from tocsin.api.app import make_app
+from tocsin.api.connections import Connections, Limits
 from tocsin.api.metrics import Metrics
 from tocsin.api.state import Api
 from tocsin.api.tokens import TokenCheck, load_or_create_token
@@ -24,31 +25,47 @@ from tocsin.readiness import announce_ready
 from tocsin.vault import load_or_create_key
 
 _SHUTDOWN_S = 3.0
+_LINGER_S = 2.0  # for a body that nobody reads
 log = structlog.get_logger("tocsin.api")
 
 
 class ApiError(Exception):
-    """The API cannot start; one line with the mend."""
+    """The API cannot start or go on; one line with the mend."""
 
 
 async def run(context: Context) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ApiError, DatabaseError, VaultError and KafkaUnreachable at the start."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ApiError, DatabaseError, VaultError and KafkaUnreachable at the start, ApiError when the projection ends.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
         async with serving(context) as api:
-            waiting = asyncio.create_task(stop.wait())
-            caught_up = asyncio.create_task(api.projector.caught_up.wait())
-            await asyncio.wait([waiting, caught_up], return_when=asyncio.FIRST_COMPLETED)
-            if caught_up.done():
-                announce_ready()
-            caught_up.cancel()
-            await waiting
+            await _until_stopped(api, stop)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def _until_stopped(api: Api, stop: asyncio.Event) -> None:
+    """Raises ApiError when the projection ends before: whoever supervises this process then starts it anew."""
+    stopped = asyncio.create_task(stop.wait())
+    caught_up = asyncio.create_task(api.projector.caught_up.wait())
+    try:
+        await asyncio.wait([stopped, caught_up, api.following], return_when=asyncio.FIRST_COMPLETED)
+        if caught_up.done():
+            announce_ready()
+        await asyncio.wait([stopped, api.following], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        caught_up.cancel()
+    if api.following.done() and not stop.is_set():
+        error = None if api.following.cancelled() else api.following.exception()
+        log.error("the projection ended", exc_info=error)
+        raise ApiError(f"the projection ended ({type(error).__name__}); its log says why; start the API again")
 
 
 @asynccontextmanager
@@ -69,7 +86,7 @@ async def serving(context: Context) -> AsyncIterator[Api]:
         stack.push_async_callback(_cancelled, following)
         token, _ = load_or_create_token(context)
         vault = load_or_create_key(context.data_dir, secret)
-        api = Api(context, database, projector, producer, vault, TokenCheck(token), Metrics())
+        api = Api(context, database, projector, producer, vault, TokenCheck(token), Metrics(), following)
         await stack.enter_async_context(_listening(api))
         yield api
 
@@ -82,17 +99,24 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 @asynccontextmanager
 async def _listening(api: Api) -> AsyncIterator[None]:
     settings = api.context.settings.api
-    runner = web.AppRunner(make_app(api), access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75)
+    runner = web.AppRunner(
+        make_app(api), access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=75, lingering_time=_LINGER_S
+    )
     await runner.setup()
+    assert runner.server is not None, "set up"
+    connections = Connections(runner.server, Limits(settings.connections_per_address))
     try:
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            server = await asyncio.get_running_loop().create_server(connections, settings.host, settings.port)
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = "is taken by another program" if taken else f"cannot be used ({error.strerror or error})"
             mend = "choose another with TOCSIN_API_PORT or --port" if taken else "correct TOCSIN_API_HOST"
             raise ApiError(f"api.port: {settings.host}:{settings.port} {reason}; {mend}") from None
-        log.info("listening", address=str(runner.addresses[0]))
-        yield
+        try:
+            log.info("listening", address=str(server.sockets[0].getsockname()))
+            yield
+        finally:
+            server.close()
     finally:
         await runner.cleanup()

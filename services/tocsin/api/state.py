@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 from aiohttp import web
@@ -35,26 +37,59 @@ class Api:
     vault: Vault
     token: TokenCheck
     metrics: Metrics
-    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    following: asyncio.Task[None]
+    # A lock lives as long as somebody holds it or waits for it: ids that were asked for once are not kept.
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @asynccontextmanager
+    async def changing(self, topic: str, key: str) -> AsyncIterator[None]:
+        """A block that reads an entry and writes it: one at a time here, and only upon the latest that is written.
+
+        Raises Problem 503 while the projection is behind: what it would compare or merge with is out of date.
+        """
+        lock = self._locks.setdefault(f"{topic}/{key}", asyncio.Lock())
+        async with lock:
+            try:
+                is_current = await self.projector.in_step(topic, READ_BACK_S)
+            except KafkaError as error:
+                raise unavailable(f"Kafka does not say what is on {topic} ({_reason(error)}); try again") from None
+            if not is_current:
+                raise unavailable("what was written last is not readable yet, so nothing was changed; try again")
+            yield
 
     async def write(self, topic: str, key: str, value: bytes | None) -> int:
-        """Write a record and wait until it can be read here; returns its offset."""
+        """Write a record and wait until it can be read here; returns its offset.
+
+        Raises Problem 503 when the write was not taken, or was and cannot be read yet.
+        """
         partition, offset = await self.send(topic, key, value)
-        await self.projector.reached(topic, partition, offset, READ_BACK_S)
+        if not await self.projector.reached(topic, partition, offset, READ_BACK_S):
+            raise unavailable(f"written, not readable yet: {key!r} is in force, as revision {offset}; read it later")
         return offset
 
     async def send(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
         """Write a record; returns its partition and offset."""
         return await self.put(topic, key.encode(), value)
 
-    async def put(self, topic: str, key: bytes | None, value: bytes | None) -> tuple[int, int]:
-        """As `send`, with a key of bytes, or none."""
+    async def put(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        at_ms: int | None = None,
+    ) -> tuple[int, int]:
+        """As `send`, with a key of bytes or none, headers, and a time other than now."""
+        sending = self.producer.send_and_wait(topic, value, key=key, headers=headers, timestamp_ms=at_ms)
         try:
-            done = await asyncio.wait_for(self.producer.send_and_wait(topic, value, key=key), _SEND_TIMEOUT_S)
+            done = await asyncio.wait_for(sending, _SEND_TIMEOUT_S)
         except (KafkaError, TimeoutError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise unavailable(f"Kafka did not take the write ({reason}); try again") from None
+            raise unavailable(f"Kafka did not take the write ({_reason(error)}); try again") from None
         return done.partition, done.offset
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 API = web.AppKey("api", Api)

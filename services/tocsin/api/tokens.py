@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 from tocsin.context import Context
+from tocsin.vault import VaultError, read_private, write_private
 
 TOKEN_FILE = "api.token"  # noqa: S105 - a file name
 _BYTES = 32
+_SHORTEST = 16
 
 
 def load_or_create_token(context: Context) -> tuple[str, bool]:
-    """The token, and whether it was made just now."""
+    """The token, and whether it was made just now.
+
+    Raises VaultError when the file is empty, too short, a link, or open to others.
+    """
     given = context.settings.api.token
-    if given is not None and given.get_secret_value():
-        return given.get_secret_value(), False
+    if given is not None and given.get_secret_value().strip():
+        return given.get_secret_value().strip(), False
     path = context.data_dir / TOKEN_FILE
-    found = _read(path)
-    if found:
-        return found, False
-    written = path.with_name(f"{TOKEN_FILE}.{os.getpid()}")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_urlsafe(_BYTES) + "\n")
     try:
-        os.link(written, path)  # unlike a rename, fails where another process was quicker
-        is_new = True
-    except FileExistsError:
-        is_new = False
-    finally:
-        written.unlink()
-    return _read(path), is_new
+        context.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return _read(path), False
+        except FileNotFoundError:
+            is_new = write_private(path, secrets.token_urlsafe(_BYTES).encode() + b"\n")
+            return _read(path), is_new
+    except OSError as error:
+        raise VaultError(f"{path}: the API's token cannot be kept there: {error.strerror}") from None
 
 
 class TokenCheck:
-    """Compares tokens in a time that tells nothing about them."""
+    """Compares tokens in a time that tells nothing about them. Raises ValueError for an empty one."""
 
     def __init__(self, token: str) -> None:
+        if not token.strip():
+            raise ValueError("an empty token would let everybody in")
         self._digest = hashlib.sha256(token.encode()).digest()
 
     def accepts(self, header: str) -> bool:
@@ -51,7 +51,8 @@ class TokenCheck:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").strip()
-    except FileNotFoundError:
-        return ""
+    found = read_private(path).decode("utf-8", "replace").strip()
+    if len(found) < _SHORTEST:
+        mend = "delete the file, and the next start makes a new one"
+        raise VaultError(f"{path}: {len(found)} characters are no token, which has at least {_SHORTEST}; {mend}")
+    return found

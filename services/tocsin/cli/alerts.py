@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from tocsin.cli.failures import run
-from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, pairs
+from tocsin.cli.failures import run, wrong_usage
+from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, one_of, pairs
 from tocsin.cli.printing import print_items, print_value, remark
+
+if TYPE_CHECKING:
+    from tocsin.cli.client import Answer
 
 app = group("alerts", "Alerts: list, show, acknowledge, resolve, trigger.")
 _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
 }  # fmt: skip
+# The command is on its topic, and the evaluators have not answered it within the API's patience.
+_ACCEPTED = 202
+_LATER = "`tocsin alerts show` says when it is; if it stays so, see whether `tocsin route` runs"
 Fingerprint = Annotated[str, typer.Argument(metavar="FINGERPRINT", help="From `tocsin alerts list`.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME=VALUE", help="May be repeated.")]
 
@@ -33,6 +40,10 @@ def list_(
     config: Config = None,
 ) -> None:
     """List active alerts, or with --history the past."""
+    from tocsin.schemas.alert import AlertStatus
+
+    one_of(severity, _severities(), "--severity")
+    one_of(status, get_args(AlertStatus), "--status")
     wanted = {"severity": severity, "status": status, "rule_id": rule}
     params = {name: value for name, value in wanted.items() if value}
     params |= {f"label.{name}": value for name, value in pairs(label or [], "--label").items()}
@@ -44,21 +55,19 @@ def list_(
 @command(app, "tocsin alerts show 9f2c4e7a1b3d5f60")
 def show(fingerprint: Fingerprint, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Print one alert with its timeline, evidence and deliveries."""
-    print_value(run(_send(config, url, "GET", fingerprint, "")), output)
+    print_value(run(_send(config, url, "GET", fingerprint, "")).body, output)
 
 
 @command(app, "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'")
 def ack(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
     """Acknowledge a firing alert: somebody takes care."""
-    run(_send(config, url, "POST", fingerprint, "/acknowledge", {"comment": comment} if comment else {}))
-    remark(f"{fingerprint} acknowledged")
+    _act(config, url, fingerprint, "acknowledge", comment)
 
 
 @command(app, "tocsin alerts resolve 9f2c4e7a1b3d5f60")
 def resolve(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
     """End an alert by hand."""
-    run(_send(config, url, "POST", fingerprint, "/resolve", {"comment": comment} if comment else {}))
-    remark(f"{fingerprint} resolved")
+    _act(config, url, fingerprint, "resolve", comment)
 
 
 @command(app, "tocsin alerts trigger high_response_time --label service=api --value 1500")
@@ -74,10 +83,30 @@ def trigger(
     config: Config = None,
 ) -> None:
     """Raise an alert by hand."""
+    one_of(severity, _severities(), "--severity")
+    if value is not None and not math.isfinite(value):
+        wrong_usage(f"--value: {value} is not finite; write a number such as 1500")
     body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
     body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
     body = {field: entry for field, entry in body.items() if entry not in (None, "", {})}
-    print_value(run(_send(config, url, "POST", "trigger", "", body)), output)
+    answer = run(_send(config, url, "POST", "trigger", "", body))
+    print_value(answer.body, output)
+    if answer.status == _ACCEPTED:
+        remark(f"the alert is not raised yet: {_LATER}")
+
+
+def _severities() -> tuple[str, ...]:
+    from tocsin.schemas.rule import Severity
+
+    return tuple(severity.value for severity in Severity)
+
+
+def _act(config: Path | None, url: str | None, fingerprint: str, action: str, comment: str) -> None:
+    answer = run(_send(config, url, "POST", fingerprint, f"/{action}", {"comment": comment} if comment else {}))
+    if answer.status == _ACCEPTED:
+        remark(f"told to {action} {fingerprint}, which has not happened yet: {_LATER}")
+    else:
+        remark(f"{fingerprint} is {answer.body.get('status')}")
 
 
 async def _items(config: Path | None, url: str | None, path: str, params: dict[str, str], limit: int) -> list[Any]:
@@ -87,8 +116,8 @@ async def _items(config: Path | None, url: str | None, path: str, params: dict[s
         return await client.items(path, params, limit)
 
 
-async def _send(config: Path | None, url: str | None, method: str, name: str, action: str, body: Any = None) -> Any:
+async def _send(config: Path | None, url: str | None, method: str, name: str, action: str, body: Any = None) -> Answer:
     from tocsin.cli.client import connect, in_path
 
     async with connect(config, url) as client:
-        return (await client.send(method, f"/alerts/{in_path(name)}{action}", body)).body
+        return await client.content(method, f"/alerts/{in_path(name)}{action}", body)

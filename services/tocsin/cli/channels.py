@@ -12,7 +12,7 @@ from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
 app = group("channels", "Channels: list, apply from files, test.")
-_COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "config.enabled"}
+_COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "shown"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
 
 
@@ -20,13 +20,15 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels lis
 def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
     """List the channels; credentials are never shown."""
     items = run(_items(config, url))
+    for item in items if output is Output.TABLE else ():
+        item["shown"] = (item.get("config") or {}).get("enabled", True)
     print_items(items, _COLUMNS, output, "no channels yet; `tocsin channels apply FILE` adds some")
 
 
 @command(app, "tocsin channels get ops-mail")
 def get(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Print one channel, its credentials masked."""
-    print_value(run(_send(config, url, "GET", channel_id)), output)
+    print_value(run(_one(config, url, channel_id)), output)
 
 
 @command(app, "tocsin channels apply channels.yaml")
@@ -45,7 +47,7 @@ def apply(
 @command(app, "tocsin channels delete ops-mail")
 def delete(channel_id: Id, url: Url = None, config: Config = None) -> None:
     """Delete one channel."""
-    run(_send(config, url, "DELETE", channel_id))
+    run(_delete(config, url, channel_id))
     remark(f"channel {channel_id} deleted")
 
 
@@ -65,11 +67,18 @@ async def _items(config: Path | None, url: str | None) -> list[Any]:
         return await client.items("/channels")
 
 
-async def _send(config: Path | None, url: str | None, method: str, channel_id: str) -> Any:
+async def _one(config: Path | None, url: str | None, channel_id: str) -> Any:
     from tocsin.cli.client import connect, in_path
 
     async with connect(config, url) as client:
-        return (await client.send(method, f"/channels/{in_path(channel_id)}")).body
+        return await client.get(f"/channels/{in_path(channel_id)}")
+
+
+async def _delete(config: Path | None, url: str | None, channel_id: str) -> None:
+    from tocsin.cli.client import connect, in_path
+
+    async with connect(config, url) as client:
+        await client.send("DELETE", f"/channels/{in_path(channel_id)}")
 
 
 async def _apply(config: Path | None, url: str | None, channels: list[tuple[str, dict[str, Any]]]) -> None:
@@ -92,4 +101,4 @@ async def _test(config: Path | None, url: str | None, channel_id: str) -> Any:
     from tocsin.cli.client import connect
 
     async with connect(config, url) as client:
-        return (await client.send("POST", "/channels/test", {"channel": channel_id})).body
+        return (await client.content("POST", "/channels/test", {"channel": channel_id})).body

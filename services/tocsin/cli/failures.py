@@ -32,10 +32,10 @@ def as_failure(error: Exception) -> Failure | None:
     """The failure that an error of tocsin's own means to a user; None for what is a bug."""
     from tocsin.api.service import ApiError
     from tocsin.config import ConfigError
-    from tocsin.demo.service import DemoError
+    from tocsin.demo.service import DemoError, DemoUnreachable
     from tocsin.documents import DocumentError
     from tocsin.kafka.errors import KafkaStartError, KafkaUnreachable
-    from tocsin.projection.database import DatabaseError
+    from tocsin.projection.database import DatabaseAddressError, DatabaseError
     from tocsin.supervisor.errors import UpError
     from tocsin.vault import VaultError
 
@@ -47,9 +47,11 @@ def as_failure(error: Exception) -> Failure | None:
         return Failure(str(error), code=ExitCode.UNREACHABLE)
     if isinstance(error, KafkaStartError):
         return Failure(str(error), *error.log_tail[-5:])
-    if isinstance(error, DatabaseError):
+    if isinstance(error, DatabaseAddressError | ApiError):
+        return Failure(str(error), code=ExitCode.USAGE)
+    if isinstance(error, DatabaseError | DemoUnreachable):
         return Failure(str(error), code=ExitCode.UNREACHABLE)
-    if isinstance(error, ApiError | DemoError | DocumentError | UpError | VaultError):
+    if isinstance(error, DemoError | DocumentError | UpError | VaultError):
         return Failure(*str(error).splitlines())
     return None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -55,6 +56,16 @@ def command(app: typer.Typer, *examples: str, name: str | None = None, hidden: b
     """Registers a command; its help ends with the examples."""
     shown = "\b\nExample:\n" + "\n".join(f"  {example}" for example in examples)
     return app.command(name, epilog=shown, hidden=hidden, context_settings={"help_option_names": ["--help", "-h"]})
+
+
+def one_of(text: str, known: Sequence[str], option: str) -> str:
+    """The text, which may name several with commas; ends the command when one is not known."""
+    for part in text.split(",") if text else ():
+        if part.strip() not in known:
+            near = difflib.get_close_matches(part.strip(), known, n=1)
+            mend = f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}"
+            wrong_usage(f"{option}: {part.strip()!r} is not known; {mend}")
+    return text
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from tocsin.cli.options import Output
 from tocsin.terminal import escape, is_safe
 
+_WIDEST = 100_000
 _STYLES = {
     "critical": "bold red", "error": "red", "firing": "bold red", "failed": "red", "warning": "yellow",
     "pending": "yellow", "retrying": "yellow", "acknowledged": "cyan", "resolved": "green", "delivered": "green",
@@ -94,8 +95,10 @@ def _table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> No
         cells = [text_of(_at(item, path)) for path in columns.values()]
         table.add_row(*(Text(escape(cell), style=_STYLES.get(cell, "")) for cell in cells))
     console = Console(highlight=False)
-    # Off a terminal nothing is cut or wrapped: `grep` and `awk` want whole lines.
-    console.print(table, width=None if console.is_terminal else 10_000, crop=False, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        # Nothing is cut or wrapped: `grep` and `awk` want whole lines. A width given to `print` is bounded by this one.
+        console = Console(highlight=False, width=_WIDEST)
+    console.print(table, crop=False, soft_wrap=not console.is_terminal)
 
 
 def _at(item: Mapping[str, Any], path: str) -> Any:

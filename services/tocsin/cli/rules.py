@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import Failure, run
+from tocsin.cli.failures import run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
@@ -104,8 +104,6 @@ async def _one(config: Path | None, url: str | None, rule_id: str) -> Any:
 async def _delete(config: Path | None, url: str | None, rule_id: str) -> None:
     from tocsin.cli.client import in_path
 
-    if not rule_id:
-        raise Failure("ID: must not be empty; `tocsin rules list` shows all")
     async with _client(config, url) as client:
         await client.send("DELETE", f"/rules/{in_path(rule_id)}")
 

@@ -100,6 +100,11 @@ def bench(
     """Measure the whole path on this machine and print the figures beside those it must reach."""
     from tocsin.bench.run import run as run_bench
 
+    if json_file is not None:
+        try:
+            json_file.open("ab").close()  # better now than after minutes of measuring
+        except OSError as error:
+            wrong_usage(f"--json: {json_file} cannot be written ({error.strerror}); choose another path")
     run_bench(quick=quick, json_file=json_file)
 
 
@@ -110,7 +115,7 @@ def demo(url: Url = None, config: Config = None) -> None:
 
     loaded = _load(config)
     context = _prepared("demo", config)
-    run(run_demo(context, url or address(loaded), token(loaded)))
+    run(run_demo(context, address(loaded, url), token(loaded)))
 
 
 def _load(config: Path | None) -> Loaded:

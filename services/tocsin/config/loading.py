@@ -40,6 +40,10 @@ class Loaded:
         """Whether nobody chose this value."""
         return self.provenance.get(path, DEFAULT) == DEFAULT
 
+    def where(self, path: str) -> str:
+        """A setting and who chose its value, for the beginning of an error line: `TOCSIN_API_HOST: api.host`."""
+        return path if self.is_default(path) else f"{self.provenance[path]}: {path}"
+
     def replaced(self, path: str, value: object, source: str) -> Loaded:
         """The same with one setting from a command's option. Raises ConfigError when the value is not allowed."""
         return _merged({**_values(self, skip=path), tuple(path.split(".")): _Given(value, source)}, self.config_file)
@@ -177,6 +181,7 @@ def context(loaded: Loaded) -> Context:
     """What services start with; makes the data directory, for this user only.
 
     Without bootstrap servers it leads to the embedded broker: where it runs now, else on its configured port.
+    Raises ConfigError when the directory or the TLS files cannot be used.
     """
     data_dir = _data_dir(loaded)
     kafka = loaded.settings.kafka
@@ -195,7 +200,29 @@ def context(loaded: Loaded) -> Context:
         ssl_key_file=kafka.ssl_key_file,
         request_timeout_ms=kafka.request_timeout,
     )
+    _check_tls(loaded, connection)
     return Context(loaded.settings, connection, Topics(kafka.topic_prefix), data_dir)
+
+
+def _check_tls(loaded: Loaded, connection: KafkaConnection) -> None:
+    """Once and with the setting's name, rather than in every client with none."""
+    if connection.security_protocol not in ("SSL", "SASL_SSL"):
+        return
+    for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
+        path: Path | None = getattr(loaded.settings.kafka, name)
+        if path is None:
+            continue
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            mend = "check the path and its rights"
+            where = loaded.where(f"kafka.{name}")
+            raise ConfigError(f"{where}: {path} cannot be read ({error.strerror or error}); {mend}") from None
+    try:
+        connection.ssl_context()
+    except ValueError as error:
+        mend = "give PEM files, and with a certificate the key that belongs to it"
+        raise ConfigError(f"kafka.ssl_ca_file, ssl_cert_file, ssl_key_file: {error}; {mend}") from None
 
 
 def _data_dir(loaded: Loaded) -> Path:
@@ -204,8 +231,7 @@ def _data_dir(loaded: Loaded) -> Path:
         base = os.environ.get("XDG_DATA_HOME", "")
         chosen = (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "tocsin"
     path = chosen.expanduser().absolute()
-    source = loaded.provenance["data_dir"]
-    where = "data_dir" if source == DEFAULT else f"{source}: data_dir"
+    where = loaded.where("data_dir")
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(path, where)

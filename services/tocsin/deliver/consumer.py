@@ -61,7 +61,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._parking,
             asyncio.TaskGroup() as tasks,
         ):
-            refill = tasks.create_task(self._parking.refill(self._worker.waiting, self._job, self._worker.submit))
+            refill = tasks.create_task(self._parking.refill(self._worker.waiting, self._job, self._submit))
             async with self._worker:
                 while not stop.is_set():
                     fetched = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS)
@@ -131,15 +131,24 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._parking.takes(channel_id, self._worker.waiting(channel_id)):
             self._parking.park(channel_id, claim, partition, record.offset)
         else:
-            self._worker.submit(job)
+            self._submit(job)
 
     def _job(self, claim: Claim, record: ConsumerRecord) -> Job:
-        """A record as a job that goes on where an earlier process stopped. Raises UnreadableRecord."""
+        """A record as a job that goes on where an earlier process stopped. Raises UnreadableRecord.
+
+        A parked record becomes a job twice, so what is known of it is forgotten only by `_submit`.
+        """
         job = Job(decode(Notification, record.value), record, claim)
-        begun = self._tail.begun.pop(job.notification.id, None) if self._tail is not None else None
+        begun = self._tail.begun.get(job.notification.id) if self._tail is not None else None
         if begun is not None:
             job.attempts, job.first_at_ms, job.not_before_ms = begun.attempts, begun.first_at_ms, begun.next_at_ms
         return job
+
+    def _submit(self, job: Job) -> None:
+        """From here on the job itself knows its attempts; a redrive of the same notification begins anew."""
+        if self._tail is not None:
+            self._tail.begun.pop(job.notification.id, None)
+        self._worker.submit(job)
 
     async def _commit(self, first: dict[TopicPartition, int] | None = None) -> None:
         """Commit what is settled, and with it prove that the group still counts on us."""

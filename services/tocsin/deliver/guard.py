@@ -16,6 +16,8 @@ from typing import Any
 
 import aiohttp
 
+from tocsin.deliver.resolver import Resolver
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -102,10 +104,14 @@ def _in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 class Guard:
-    """Makes the connections of channels. `allowed` are internal networks that they may reach."""
+    """Makes the connections of channels. `allowed` are internal networks that they may reach.
+
+    Each has a resolver of its own, so that the names of one guard's channels never wait for those of another's.
+    """
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         self._allowed = tuple(allowed)
+        self._resolver = Resolver()
 
     def check(self, address: str) -> None:
         """Raises AddressRefused."""
@@ -123,9 +129,8 @@ class Guard:
 
         Raises AddressRefused if all addresses are internal, else the last error.
         """
-        loop = asyncio.get_running_loop()
         failure: OSError = OSError(errno.EHOSTUNREACH, "has no address")
-        for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for info in await self._resolver.lookup(host, port):
             try:
                 return await self._connect(info)
             except OSError as error:
@@ -149,7 +154,11 @@ class Guard:
         once is each channel's own bound: a common one would let a hanging receiver hold up the others.
         """
         connector = aiohttp.TCPConnector(
-            socket_factory=self.socket_factory, limit=0, force_close=True, use_dns_cache=False
+            socket_factory=self.socket_factory,
+            resolver=self._resolver,
+            limit=0,
+            force_close=True,
+            use_dns_cache=False,
         )
         return aiohttp.ClientSession(
             connector=connector,

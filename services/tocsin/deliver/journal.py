@@ -29,16 +29,18 @@ class Journal:
         await self._write(self._topics.deliveries, delivery.notification_id.encode(), encode(delivery), [])
 
     async def give_up(self, record: ConsumerRecord, reason: str, channel_id: str, detail: str) -> None:
-        """The original record, with what happened to it in the headers."""
+        """The original record with its own headers, and what happened to it in further ones."""
         told = {
             "reason": reason,
             "topic": record.topic,
             "partition": str(record.partition),
             "offset": str(record.offset),
+            "timestamp": str(record.timestamp),
             "channel_id": channel_id,
             "detail": detail[:_MAX_DETAIL],
         }
-        headers = [(name, value.encode("utf-8", "replace")) for name, value in told.items()]
+        headers = [(name, value) for name, value in record.headers if name not in told]
+        headers += [(name, value.encode("utf-8", "replace")) for name, value in told.items()]
         await self._write(self._topics.dlq, record.key, record.value, headers)
 
     async def _write(

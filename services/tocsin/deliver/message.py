@@ -62,7 +62,7 @@ class Message:
 def compose(notification: Notification, base_url: str, template: str = "") -> Message:
     """The message for a notification; `base_url` is where the dashboard is, `template` the channel's own text.
 
-    A template that fails on this alert is passed over: a plain message is better than none.
+    A template that fails on this alert, or says nothing, is passed over: a plain message is better than none.
     """
     event = notification.event
     resolved = event.status == "resolved"
@@ -121,17 +121,21 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     event = notification.event
     lines = ["This is a test of the channel: nothing is wrong."] if notification.test else []
     if template:
-        try:
-            return (*lines, *render_template(template, values).strip().splitlines())
-        except TemplateError:
-            lines.append(_verdict(event))
-            return tuple(lines)
+        return (*lines, *(_rendered(template, values) or (_verdict(event),)))
     lines.append(_verdict(event))
     told = [event.annotations.get("summary", ""), event.annotations.get("description", "") or event.description]
     lines += [text.strip() for text in told if text.strip()]
     if event.comment:
         lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
     return tuple(lines)
+
+
+def _rendered(template: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The template's lines; none where it fails on this alert, or says nothing: a receiver may refuse an empty text."""
+    try:
+        return tuple(render_template(template, values).strip().splitlines())
+    except TemplateError:
+        return ()
 
 
 def _verdict(event: AlertEvent) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tocsin.deliver.blocking import BlockingCalls
 from tocsin.deliver.message import Message
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.schemas.notification import Notification
@@ -65,13 +66,17 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """The ways out: all of them pass the guard. `tls` checks certificates; `output` is the console."""
+    """The ways out: all of them pass the guard. `tls` checks certificates; `output` is the console.
+
+    `printing` is the one thread that writes to it, block after block, and all that a reader who stops holds up.
+    """
 
     guard: Guard
     http: aiohttp.ClientSession
     tls: ssl.SSLContext
     clock: Clock = field(default_factory=Clock)
     output: TextIO = field(default_factory=lambda: sys.stdout)
+    printing: BlockingCalls = field(default_factory=lambda: BlockingCalls("console", 1))
 
 
 @dataclass(frozen=True, slots=True)

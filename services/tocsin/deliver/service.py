@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import start_http_server
 
+from tocsin.config import ConfigError
 from tocsin.context import Context
 from tocsin.deliver.channels import CHANNELS, channel_type
 from tocsin.deliver.consumer import TypeConsumer
-from tocsin.deliver.directory import follow, opened_directory
+from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.parking import Parking
@@ -30,12 +34,15 @@ log = structlog.get_logger("tocsin.deliver")
 
 
 async def run(context: Context, channel_types: Sequence[str] = ()) -> None:
-    """Deliver until SIGTERM or SIGINT. Raises UnknownChannelType, VaultError and KafkaUnreachable at the start."""
+    """Deliver until SIGTERM or SIGINT.
+
+    Raises UnknownChannelType, ConfigError, VaultError and KafkaUnreachable at the start.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server, thread = start_http_server(context.settings.delivery.port, _LOOPBACK)
+    server, thread = _metrics_server(context.settings.delivery.port)
     try:
         log.info("metrics", url=f"http://{_LOOPBACK}:{server.server_port}/metrics")
         await serve(context, channel_types, stop)
@@ -47,6 +54,16 @@ async def run(context: Context, channel_types: Sequence[str] = ()) -> None:
             loop.remove_signal_handler(number)
 
 
+def _metrics_server(port: int) -> tuple[WSGIServer, Thread]:
+    try:
+        return start_http_server(port, _LOOPBACK)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is taken by another program" if taken else f"cannot be used ({error.strerror or error})"
+        mend = "choose another with TOCSIN_DELIVERY_PORT; 0 is any"
+        raise ConfigError(f"delivery.port: port {port} on {_LOOPBACK} {reason}; {mend}") from None
+
+
 async def serve(
     context: Context, channel_types: Sequence[str], stop: asyncio.Event, transport: Transport | None = None
 ) -> None:
@@ -55,9 +72,12 @@ async def serve(
     for kind in kinds:
         channel_type(kind)
     try:
-        async with surroundings(context, transport) as (around, channels), asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follow(around.directory, channels))
-            consumers = [TypeConsumer(context, kind, around, Parking(context)) for kind in kinds]
+        async with (
+            surroundings(context, kinds, transport) as (arounds, directory, channels),
+            asyncio.TaskGroup() as tasks,
+        ):
+            following = tasks.create_task(follow(directory, channels))
+            consumers = [TypeConsumer(context, kind, arounds[kind], Parking(context)) for kind in kinds]
             running = [tasks.create_task(consumer.run(stop)) for consumer in consumers]
             ready = tasks.create_task(_announce(consumers))
             await asyncio.wait(running)
@@ -82,18 +102,26 @@ async def _announce(consumers: Sequence[TypeConsumer]) -> None:
 
 @asynccontextmanager
 async def surroundings(
-    context: Context, transport: Transport | None = None
-) -> AsyncIterator[tuple[Surroundings, AIOKafkaConsumer]]:
-    """What all consumers share: channels, key, ways out and journal; and the consumer to follow the channels with."""
+    context: Context, kinds: Sequence[str], transport: Transport | None = None
+) -> AsyncIterator[tuple[dict[str, Surroundings], Directory, AIOKafkaConsumer]]:
+    """What the consumer of each channel type needs; the channels, and the consumer to follow them with.
+
+    Channels, key and journal are shared. The ways out are not: names or sockets that hang stay one type's trouble.
+    """
     given = context.settings.secret_key
     vault = load_or_create_key(context.data_dir, given.get_secret_value() if given else None)
     producer = AIOKafkaProducer(**producer_arguments(context.connection))
     async with (
         started(producer, context.connection.bootstrap_servers),
         opened_directory(context) as (directory, consumer),
-        opened_transport(context, transport) as ways_out,
+        AsyncExitStack() as stack,
     ):
-        yield Surroundings(directory, vault, ways_out, Journal(producer, context.topics), base_url(context)), consumer
+        journal, url = Journal(producer, context.topics), base_url(context)
+        arounds = {}
+        for kind in kinds:
+            ways_out = await stack.enter_async_context(opened_transport(context, transport))
+            arounds[kind] = Surroundings(directory, vault, ways_out, journal, url)
+        yield arounds, directory, consumer
 
 
 @asynccontextmanager

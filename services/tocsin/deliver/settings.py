@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from tocsin.deliver.policy import Retry
 from tocsin.deliver.templates import check_template
@@ -56,11 +56,12 @@ class ChannelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    enabled: bool = True
+    # Strict, since the router reads them from the stored configuration as they were written.
+    enabled: StrictBool = True
     timeout: Duration = Field(default=milliseconds("10s"), description="for one attempt, all of it")
     retry: RetrySettings = RetrySettings()
     rate_limit: RateLimit | None = None
-    send_resolved: bool = Field(default=True, description="whether the end of an alert is told too")
+    send_resolved: StrictBool = Field(default=True, description="whether the end of an alert is told too")
     template: str = Field(default="", max_length=8_192, description="text of the message, in Jinja syntax")
 
     @field_validator("timeout")

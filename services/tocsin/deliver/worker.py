@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from tocsin.deliver import metrics
-from tocsin.deliver.channels import channel_type, check_config
+from tocsin.deliver.channels import UnknownChannelType, channel_type, check_config
 from tocsin.deliver.credentials import config_errors, opened_config, redacted
 from tocsin.deliver.directory import Directory
 from tocsin.deliver.journal import Journal
@@ -217,10 +217,10 @@ class Worker:
         return True
 
     async def _sent(self, job: Job, settings: ChannelSettings) -> Receipt:
-        if job.outgoing is None:
-            message = compose(job.notification, self._around.base_url, settings.template)
-            job.outgoing = Outgoing(job.notification, message)
         try:
+            if job.outgoing is None:
+                message = compose(job.notification, self._around.base_url, settings.template)
+                job.outgoing = Outgoing(job.notification, message)
             receipt: Receipt = await self._send(settings, job.outgoing, self._around.transport)
             return receipt
         except DeliveryError:
@@ -334,6 +334,8 @@ def _opened(channel: Channel, vault: Vault) -> ChannelSettings:
         return check_config(channel.type, opened_config(channel, vault))
     except ValidationError as error:
         detail = "; ".join(map(str, config_errors(channel.type, error)))
+    except UnknownChannelType as error:
+        detail = f"type: {error}"
     except VaultError as error:
         detail = f"config.{error}"
     raise Unusable(f"the settings of channel {channel.id!r} cannot be used: {detail}")

@@ -30,14 +30,22 @@ class DemoError(Exception):
     """The demo cannot be set up; one line."""
 
 
+class DemoUnreachable(DemoError):
+    """No API answers at the address; one line."""
+
+
 async def run(context: Context, url: str, token: str | None) -> None:
-    """Set up and send until SIGTERM or SIGINT. Raises DemoError and KafkaUnreachable."""
+    """Set up and send until SIGTERM or SIGINT. Raises DemoError, DemoUnreachable and KafkaUnreachable."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await _set_up(url, token)
-    topic = context.settings.metrics.topics[0].partition(":")[0]
+    try:
+        await _set_up(url, token)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise DemoUnreachable(f"the API at {url} cannot be reached ({reason}): start it with `tocsin up`") from None
+    topic = context.settings.metrics.topic_names[0]
     producer = AIOKafkaProducer(**producer_arguments(context.connection, linger_ms=5))
     async with started(producer, context.connection.bootstrap_servers):
         began = time.time()

@@ -17,8 +17,11 @@ def free_ports(count: int, host: str = "127.0.0.1") -> tuple[int, ...]:
 
 
 def is_taken(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody listens on the port, or it may not be had for another reason."""
-    with socket.socket() as probe:
+    """Whether somebody listens on the port, or it may not be had for another reason.
+
+    Raises OSError when the host is none of this machine.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As the broker does; else the remains of connections to a broker that has just stopped would count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

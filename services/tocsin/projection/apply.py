@@ -1,43 +1,81 @@
-"""From records on topics to rows: what each record changes."""
+"""From records on topics to rows: what each record changes, and which records are no good."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-import structlog
 from aiokafka import ConsumerRecord
-from sqlalchemy import Table, delete
+from sqlalchemy import BigInteger, Integer, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.projection import tables
 from tocsin.schemas.alert import AlertEvent
-from tocsin.schemas.codec import UnreadableRecord, decode
-from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.codec import UnreadableRecord, decode, decode_document
+from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.notification import Delivery
+from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import Topics
 
 SEPARATOR = "\x1f"
 _ACTIVE = ("pending", "firing", "acknowledged")
 _MAX_SHOWN_BYTES = 16_384
-_log = structlog.get_logger("tocsin.projection")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_NUL, _REPLACED = "\x00", "\N{REPLACEMENT CHARACTER}"
+_DEPTH_OF_ANSWERS = 8  # lists and objects that an answer puts around a body
 
 Row = dict[str, Any]
 Change = tuple[Table, str, Row | None]  # None removes the row with this key
+ChangeOf = Callable[[ConsumerRecord], Change | None]
 
 
-def changes_of(topics: Topics) -> Mapping[str, Callable[[ConsumerRecord], Change | None]]:
-    """For each topic the projection follows: what one of its records changes."""
-    return {
-        topics.rules: lambda record: _document("rules", record),
-        topics.channels: lambda record: _document("channels", record),
+def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
+    """For each topic the projection follows: what one of its records changes.
+
+    Each raises UnreadableRecord, and nothing else, for a record that cannot become a row.
+    """
+    found: dict[str, ChangeOf] = {
+        topics.rules: lambda record: _document("rules", lambda value: decode_document(Rule, value).id, record),
+        topics.channels: lambda record: _document("channels", lambda value: decode_document(Channel, value).id, record),
         topics.alert_state: _state,
         topics.alerts: _event,
         topics.deliveries: _delivery,
         topics.dlq: _dead_letter,
     }
+    return {topic: _checked(read) for topic, read in found.items()}
+
+
+def _checked(read: ChangeOf) -> ChangeOf:
+    """The same, held to what every database takes: SQLite would store what PostgreSQL refuses."""
+
+    def change_of(record: ConsumerRecord) -> Change | None:
+        try:
+            change = read(record)
+        except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+            raise UnreadableRecord(str(error) or type(error).__name__) from None
+        if change is None:
+            return None
+        table, key, row = change
+        return table, key, row and {name: _fitting(table, name, value) for name, value in row.items()}
+
+    return change_of
+
+
+def _fitting(table: Table, name: str, value: Any) -> Any:
+    kind = table.c[name].type
+    if isinstance(value, str):
+        value = value.replace(_NUL, _REPLACED)  # JSON may spell it \u0000, and PostgreSQL takes none
+        if isinstance(kind, String) and kind.length and len(value) > kind.length:
+            raise UnreadableRecord(f"{name}: {len(value)} characters, more than {kind.length}")
+    if isinstance(kind, Integer) and isinstance(value, int):
+        bits = 63 if isinstance(kind, BigInteger) else 31
+        if not -(2**bits) <= value < 2**bits:
+            raise UnreadableRecord(f"{name}: {value} does not fit into {bits + 1} bits")
+    return value
 
 
 async def apply(connection: AsyncConnection, changes: Sequence[Change]) -> None:
@@ -67,16 +105,20 @@ async def _upsert(connection: AsyncConnection, table: Table, rows: list[Row]) ->
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
-def _document(kind: str, record: ConsumerRecord) -> Change | None:
+def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) -> Change | None:
+    """One that cannot be read changes nothing: the last good one stays, here as in the evaluators."""
     identity = _text(record.key)
     if not record.value:
         return tables.document, f"{kind}/{identity}", None
+    found = id_of(record.value)
+    if found != identity:
+        raise UnreadableRecord(f"id: {found!r} lies under the key {identity!r}")
     row = {
         "kind": kind,
         "id": identity,
         "revision": record.offset,
-        "updated_ms": record.timestamp,
-        "body": _text(record.value),
+        "updated_ms": _moment(record.timestamp),
+        "body": _body(record),
     }
     return tables.document, f"{kind}/{identity}", row
 
@@ -85,16 +127,14 @@ def _state(record: ConsumerRecord) -> Change | None:
     fingerprint = _text(record.key)
     if not record.value:
         return tables.active, fingerprint, None
-    alert = _read(AlertEvent, record)
-    if alert is None:
-        return None
+    alert = decode(AlertEvent, record.value)
+    if alert.fingerprint != fingerprint:
+        raise UnreadableRecord(f"fingerprint: {alert.fingerprint!r} lies under the key {fingerprint!r}")
     return tables.active, fingerprint, _alert(alert, record) if alert.status in _ACTIVE else None
 
 
 def _event(record: ConsumerRecord) -> Change | None:
-    alert = _read(AlertEvent, record)
-    if alert is None:
-        return None
+    alert = decode(AlertEvent, record.value)
     row = _alert(alert, record) | {
         "id": alert.id,
         "type": alert.type,
@@ -106,7 +146,8 @@ def _event(record: ConsumerRecord) -> Change | None:
 
 
 def _alert(alert: AlertEvent, record: ConsumerRecord) -> Row:
-    labels = [f"{name}={value}" for name, value in alert.labels.items()]
+    # A separator within a value would forge a label of its own.
+    labels = [f"{name}={value}".replace(SEPARATOR, _REPLACED) for name, value in alert.labels.items()]
     words = (alert.rule_id, alert.rule_name, *labels, *alert.annotations.values())
     return {
         "fingerprint": alert.fingerprint,
@@ -117,17 +158,15 @@ def _alert(alert: AlertEvent, record: ConsumerRecord) -> Row:
         "labels": SEPARATOR.join(("", *labels, "")),
         "search": "\n".join(words).lower(),
         "starts_ms": parse_instant(alert.starts_at),
-        "body": _text(record.value),
+        "body": _body(record),
     }
 
 
 def _delivery(record: ConsumerRecord) -> Change | None:
-    one = _read(Delivery, record)
-    if one is None:
-        return None
+    one = decode(Delivery, record.value)
     names = ("id", "notification_id", "fingerprint", "rule_id", "channel_id", "channel_type", "outcome", "test")
     row = {name: getattr(one, name) for name in names}
-    row |= {"at_ms": parse_instant(one.at), "latency_ms": one.latency_ms, "body": _text(record.value)}
+    row |= {"at_ms": parse_instant(one.at), "latency_ms": one.latency_ms, "body": _body(record)}
     return tables.delivery, one.id, row
 
 
@@ -137,7 +176,7 @@ def _dead_letter(record: ConsumerRecord) -> Change | None:
     value = record.value or b""
     body = {
         "id": identity,
-        "at_ms": record.timestamp,
+        "at_ms": _moment(record.timestamp),
         **{name: headers.get(name, "") for name in ("reason", "detail", "topic", "stage")},
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
@@ -150,25 +189,29 @@ def _dead_letter(record: ConsumerRecord) -> Change | None:
         "partition": record.partition,
         "offset": record.offset,
         "reason": str(body["reason"])[:64],
-        "at_ms": record.timestamp,
+        "at_ms": _moment(record.timestamp),
         "body": orjson.dumps(body).decode(),
     }
     return tables.dead_letter, identity, row
 
 
-def _read(kind: Any, record: ConsumerRecord) -> Any:
-    try:
-        return decode(kind, record.value)
-    except UnreadableRecord as error:
-        at = f"{record.topic}/{record.partition}@{record.offset}"
-        _log.warning("a record was passed over", at=at, reason=str(error))
-        return None
+def _body(record: ConsumerRecord) -> str:
+    """The value as text, tried once as it will be answered: what is nested too deeply would fail with every list."""
+    found = orjson.loads(record.value)
+    for _ in range(_DEPTH_OF_ANSWERS):
+        found = [found]
+    orjson.dumps(found)
+    return _text(record.value)
 
 
 def _text(value: bytes | None) -> str:
-    # PostgreSQL takes no NUL in a text.
-    return (value or b"").decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return (value or b"").decode("utf-8", "replace").replace(_NUL, _REPLACED)
+
+
+def _moment(at_ms: int) -> int:
+    """A record's time within what can be written as a date: producers may set any."""
+    return min(max(at_ms, 0), MAX_MS)
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and _WHOLE_NUMBER.fullmatch(text) else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import delete, event, insert, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -23,6 +25,10 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 
 class DatabaseError(Exception):
     """The database cannot be used; the text is one line with the mend."""
+
+
+class DatabaseAddressError(DatabaseError):
+    """The address itself is wrong: no database would answer to it."""
 
 
 class Database:
@@ -75,18 +81,29 @@ def _engine(url: str) -> AsyncEngine:
     try:
         parsed = make_url(url)
         driver = _DRIVERS.get(parsed.drivername, parsed.drivername)
-        if driver not in _DRIVERS.values():
+        if driver not in _DRIVERS.values() or not 0 < (parsed.port or 1) <= 65_535:
             raise ArgumentError(driver)
         arguments: dict[str, Any] = {"timeout": _BUSY_S}
         if driver != "sqlite+aiosqlite":
             arguments["command_timeout"] = _STATEMENT_TIMEOUT_S
+            parsed = _with_drivers_parameters(parsed)
         engine = create_async_engine(parsed.set(drivername=driver), connect_args=arguments, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError):
-        mend = "write postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH"
-        raise DatabaseError(f"database.url: not an address that is known; {mend}") from None
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        mend = "write postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:////PATH"
+        raise DatabaseAddressError(f"database.url: not an address that is known; {mend}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _with_drivers_parameters(url: URL) -> URL:
+    """What follows the `?`: `sslmode`, as PostgreSQL's own programs write it, is `ssl` to the driver."""
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    unknown = query.keys() - signature(asyncpg.connect).parameters.keys()
+    if unknown:
+        mend = "remove it; ?sslmode=require is one that is known"
+        raise DatabaseAddressError(f"database.url: {min(unknown)!r} is not a parameter of the driver; {mend}")
+    return url.set(query=query)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.projection import tables
 from tocsin.projection.apply import Change, apply, changes_of
 from tocsin.projection.database import Database
+from tocsin.schemas.codec import UnreadableRecord
 from tocsin.schemas.topics import Topics
 
 _FETCH_MS = 200
@@ -24,6 +27,8 @@ _FETCH_RECORDS = 2_000
 _CALL_TIMEOUT_S = 30.0
 _PAUSE_S = 1.0
 _PRUNE_EVERY_S = 3_600.0
+_MAX_REASON = 1_000
+_DATA_EXCEPTION = "22"  # SQLSTATE class: what was sent is no good, so sending it again is no use
 _log = structlog.get_logger("tocsin.projection")
 
 
@@ -46,9 +51,10 @@ class Projector:
         self._moved = asyncio.Condition()
         self.caught_up = asyncio.Event()
         self.problem = ""
+        self.passed_over: Counter[str] = Counter()  # by topic: records that could not become rows
 
     async def run(self) -> None:
-        """Follow for ever; what fails is said in `problem` and tried again."""
+        """Follow for ever; what fails is said in `problem` and tried again, a bad record is passed over."""
         while True:
             try:
                 if not self._targets:
@@ -59,7 +65,8 @@ class Projector:
                 self.problem = ""
             except _Overtaken:
                 self._in_place = False
-            except (SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
+            except (SQLAlchemyError, KafkaError, OSError, TimeoutError, UnicodeDecodeError) as error:
+                # The last is aiokafka's, of a record that has a header without a name in UTF-8.
                 self._in_place = False
                 self.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
                 _log.warning("the projection stands still", reason=self.problem)
@@ -79,6 +86,24 @@ class Projector:
         try:
             async with asyncio.timeout(timeout_s), self._moved:
                 await self._moved.wait_for(lambda: self._positions.get(target, 0) > offset)
+        except TimeoutError:
+            return False
+        return True
+
+    async def in_step(self, topic: str, timeout_s: float) -> bool:
+        """Wait until everything that is on a topic now is in the tables; False when it is not in time.
+
+        Raises KafkaError when Kafka does not say what is there.
+        """
+        partitions = [partition for partition in self._targets if partition.topic == topic]
+        if not partitions:
+            return False
+        try:
+            async with asyncio.timeout(timeout_s):
+                ends = await self._consumer.end_offsets(partitions)
+                for partition, end in ends.items():
+                    if not await self.reached(topic, partition.partition, end - 1, timeout_s):
+                        return False
         except TimeoutError:
             return False
         return True
@@ -141,6 +166,8 @@ class Projector:
                 for partition in missing:
                     await self._put_position(connection, partition, self._positions[partition])
         self._in_place = True
+        async with self._moved:
+            self._moved.notify_all()
         self._note_progress()
 
     async def _stored(self, connection: AsyncConnection) -> dict[TopicPartition, int]:
@@ -158,22 +185,61 @@ class Projector:
         fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
             timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS
         )
-        fetched = {partition: records for partition, records in fetched.items() if records}
-        if fetched:
-            changes = [change for records in fetched.values() for record in records if (change := self._change(record))]
-            async with self._database.writing() as connection:
-                for partition in sorted(fetched):  # always in this order, so that two processes never wait in a circle
-                    await self._advance(connection, partition, fetched[partition][-1].offset + 1)
-                await apply(connection, changes)
+        ends = {}
+        async with asyncio.timeout(_CALL_TIMEOUT_S):
+            for partition, position in self._positions.items():
+                # Not the last record's: the end of a transaction uses up an offset, and is no record.
+                end = await self._consumer.position(partition)
+                if end > position:
+                    ends[partition] = end
+        if ends:
+            await self._write([record for records in fetched.values() for record in records], ends)
             async with self._moved:
-                for partition, records in fetched.items():
-                    self._positions[partition] = records[-1].offset + 1
+                self._positions |= ends
                 self._moved.notify_all()
         self._note_progress()
         await self._prune()
 
+    async def _write(self, records: Sequence[ConsumerRecord], ends: Mapping[TopicPartition, int]) -> None:
+        changes = [(record, change) for record in records if (change := self._change(record))]
+        try:
+            async with self._advanced(ends) as connection:
+                await apply(connection, [change for _, change in changes])
+        except DBAPIError as error:
+            if not _is_of_the_data(error):
+                raise
+            async with self._advanced(ends) as connection:
+                for record, change in changes:
+                    await self._apply_alone(connection, record, change)
+
+    @asynccontextmanager
+    async def _advanced(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[AsyncConnection]:
+        """A transaction in which everything before these positions counts as applied."""
+        async with self._database.writing() as connection:
+            for partition in sorted(ends):  # always in this order, so that two processes never wait in a circle
+                await self._advance(connection, partition, ends[partition])
+            yield connection
+
+    async def _apply_alone(self, connection: AsyncConnection, record: ConsumerRecord, change: Change) -> None:
+        try:
+            async with connection.begin_nested():
+                await apply(connection, [change])
+        except DBAPIError as error:
+            if not _is_of_the_data(error):
+                raise
+            self._pass_over(record, str(error.orig))
+
     def _change(self, record: ConsumerRecord) -> Change | None:
-        return self._changes[record.topic](record)
+        try:
+            return self._changes[record.topic](record)
+        except UnreadableRecord as error:
+            self._pass_over(record, str(error))
+            return None
+
+    def _pass_over(self, record: ConsumerRecord, reason: str) -> None:
+        self.passed_over[record.topic] += 1
+        at = f"{record.topic}/{record.partition}@{record.offset}"
+        _log.warning("a record was passed over", at=at, reason=reason[:_MAX_REASON])
 
     async def _advance(self, connection: AsyncConnection, partition: TopicPartition, end: int) -> None:
         table = tables.position
@@ -200,3 +266,8 @@ class Projector:
         async with self._database.writing() as connection:
             for table in (tables.event, tables.delivery, tables.dead_letter):
                 await connection.execute(delete(table).where(table.c.at_ms < before))
+
+
+def _is_of_the_data(error: DBAPIError) -> bool:
+    """Whether the database refused a value, rather than to work."""
+    return isinstance(error, DataError) or str(getattr(error.orig, "sqlstate", "") or "").startswith(_DATA_EXCEPTION)

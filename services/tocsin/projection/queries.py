@@ -58,12 +58,12 @@ class Found:
 async def active_alerts(database: Database, wanted: AlertFilter, page: Page) -> Found:
     """Alerts that are pending, firing or acknowledged, the latest first."""
     order = active.c.starts_ms, active.c.fingerprint
-    return await _list(database, active, _alert_conditions(active, wanted), order, page)
+    return await _list(database, active, _alert_conditions(database, active, wanted), order, page)
 
 
 async def alert_history(database: Database, wanted: AlertFilter, page: Page) -> Found:
     """Alert events, the latest first."""
-    conditions = _alert_conditions(event, wanted) + _between(event, wanted.from_ms, wanted.to_ms)
+    conditions = _alert_conditions(database, event, wanted) + _between(event, wanted.from_ms, wanted.to_ms)
     return await _list(database, event, conditions, (event.c.at_ms, event.c.id), page)
 
 
@@ -92,8 +92,12 @@ async def active_alert(database: Database, fingerprint: str) -> Item | None:
 
 
 async def timeline(database: Database, fingerprint: str, limit: int = 200) -> list[Item]:
-    """The latest events of one alert, the oldest of them first."""
-    order = event.c.at_ms.desc(), event.c.sequence.desc()
+    """The latest events of one alert, the oldest of them first.
+
+    Not by their times: a signal has that of its samples, a command that of a clock. `sequence` begins anew when the
+    state was lost, and only then, so the episode goes first.
+    """
+    order = event.c.starts_ms.desc(), event.c.sequence.desc()
     query = select(event.c.body).where(event.c.fingerprint == fingerprint).order_by(*order).limit(limit)
     async with database.reading() as connection:
         return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
@@ -116,10 +120,11 @@ class Document:
 
 
 async def documents(database: Database, kind: str) -> list[Document]:
-    """All entries of a kind, by id."""
-    query = select(document).where(document.c.kind == kind).order_by(document.c.id)
+    """All entries of a kind, by id; by code points, since each database has an order of its own."""
+    query = select(document).where(document.c.kind == kind)
     async with database.reading() as connection:
-        return [_document(row) for row in await connection.execute(query)]
+        rows = (await connection.execute(query)).all()
+    return [_document(row) for row in sorted(rows, key=lambda row: row.id)]
 
 
 async def one_document(database: Database, kind: str, identity: str) -> Document | None:
@@ -140,11 +145,12 @@ async def _one(database: Database, query: Select[Any]) -> Item | None:
         return orjson.loads(body) if body is not None else None
 
 
-def _alert_conditions(table: Table, wanted: AlertFilter) -> list[ColumnElement[bool]]:
+def _alert_conditions(database: Database, table: Table, wanted: AlertFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [table.c[name].in_(values) for name, values in wanted.fields.items()]
+    # Not LIKE, which ignores case on SQLite.
+    place = func.instr if database.is_sqlite else func.strpos
     conditions += [
-        table.c.labels.contains(f"{SEPARATOR}{name}={value}{SEPARATOR}", autoescape=True)
-        for name, value in wanted.labels.items()
+        place(table.c.labels, f"{SEPARATOR}{name}={value}{SEPARATOR}") > 0 for name, value in wanted.labels.items()
     ]
     if wanted.text:
         conditions.append(table.c.search.contains(wanted.text.lower(), autoescape=True))
@@ -192,6 +198,8 @@ def _read_cursor(cursor: str) -> tuple[int, str]:
         at, identity = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, TypeError):
         raise BadCursor from None
-    if not isinstance(at, int) or not isinstance(identity, str):
+    if not isinstance(at, int) or not -(2**63) <= at < 2**63:
+        raise BadCursor
+    if not isinstance(identity, str) or "\x00" in identity:
         raise BadCursor
     return at, identity

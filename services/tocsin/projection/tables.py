@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 metadata = MetaData()
 
@@ -62,7 +62,7 @@ event = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("fired_ms", BigInteger),
     Index("tocsin_event_order", "at_ms", "id"),
-    Index("tocsin_event_fingerprint", "fingerprint", "at_ms", "sequence"),
+    Index("tocsin_event_fingerprint", "fingerprint", "starts_ms", "sequence"),
 )
 
 delivery = Table(

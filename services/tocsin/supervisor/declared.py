@@ -7,8 +7,8 @@ from tocsin.schemas.topics import TopicSpec, metric_topic_specs, topic_specs
 
 
 def metric_topics(settings: Settings) -> tuple[str, ...]:
-    """The names of the metrics topics, without the format that may follow (`telegraf:influx`)."""
-    return tuple(name.partition(":")[0] for name in settings.metrics.topics)
+    """The names of the metrics topics."""
+    return settings.metrics.topic_names
 
 
 def declared_topics(settings: Settings) -> tuple[TopicSpec, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tocsin.api.tokens import load_or_create_token
-from tocsin.config import Loaded, as_environment, context
+from tocsin.config import ConfigError, Loaded, as_environment, context
 from tocsin.kafka.admin import ensure_topics
 from tocsin.kafka.ports import free_ports, is_taken
 from tocsin.logs import is_json
@@ -41,7 +40,10 @@ class Options:
 
 
 def up(loaded: Loaded, options: Options) -> int:
-    """Run everything until told to stop; returns the exit code. Raises UpError, KafkaStartError, KafkaUnreachable."""
+    """Run everything until told to stop; returns the exit code.
+
+    Raises ConfigError, UpError, KafkaStartError and KafkaUnreachable.
+    """
     return asyncio.run(_locked(loaded, options))
 
 
@@ -154,16 +156,24 @@ class _Up:
 
     async def _free_api_port(self) -> None:
         api = self._loaded.settings.api
+        if await self._is_taken_for_good(api.host, api.port):
+            mend = "stop that, or choose another with --port or TOCSIN_API_PORT"
+            where = self._loaded.where("api.port")
+            raise ConfigError(f"{where}: port {api.port} on {api.host} is taken by another program; {mend}")
         if api.port == 0:
             self._loaded = self._loaded.replaced("api.port", free_ports(1)[0], "up")
-        elif ":" not in api.host:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PORT_LEAVING_S):  # that of an `up` which was killed may be leaving
-                    while is_taken(api.port, api.host):  # noqa: ASYNC110 - nobody says when a port is free
-                        await asyncio.sleep(_POLL_S)
-                    return
-            mend = "stop that, or choose another with --port"
-            raise UpError(f"api.port: port {api.port} on {api.host} is taken by another program; {mend}")
+
+    async def _is_taken_for_good(self, host: str, port: int) -> bool:
+        try:
+            for _ in range(int(_PORT_LEAVING_S / _POLL_S)):  # that of an `up` which was killed may be leaving
+                if not is_taken(port, host):
+                    return False
+                await asyncio.sleep(_POLL_S)
+        except OSError as error:
+            mend = "use 127.0.0.1, 0.0.0.0 or an address of this machine"
+            where = self._loaded.where("api.host")
+            raise ConfigError(f"{where}: {host} cannot be used ({error.strerror or error}); {mend}") from None
+        return True
 
     def _facts(self, new_token: str | None) -> Facts:
         settings, api = self._context.settings, self._loaded.settings.api

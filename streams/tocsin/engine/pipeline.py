@@ -4,11 +4,13 @@ The very functions that the agents run, so what comes out here comes out there: 
 and simulations of faults.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tocsin.engine import frame
+from tocsin.engine import frame, partial
+from tocsin.engine.combine.state import CombineState
+from tocsin.engine.combine.step import step as combine
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
@@ -21,6 +23,7 @@ from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.step import NumberedCommand
 from tocsin.engine.lifecycle.step import step as lifecycle
 from tocsin.engine.memory_log import LogRecord, MemoryLog
+from tocsin.engine.partial import Partial
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
 from tocsin.engine.watermark import Timing
@@ -35,6 +38,7 @@ from tocsin.schemas.topics import CHANNEL_TYPES
 
 METRICS: Final = "metrics"
 _SAMPLES: Final = "samples"
+_PARTIALS: Final = "partials"
 _DEFAULT_MAX_AHEAD_MS: Final = 600_000
 
 
@@ -73,7 +77,8 @@ class Pipeline:
         self._interner = Interner(shape.samples)
         self._positions = [0] * shape.sources
         self._highest = [UNSEEN_MS] * shape.sources
-        self._states = [PartitionState() for _ in range(shape.samples)]
+        self._states = [PartitionState(source=str(partition)) for partition in range(shape.samples)]
+        self._combining = [CombineState(partition) for partition in range(shape.samples)]
         self._told: dict[str, RouteRecord] = {}
         self._commands = 0
         self._clock_ms: int | None = None
@@ -119,9 +124,27 @@ class Pipeline:
         for partition, state in enumerate(self._states):
             records = self.log.read(_SAMPLES, partition, state.offset + 1)
             items = [frame.decode(record.value or b"") for record in records]
-            signals = evaluate(state, items, records[-1].offset, self._book, self._timing)
-            self.signals += signals
-            self._lifecycle(signals)
+            done = evaluate(state, items, records[-1].offset, self._book, self._timing, self._shape.samples)
+            self._tell(done.signals, done.partials)
+        while any(self._combine(partition) for partition in range(self._shape.samples)):
+            continue  # composites over groups: what combine says comes to it again
+
+    def _combine(self, partition: int) -> bool:
+        state = self._combining[partition]
+        records = self.log.read(_PARTIALS, partition, state.offset + 1)
+        if not records:
+            return False
+        shares = [partial.decode(record.value or b"") for record in records]
+        done = combine(state, shares, records[-1].offset, self._book, self._timing)
+        self._tell(done.signals, done.partials)
+        return True
+
+    def _tell(self, signals: Sequence[Signal], shares: Sequence[Partial]) -> None:
+        self.signals += signals
+        self._lifecycle(signals)
+        for item in shares:
+            for partition, share in partial.spread(item, self._shape.samples).items():
+                self.log.append(_PARTIALS, partition, None, partial.encode(share), self._clock_ms or 0)
 
     def _ingest(self, source: int, clock_ms: int) -> bool:
         records = self._unread(source, clock_ms)

@@ -147,6 +147,11 @@ class TopicProgress:
                 return highest + heard_ms - reached_at
         return UNSEEN_MS
 
+    @property
+    def has_data(self) -> bool:
+        """Whether any sample was ever seen."""
+        return bool(self.past) and self.past[-1][1] > UNSEEN_MS
+
     def is_unnamed(self, clock_ms: int) -> bool:
         """Whether no tick has named this topic for long: it is no longer read."""
         return clock_ms - self.named_ms > _UNNAMED_MS

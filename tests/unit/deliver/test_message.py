@@ -107,6 +107,15 @@ def test_a_template_replaces_the_text_and_one_that_fails_does_not_stop_the_messa
     assert message(firing_event(labels={"a": "{{ 7*7 }}"}), "{{ labels.a }}").summary == ("{{ 7*7 }}",)
 
 
+@pytest.mark.parametrize("template", ["{{ annotations.missing }}", " \n\t ", "{% if value < 0 %}below{% endif %}"])
+def test_a_template_that_says_nothing_leaves_the_verdict(template: str) -> None:
+    found = message(firing_event(), template)
+    assert found.summary == ("response_time is 1,234.5 ms, above 1,000 ms.",)
+    settings = check_config("slack", {"webhook_url": "https://hooks.example.com/x"})
+    assert isinstance(settings, SlackSettings)
+    assert payload(settings, found)["blocks"][1]["text"]["text"]
+
+
 def test_a_mail_has_both_parts_a_stable_identity_and_a_thread() -> None:
     addressee = Addressee("ops", "email")
     mails = []

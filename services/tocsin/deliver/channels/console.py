@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
+import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -19,7 +20,6 @@ from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.text import visible
 
 _WIDTH = 96
-_one_at_a_time = threading.Lock()
 
 
 class ConsoleSettings(ChannelSettings):
@@ -31,7 +31,7 @@ async def send(settings: ConsoleSettings, outgoing: Outgoing, transport: Transpo
     block = render(outgoing.message, colour=transport.output.isatty())
     try:
         async with asyncio.timeout(settings.timeout_s):
-            await asyncio.to_thread(_write, transport.output, block)
+            await transport.printing.run(partial(_write, transport.output, block))
     except TimeoutError:
         raise Transient(f"the console took nothing within {settings.timeout_s:g} s") from None
     except (OSError, ValueError):
@@ -40,9 +40,16 @@ async def send(settings: ConsoleSettings, outgoing: Outgoing, transport: Transpo
 
 
 def _write(output: TextIO, block: str) -> None:
-    with _one_at_a_time:
+    try:
+        descriptor = output.fileno()
+    except io.UnsupportedOperation:
         output.write(block)
         output.flush()
+        return
+    # Past Python's buffer: a thread that is blocked with the buffer's lock in hand would crash the end of the process.
+    left = memoryview(block.encode(output.encoding or "utf-8", "backslashreplace"))
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def render(message: Message, *, colour: bool = False) -> str:

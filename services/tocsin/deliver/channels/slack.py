@@ -30,8 +30,12 @@ class SlackSettings(ChannelSettings):
     @field_validator("webhook_url")
     @classmethod
     def _web_address(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in ("https", "http") or not parts.hostname:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            named = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
             raise ValueError("is not a web address; paste the https:// address that Slack shows for the webhook")
         return value
 

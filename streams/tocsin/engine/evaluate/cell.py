@@ -75,7 +75,9 @@ def transitions(before: Sequence[int], after: Sequence[int]) -> tuple[SignalKind
     """What is to be said when the levels' states change."""
     was, now = shown(before), shown(after)
     if was == now:
-        if now != NONE or is_waiting(before) == is_waiting(after):
+        if now != NONE:
+            return ("changed",) if (before[was] == NO_DATA) is not (after[now] == NO_DATA) else ()
+        if is_waiting(before) == is_waiting(after):
             return ()
         return ("pending",) if is_waiting(after) else ("ended",)
     if was == NONE:

@@ -1,31 +1,27 @@
-"""Checkpoints: what changed since the last one, as entries of a table, valid at one offset.
+"""Checkpoints: what changed of one samples partition since the last one, as entries of a table, valid at one offset."""
 
-Every entry has two copies, and the header says which one is in force. A checkpoint writes the other copy of what
-changed, then the header: whatever happens in between, the last header and its copies are whole.
-"""
-
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from tocsin.engine.evaluate.columns import CHUNK
+from tocsin.engine.evaluate.copies import Copies, DamagedCheckpoint, Get, opened, sealed
 from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.lane import Lane
 from tocsin.engine.evaluate.lanes import make_lane
-from tocsin.engine.evaluate.plan import compile_plan
+from tocsin.engine.evaluate.plan import Plan, compile_plan
+from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.codec import decode_document, encode_document
+from tocsin.schemas.codec import UnreadableRecord, decode_document, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "header"
 
-
-class DamagedCheckpoint(Exception):
-    """An entry that is missing, or not what was written."""
+__all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]
 
 
 class NewerCheckpoint(Exception):
@@ -34,109 +30,140 @@ class NewerCheckpoint(Exception):
 
 def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
     """Entries to write, then the header to write after them. The state notes that they are in force."""
-    entries: dict[str, bytes] = {}
-
-    def put(name: str, value: bytes) -> None:
-        state.parity[name] = 1 - state.parity.get(name, 1)
-        entries[f"{name}/{state.parity[name]}"] = _sealed(value)
-
+    copies = state.copies
     if state.plan.offset != state.plan_saved:
-        put("plan", _pack_plan(state))
+        copies.put("plan", pack_plan(state.plan))
         state.plan_saved = state.plan.offset
-        wanted = {_lane_name(key) for key in state.lanes}
-        state.parity = {n: p for n, p in state.parity.items() if not n.startswith("lane/") or n.split("/")[1] in wanted}
+        drop_lanes(copies, state.lanes)
+    put_series(copies, state.series)
     for key, lane in state.lanes.items():
-        lane.prune()
-        for chunk in lane.dirty_chunks():
-            put(f"lane/{_lane_name(key)}/{chunk}", lane.pack(chunk))
-    for name, value in state.series.changed_entries():
-        put(name, value)
+        put_lane(copies, key, lane)
     for lateness_ms, flow in state.flows.items():
-        put(f"waiting/{lateness_ms}", flow.pack())
+        copies.put(f"waiting/{lateness_ms}", flow.pack())
     header = {
         "format": FORMAT,
         "offset": state.offset,
-        "parity": state.parity,
+        "copies": copies.marks,
+        "series": series_header(state.series),
         "sources": state.series.sources,
-        "series_topics": state.series.topics,
-        "series": state.series.columns.count,
         "topics": {name: topic.pack() for name, topic in state.topics.items()},
         "lanes": {key: lane.header() for key, lane in state.lanes.items()},
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
+        "sequence": state.sequence,
     }
-    return entries, _sealed(msgspec.msgpack.encode(header))
+    return copies.written(), sealed(msgspec.msgpack.encode(header))
 
 
-def restore(get: Callable[[str], bytes | None]) -> PartitionState:
-    """The state that a checkpoint holds; a new one if there is none. Raises DamagedCheckpoint or NewerCheckpoint."""
-    sealed = get(HEADER)
-    state = PartitionState()
-    if sealed is None:
+def restore(get: Get, source: str = "") -> PartitionState:
+    """The state that a checkpoint holds; a new one if there is none. Raises DamagedCheckpoint or NewerCheckpoint.
+
+    `source` is the partition's name, under which it sends shares of groups.
+    """
+    state = PartitionState(source=source)
+    header = read_header(get)
+    if header is None:
         return state
-    header = msgspec.msgpack.decode(_opened(HEADER, sealed), strict=False)
-    if header["format"] > FORMAT:
-        raise NewerCheckpoint(f"the checkpoint has format {header['format']}, this tocsin knows {FORMAT}; upgrade it")
-    state.offset, state.parity = header["offset"], header["parity"]
+    state.copies = Copies(header["copies"])
+    state.offset, state.sequence = header["offset"], header["sequence"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
 
     def entry(name: str) -> bytes:
-        copy = f"{name}/{state.parity[name]}"
-        found = get(copy)
-        if found is None:
-            raise DamagedCheckpoint(f"{copy} is missing")
-        return _opened(copy, found)
+        return state.copies.read(get, name)
 
-    if "plan" in state.parity:
-        _unpack_plan(state, entry("plan"))
+    if "plan" in state.copies.marks:
+        state.plan = unpack_plan(entry("plan"))
+        state.plan_saved = state.plan.offset
     for topic, partition in header["sources"]:
         state.source_number(topic, partition)
-    state.series.topics = header["series_topics"]
-    for chunk in range(-(-header["series"] // CHUNK)):
-        state.series.unpack(chunk, entry(f"series/{chunk}"), entry(f"names/{chunk}"))
-    state.series.clear_notes()
-    _restore_lanes(state, header["lanes"], entry)
-    return state
-
-
-def _restore_lanes(state: PartitionState, lanes: dict[str, Any], entry: Callable[[str], bytes]) -> None:
+    read_series(state.series, header["series"], entry)
     state.flows = make_flows(state.plan)
     for lateness_ms, flow in state.flows.items():
-        if f"waiting/{lateness_ms}" in state.parity:
+        if f"waiting/{lateness_ms}" in state.copies.marks:
             flow.unpack(entry(f"waiting/{lateness_ms}"))
     for key, spec in state.plan.specs.items():
         lane = make_lane(spec, state.plan.rules[key], state.series)
         state.flows[spec.lateness_ms].lanes[key] = lane
-        lane.late, lane.refused = lanes[key]["late"], lanes[key]["refused"]
-        for chunk in range(-(-lanes[key]["slots"] // CHUNK)):
-            lane.unpack(chunk, entry(f"lane/{_lane_name(key)}/{chunk}"))
-        lane.dirty_chunks()
+        read_lane(lane, key, header["lanes"][key], entry)
+    return state
 
 
-def _pack_plan(state: PartitionState) -> bytes:
-    versions = [(encode_document(v.rule), v.revision, v.epoch) for v in state.plan.versions.values()]
-    return msgspec.msgpack.encode((state.plan.offset, versions))
+def read_header(get: Get) -> dict[str, Any] | None:
+    """The header of a checkpoint, None if there is none. Raises DamagedCheckpoint or NewerCheckpoint."""
+    value = get(HEADER)
+    if value is None:
+        return None
+    header: dict[str, Any] = msgspec.msgpack.decode(opened(HEADER, value), strict=False)
+    if header["format"] > FORMAT:
+        raise NewerCheckpoint(f"the checkpoint has format {header['format']}, this tocsin knows {FORMAT}; upgrade it")
+    if header["format"] < FORMAT:
+        raise DamagedCheckpoint(f"the checkpoint has the older format {header['format']}")
+    return header
 
 
-def _unpack_plan(state: PartitionState, value: bytes) -> None:
+def drop_lanes(copies: Copies, lanes: dict[str, Any]) -> None:
+    """Lanes that are no longer there leave the header."""
+    wanted = {lane_name(key) for key in lanes}
+    for name in [n for n in copies.marks if n.startswith(("lane/", "whole/")) and n.split("/")[1] not in wanted]:
+        copies.drop(name)
+
+
+def put_lane(copies: Copies, key: str, lane: Lane) -> None:
+    """The entries of one lane."""
+    lane.prune()
+    for chunk in lane.dirty_chunks():
+        copies.put(f"lane/{lane_name(key)}/{chunk}", lane.pack(chunk))
+    whole = lane.pack_whole()
+    if whole:
+        copies.put(f"whole/{lane_name(key)}", whole)
+
+
+def read_lane(lane: Lane, key: str, header: dict[str, Any], entry: Callable[[str], bytes]) -> None:
+    """The inverse of `put_lane`."""
+    lane.restore_header(header)
+    for chunk in range(-(-header["slots"] // CHUNK)):
+        lane.unpack(chunk, entry(f"lane/{lane_name(key)}/{chunk}"))
+    if lane.pack_whole():
+        lane.unpack_whole(entry(f"whole/{lane_name(key)}"))
+    lane.dirty_chunks()
+
+
+def put_series(copies: Copies, series: SeriesTable) -> None:
+    """The entries of a table of series."""
+    for name, value in series.changed_entries():
+        copies.put(name, value)
+
+
+def series_header(series: SeriesTable) -> dict[str, Any]:
+    """What a header says of a table of series."""
+    return {"count": series.columns.count, "topics": series.topics}
+
+
+def read_series(series: SeriesTable, header: dict[str, Any], entry: Callable[[str], bytes]) -> None:
+    """The inverse of `put_series`."""
+    series.topics = header["topics"]
+    for chunk in range(-(-header["count"] // CHUNK)):
+        series.unpack(chunk, entry(f"series/{chunk}"), entry(f"names/{chunk}"))
+    series.clear_notes()
+
+
+def pack_plan(plan: Plan) -> bytes:
+    """A plan as the rules that it was made from."""
+    versions = [(encode_document(v.rule), v.revision, v.epoch) for v in plan.versions.values()]
+    return msgspec.msgpack.encode((plan.offset, versions))
+
+
+def unpack_plan(value: bytes) -> Plan:
+    """The inverse of `pack_plan`. Raises DamagedCheckpoint for rules that this tocsin cannot read."""
     offset, versions = msgspec.msgpack.decode(value)
-    state.plan = compile_plan(
-        (RuleVersion(decode_document(Rule, rule), revision, epoch) for rule, revision, epoch in versions), offset
-    )
-    state.plan_saved = offset
+    try:
+        read = [RuleVersion(decode_document(Rule, rule), revision, epoch) for rule, revision, epoch in versions]
+    except UnreadableRecord as error:
+        raise DamagedCheckpoint(f"a rule of the plan cannot be read: {error}") from None
+    return compile_plan(read, offset)
 
 
-def _lane_name(key: str) -> str:
+def lane_name(key: str) -> str:
+    """A lane's key, short."""
     return stable_id("lane", key)
-
-
-def _sealed(value: bytes) -> bytes:
-    return zlib.crc32(value).to_bytes(4, "little") + value
-
-
-def _opened(name: str, sealed: bytes) -> bytes:
-    value = sealed[4:]
-    if zlib.crc32(value).to_bytes(4, "little") != sealed[:4]:
-        raise DamagedCheckpoint(f"{name} is damaged")
-    return value

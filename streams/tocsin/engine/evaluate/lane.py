@@ -12,7 +12,8 @@ from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import Judge, Subject
-from tocsin.engine.evaluate.plan import Judged, LaneSpec, Source
+from tocsin.engine.evaluate.late import LateSample
+from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
@@ -26,7 +27,7 @@ FREE: Final = -1
 class Lane(ABC):
     """What lanes share: membership, judges, and their checkpoint. `judged` is a slot's latest judged time."""
 
-    def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
+    def __init__(self, spec: LaneSpec | GroupSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
         self.spec = spec
         self.series = series
         self.columns = Columns({"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), **own})
@@ -136,7 +137,7 @@ class Lane(ABC):
         for key, derivation in self.derivations.items():
             if key in derivations:
                 self.derivations[key] = derivations[key]
-            else:
+            elif self.columns.count:
                 derivation.columns.add(self.columns.count)
         self.columns.dirty[:] = True
 
@@ -145,6 +146,20 @@ class Lane(ABC):
         self.late += len(samples)
         if any(version.rule.keep_late for judge in self.judges.values() for version in judge.versions):
             self.kept_late.append(samples)
+
+    def hand_over_late(self) -> list[LateSample]:
+        """The late samples that were kept since the last time."""
+        kept, self.kept_late = self.kept_late, []
+        rules = sorted(v.rule.id for judge in self.judges.values() for v in judge.versions if v.rule.keep_late)
+        found = []
+        for samples in kept:
+            for index in range(len(samples)):
+                name, labels = self.series.describe(int(samples.series[index]))
+                topic, partition = self.series.sources[int(samples.source[index])]
+                place = topic, partition, int(samples.offsets[index])
+                value, at_ms = float(samples.values[index]), int(samples.at_ms[index])
+                found.append(LateSample(name, value, at_ms, labels, rules, *place))
+        return found
 
     @abstractmethod
     def take(self, samples: Samples, out: list[Signal]) -> None:
@@ -215,6 +230,13 @@ class Lane(ABC):
     def unpack_more(self, packed: dict[str, Any]) -> None:  # noqa: B027 - most lanes keep nothing more
         """The inverse of `pack_more`."""
 
+    def pack_whole(self) -> bytes:
+        """What a kind of lane keeps besides slots, written at every checkpoint; empty if nothing."""
+        return b""
+
+    def unpack_whole(self, value: bytes) -> None:  # noqa: B027 - most lanes keep nothing more
+        """The inverse of `pack_whole`."""
+
     def prune(self) -> None:
         """Drop what can no longer matter."""
         for judge in self.judges.values():
@@ -223,3 +245,7 @@ class Lane(ABC):
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""
         return {"late": self.late, "refused": self.refused, "slots": self.columns.count}
+
+    def restore_header(self, header: dict[str, Any]) -> None:
+        """The inverse of `header`."""
+        self.late, self.refused = header["late"], header["refused"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from tocsin.engine.evaluate.gather import GatherLane
 from tocsin.engine.evaluate.instants import InstantLane
 from tocsin.engine.evaluate.lane import Lane
 from tocsin.engine.evaluate.panes import PaneLane
@@ -15,6 +16,7 @@ from tocsin.engine.evaluate.slices import CountLane, SlidingLane
 _LANES: Final[dict[str, Callable[[LaneSpec, Judged, SeriesTable], Lane]]] = {
     "instant": InstantLane,
     "silence": SilenceLane,
+    "gather": GatherLane,
     "tumbling": PaneLane,
     "hopping": PaneLane,
     "sliding": SlidingLane,

@@ -2,20 +2,28 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import BaseModel
 
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import RuleVersion
-from tocsin.schemas.kinds import Absence
+from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
+from tocsin.schemas.labels import stable_id
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.window import Window
 
+_SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
+_BURN_PANES: Final = 5  # a short window
+
 
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
-    """What a lane watches, and how; its `key` is the same for the same watch, whatever the rules."""
+    """What a lane watches, and how; its `key` is the same for the same watch, whatever the rules.
+
+    `group_by` is None where each series is looked at by itself; else the lane gathers for groups.
+    """
 
     metric: str
     matchers: tuple[Matcher, ...]
@@ -23,18 +31,23 @@ class LaneSpec:
     lateness_ms: int
     most_series: int
     absence: Absence | None = None
+    group_by: tuple[str, ...] | None = None
 
     @property
     def key(self) -> str:
         """A text that is equal for equal lanes."""
         window = self.window.key if self.window else "-"
         absence = self.absence.model_dump_json() if self.absence else "-"
+        groups = "-" if self.group_by is None else "\x01".join(("by", *self.group_by))
         matchers = "\x01".join(sorted(map(str, self.matchers)))
-        return "\x00".join((self.metric, matchers, window, str(self.lateness_ms), str(self.most_series), absence))
+        bounds = f"{self.lateness_ms}/{self.most_series}"
+        return f"{self.metric}\x00{matchers}\x00{window}\x00{bounds}\x00{absence}\x00{groups}"
 
     @property
     def kind(self) -> str:
-        """Through which kind of window it looks."""
+        """Which kind of lane it is."""
+        if self.group_by is not None:
+            return "gather"
         if self.absence:
             return "silence"
         return self.window.type if self.window else "instant"
@@ -67,21 +80,127 @@ class Source:
 Judged = dict[str, tuple[Source, list[RuleVersion]]]  # by the source's key
 
 
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """What is put together of shares, and how. `parts` are keys of the lanes that gather for it."""
+
+    kind: str
+    metric: str
+    group_by: tuple[str, ...]
+    lateness_ms: int
+    parts: tuple[str, ...] = ()
+    window: Window | None = None
+    absence: Absence | None = None
+    burns: tuple[BurnWindow, ...] = ()
+    objective: float = 0.0
+    members: tuple[Member, ...] = ()
+    combine: str = ""
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for equal groups."""
+        settings = (self.absence, *self.burns, *self.members)
+        texts = [model.model_dump_json() for model in settings if model is not None]
+        window = self.window.key if self.window else "-"
+        places = (self.kind, self.metric, *self.group_by, "\x01", str(self.lateness_ms), window)
+        return stable_id(*places, *self.parts, *texts, self.combine, str(self.objective))
+
+    @property
+    def most_series(self) -> int:
+        """Groups are as many as their series make them; those are bounded where they are gathered."""
+        return 2**31
+
+
 @dataclass(slots=True)
 class Plan:
-    """Lanes and, for each, its rules by source; `offset` is the end of the configuration it was made from."""
+    """Lanes and, for each, its rules by source; `offset` is the end of the configuration it was made from.
+
+    `groups` are judged where shares meet, each under its key, and `group_rules` their rules.
+    """
 
     offset: int = -1
     specs: dict[str, LaneSpec] = field(default_factory=dict)
     rules: dict[str, Judged] = field(default_factory=dict)
-    by_metric: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, GroupSpec] = field(default_factory=dict)
+    group_rules: dict[str, Judged] = field(default_factory=dict)
     versions: dict[str, RuleVersion] = field(default_factory=dict)  # disabled rules too
+
+    def add(self, spec: LaneSpec, source: Source, version: RuleVersion) -> None:
+        """A rule looks at a lane."""
+        self.specs.setdefault(spec.key, spec)
+        self.rules.setdefault(spec.key, {}).setdefault(source.key, (source, []))[1].append(version)
+
+    def composites_over(self, rule_id: str) -> list[GroupSpec]:
+        """The composites that look at a rule."""
+        return [spec for spec in self.groups.values() if any(member.rule == rule_id for member in spec.members)]
+
+
+def is_grouped(rule: Rule) -> bool:
+    """Whether a rule is judged where the shares of groups meet, instead of series by series."""
+    settings = rule.settings
+    expected = isinstance(settings, Absence) and bool(settings.expected)
+    return bool(rule.group_by) or expected or rule.condition in ("ratio", "burn_rate", "composite")
 
 
 def lane_of(rule: Rule) -> LaneSpec:
-    """The lane that a rule belongs to."""
+    """The lane that a rule on single series belongs to."""
     absence = rule.settings if isinstance(rule.settings, Absence) else None
-    return LaneSpec(rule.metric_type, rule.match, rule.window, rule.allowed_lateness, rule.max_series, absence)
+    return LaneSpec(rule.metric_type, rule.match, rule.window, rule.lateness_ms, rule.max_series, absence)
+
+
+def gathered_by(rule: Rule) -> list[tuple[LaneSpec, Source]]:
+    """The lanes that gather for a rule on groups."""
+
+    def spec(metric: str, hop_ms: int) -> LaneSpec:
+        window = Window(type="tumbling", size=hop_ms / 1_000)  # type: ignore[arg-type]  # seconds, as users write them
+        return LaneSpec(metric, rule.match, window, rule.lateness_ms, rule.max_series, None, group_labels(rule))
+
+    settings = rule.settings
+    if rule.condition == "composite":
+        return []
+    if isinstance(settings, Absence):
+        return [(spec(rule.metric_type, _SEEN_EVERY_MS), Source("last"))]
+    if isinstance(settings, BurnRate):
+        source = Source("increase" if settings.counters else "sum")
+        return [
+            (spec(metric, burn_hop_ms(burn)), source)
+            for burn in settings.windows
+            for metric in (rule.metric_type, settings.total)
+        ]
+    assert rule.window is not None
+    metrics = [rule.metric_type, rule.ratio.per] if rule.ratio else [rule.metric_type]
+    return [(spec(metric, rule.window.hop_ms), Source(rule.aggregate)) for metric in metrics]
+
+
+def burn_hop_ms(burn: BurnWindow) -> int:
+    """How far the windows of a burn rate move each time: a fifth of the short one, if that is whole."""
+    return burn.short if burn.short % _BURN_PANES or burn.short < _BURN_PANES else burn.short // _BURN_PANES
+
+
+def group_labels(rule: Rule) -> tuple[str, ...]:
+    """By which labels a rule on groups groups; those of the expected sets unless it says so."""
+    settings = rule.settings
+    if not rule.group_by and isinstance(settings, Absence) and settings.expected:
+        return tuple(sorted({name for labels in settings.expected for name in labels}))
+    return rule.group_by
+
+
+def group_of(rule: Rule) -> GroupSpec:
+    """The group that a rule on groups belongs to."""
+    settings = rule.settings
+    return GroupSpec(
+        kind=rule.condition if rule.condition in ("ratio", "burn_rate", "composite", "absence") else "group",
+        metric=rule.metric_type,
+        group_by=group_labels(rule),
+        lateness_ms=rule.lateness_ms,
+        parts=tuple(spec.key for spec, _ in gathered_by(rule)),
+        window=rule.window,
+        absence=settings if isinstance(settings, Absence) else None,
+        burns=settings.windows if isinstance(settings, BurnRate) else (),
+        objective=settings.objective if isinstance(settings, BurnRate) else 0.0,
+        members=rule.conditions,
+        combine=str(rule.combine) if rule.conditions else "",
+    )
 
 
 def source_of(rule: Rule) -> Source:
@@ -95,25 +214,31 @@ def source_of(rule: Rule) -> Source:
 def same_state(old: Rule, new: Rule) -> bool:
     """Whether a changed rule goes on with its state: what it watches, and the direction it looks in, are the same."""
     return (
-        lane_of(old).key == lane_of(new).key
+        _place(old) == _place(new)
         and source_of(old).key == source_of(new).key
         and (old.condition, old.operator, old.inside) == (new.condition, new.operator, new.inside)
         and [step.severity for step in old.levels] == [step.severity for step in new.levels]
     )
 
 
+def _place(rule: Rule) -> tuple[bool, str]:
+    return is_grouped(rule), group_of(rule).key if is_grouped(rule) else lane_of(rule).key
+
+
 def compile_plan(versions: Iterable[RuleVersion], offset: int) -> Plan:
     """Compile the enabled rules among `versions`."""
     plan = Plan(offset)
     for version in versions:
-        plan.versions[version.rule.id] = version
-        if not version.rule.enabled:
+        rule = version.rule
+        plan.versions[rule.id] = version
+        if not rule.enabled:
             continue
-        spec = lane_of(version.rule)
-        if spec.key not in plan.specs:
-            plan.specs[spec.key] = spec
-            plan.rules[spec.key] = {}
-            plan.by_metric.setdefault(spec.metric, []).append(spec.key)
-        source = source_of(version.rule)
-        plan.rules[spec.key].setdefault(source.key, (source, []))[1].append(version)
+        if not is_grouped(rule):
+            plan.add(lane_of(rule), source_of(rule), version)
+            continue
+        for spec, source in gathered_by(rule):
+            plan.add(spec, source, version)
+        group, source = group_of(rule), source_of(rule)
+        plan.groups.setdefault(group.key, group)
+        plan.group_rules.setdefault(group.key, {}).setdefault(source.key, (source, []))[1].append(version)
     return plan

@@ -13,7 +13,7 @@ import numpy as np
 from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.instants import in_order
 from tocsin.engine.evaluate.lane import Lane
-from tocsin.engine.evaluate.plan import Judged, LaneSpec
+from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec
 from tocsin.engine.evaluate.points import Points, segments
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
@@ -23,12 +23,13 @@ from tocsin.schemas.signal import Evidence, Signal
 _LEARNT: Final = 4  # gaps
 _GAIN, _STRAY_GAIN, _STRAYS = 1 / 8, 1 / 4, 4.0
 _LEAST_MS: Final = 1_000
+_EXPECTED_MS: Final = 300_000  # for what must be there and was never seen
 
 
 class SilenceLane(Lane):
     """`gap` and `stray` are of each slot in milliseconds, `gaps` how many were seen, `gone` whether it is missed."""
 
-    def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable) -> None:
+    def __init__(self, spec: LaneSpec | GroupSpec, judged: Judged, series: SeriesTable) -> None:
         assert spec.absence is not None
         self.absence = spec.absence
         own: Spec = {
@@ -80,7 +81,8 @@ class SilenceLane(Lane):
         gap, stray = self.columns["gap"][slots], self.columns["stray"][slots]
         usual = np.maximum(gap * self.absence.missed, gap + _STRAYS * stray)
         patience = np.maximum(np.ceil(usual), _LEAST_MS).astype(np.int64)
-        return np.where(self.columns["gaps"][slots] >= _LEARNT, patience, 2**62)
+        unknown = _EXPECTED_MS if self.absence.expected else 2**62
+        return np.where(self.columns["gaps"][slots] >= _LEARNT, patience, unknown)
 
     def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
         """Series that have been silent for too long are gone."""

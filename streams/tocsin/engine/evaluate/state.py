@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from tocsin.engine.evaluate.copies import Copies
 from tocsin.engine.evaluate.flow import Flow
+from tocsin.engine.evaluate.gather import GatherLane
 from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.lanes import make_lane
@@ -25,8 +27,10 @@ class PartitionState:
     source_numbers: dict[tuple[str, int], int] = field(default_factory=dict)
     clock_ms: int = 0
     looked_s: int = 0  # second in which silent series were last looked for
-    parity: dict[str, int] = field(default_factory=dict)  # which copy of each checkpoint entry is in force
+    copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
+    source: str = ""  # the name under which this partition sends shares of groups
+    sequence: int = 0  # of the next thing it sends
 
     @property
     def lanes(self) -> dict[str, Lane]:
@@ -45,15 +49,15 @@ class PartitionState:
             self.series.sources.append((topic, partition))
         return found
 
+    def would_close(self, watermark_ms: int) -> bool:
+        """Whether the watermark has passed a pane that is still gathered."""
+        return any(isinstance(lane, GatherLane) and lane.is_due(watermark_ms) for lane in self.lanes.values())
+
     def admit(self, identity: bytes, key: bytes, unit: str | None) -> int:
         """A series seen for the first time; returns its number, UNWATCHED if no lane wants it, or may have it."""
         name, labels = parse_series_key(key)
-        wanted = [
-            lane
-            for flow in self.flows.values()
-            for lane in flow.lanes.values()
-            if lane.spec.metric == name and lane.spec.watches(name, labels)
-        ]
+        specs = self.plan.specs
+        wanted = [lane for key, lane in self.lanes.items() if specs[key].watches(name, labels)]
         wanted = [lane for lane in wanted if lane.has_room()]
         if not wanted:
             self.series.pass_over(identity)
@@ -75,7 +79,7 @@ class PartitionState:
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
         """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
         old = self.lanes
-        out = [signal for lane in old.values() for signal in _stopped(lane, plan, at_ms)]
+        out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
         self.plan = plan
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
@@ -106,7 +110,8 @@ def make_flows(plan: Plan) -> dict[int, Flow]:
     return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({s.lateness_ms for s in plan.specs.values()})}
 
 
-def _stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:
+def stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:
+    """End what rules of a lane have pending or firing that are gone under a plan, or about something else."""
     out: list[Signal] = []
     for judge in lane.judges.values():
         for owner, version in enumerate(judge.versions):

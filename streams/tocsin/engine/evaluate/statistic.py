@@ -28,6 +28,7 @@ class Run:
     values: Floats
     group: Ints
     first: Ints
+    before: Floats | None = None  # each sample's predecessor in its series, NaN for the first; only for groups
 
     @property
     def ends(self) -> Ints:

@@ -1,43 +1,92 @@
-"""Evaluate's step: records of one samples partition in, signals out."""
+"""Evaluate's step: records of one samples partition in, signals and shares of groups out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate.late import LateSample
+from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import MANY_HOMES, NO_HOME, UNWATCHED
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import Frame, Ints, Tick
+from tocsin.engine.partial import Partial
 from tocsin.engine.watermark import EVERYTHING_MS, Timing, TopicProgress
 from tocsin.schemas.signal import Signal
 
 _FORGET_EVERY_S = 60
 
 
+@dataclass(slots=True)
+class Evaluated:
+    """What a run of records came to: signals, shares of groups by key of the group's partition, and late samples."""
+
+    signals: list[Signal] = field(default_factory=list)
+    partials: list[Partial] = field(default_factory=list)
+    late: list[LateSample] = field(default_factory=list)
+    told: int = 0  # signals that composites have heard of
+
+
 def step(
-    state: PartitionState, items: Sequence[Frame | Tick], end: int, book: RuleBook, timing: Timing
-) -> list[Signal]:
+    state: PartitionState, items: Sequence[Frame | Tick], end: int, book: RuleBook, timing: Timing, sources: int = 1
+) -> Evaluated:
     """Apply consecutive records, the last of which lies at offset `end`; `book` must reach every tick's rules offset.
 
-    The signals, and the state, are the same however the records are handed over.
+    `sources` is how many samples partitions there are. What comes out, and the state, are the same however the records
+    are handed over.
     """
-    out: list[Signal] = []
+    done = Evaluated()
     for item in items:
         if isinstance(item, Frame):
             _take_frame(state, item)
             continue
         if item.rules_offset > state.plan.offset:
-            _judge(state, out)
+            _judge(state, done.signals)
+            _tell_composites(state, done)
             assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
-            out += state.adopt(book.plan_after(state.plan, item.rules_offset), item.clock_ms)
+            _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, done)
         _take_tick(state, item, timing)
-        if item.clock_ms // 1_000 != state.looked_s:
-            _judge(state, out)
-            _look_for_silence(state, item.clock_ms // 1_000, timing, out)
-    _judge(state, out)
+        second = item.clock_ms // 1_000
+        is_second = second != state.looked_s
+        if is_second:
+            _judge(state, done.signals)
+            _look_for_silence(state, second, timing, done.signals)
+        if state.plan.groups:
+            _share(state, is_second, timing, sources, done)
+    _judge(state, done.signals)
+    _tell_composites(state, done)
+    for lane in state.lanes.values():
+        done.late += lane.hand_over_late()
     state.offset = end
-    return out
+    return done
+
+
+def _adopt(state: PartitionState, plan: Plan, at_ms: int, done: Evaluated) -> None:
+    known = set(state.plan.groups)
+    done.signals += state.adopt(plan, at_ms)
+    _tell_composites(state, done)
+    fresh = [spec for key, spec in plan.groups.items() if key not in known and spec.members]
+    done.partials += sharing.standing(list(state.lanes.values()), fresh, at_ms)
+
+
+def _share(state: PartitionState, is_second: bool, timing: Timing, sources: int, done: Evaluated) -> None:
+    """Send on what the watermark has passed; once a second, how far we are, even if nothing moved."""
+    watermark_ms = sharing.watermark(state, timing)
+    if not is_second and not state.would_close(watermark_ms):
+        return
+    _judge(state, done.signals)
+    _tell_composites(state, done)
+    done.partials += sharing.close(state, watermark_ms)
+    done.partials.append(sharing.progress(state, watermark_ms, sources))
+
+
+def _tell_composites(state: PartitionState, done: Evaluated) -> None:
+    if state.plan.groups:
+        done.partials += sharing.changes(state.plan, done.signals[done.told :])
+    done.told = len(done.signals)
 
 
 def _take_frame(state: PartitionState, frame: Frame) -> None:

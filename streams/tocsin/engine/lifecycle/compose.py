@@ -36,6 +36,7 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "category": rule.category,
         "description": rule.description,
         **_limits(rule, step),
+        **_burning(signal),
         "labels": {**signal.labels, **labels},
         "annotations": annotations,
         "runbook_url": rule.runbook_url,
@@ -52,7 +53,17 @@ def _limits(rule: Rule, step: Level) -> dict[str, Any]:
     """What the value was held against: a threshold, or a band."""
     if rule.condition == "range":
         return {"threshold": None, "operator": None, "expected": {"lower": step.lower, "upper": step.upper}}
+    if rule.condition in ("absence", "composite", "burn_rate"):
+        return {"threshold": None, "operator": None}
     return {"threshold": step.threshold, "operator": rule.operator if step.threshold is not None else None}
+
+
+def _burning(signal: Signal) -> dict[str, Any]:
+    """A burn rate's value is how fast it burns, not how many levels it has reached."""
+    facts = signal.evidence.facts
+    if "burn" not in facts:
+        return {}
+    return {"value": facts["burn"], "threshold": facts["factor"], "operator": "gte"}
 
 
 def _unit(rule: Rule, signal: Signal) -> str | None:
@@ -67,7 +78,6 @@ def _unit(rule: Rule, signal: Signal) -> str | None:
 def from_trigger(trigger: Trigger) -> dict[str, Any]:
     """Everything about an alert that was raised by hand."""
     facts = msgspec.structs.asdict(trigger)
-    del facts["cooldown_ms"]
     facts["labels"], facts["annotations"] = _fitted(trigger.labels, trigger.annotations)
     return facts
 
@@ -83,7 +93,7 @@ def by_hand(command: Command) -> dict[str, Any]:
     return {"reason": "manual", "actor": command.actor, "comment": command.comment}
 
 
-_KEPT = tuple(name for name in Trigger.__struct_fields__ if name not in ("cooldown_ms", "unit"))
+_KEPT = tuple(name for name in Trigger.__struct_fields__ if name != "unit")
 
 
 def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:

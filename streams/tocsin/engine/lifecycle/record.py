@@ -25,7 +25,6 @@ class AlertRecord(msgspec.Struct, omit_defaults=True):
     episode_ms: int = -1
     transitions: int = 0
     sequence: int = 0
-    fired_ms: int | None = None
     touched_ms: int = 0
     order: Order = _BEFORE_ALL
     command_offset: int = -1

@@ -77,10 +77,9 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
 
 
 def _trigger(record: AlertRecord, command: Command, by_hand: dict[str, Any]) -> AlertEvent | None:
+    """Raise it at once: a rule's cooldown keeps its condition quiet, not a person who asked for the alert."""
     trigger = command.trigger
     if trigger is None or record.is_active:
-        return None
-    if record.fired_ms is not None and command.at_ms < record.fired_ms + trigger.cooldown_ms:
         return None
     if record.status != "pending":
         _begin(record, command.at_ms)
@@ -98,8 +97,6 @@ def _transition(
 ) -> AlertEvent:
     record.transitions += 1
     record.sequence += 1
-    if kind == "firing":
-        record.fired_ms = at_ms
     before, at = record.event, format_instant(at_ms)
     kept = {"fired_at": before.fired_at, "acknowledged": before.acknowledged} if before else {}
     if kind == "firing":

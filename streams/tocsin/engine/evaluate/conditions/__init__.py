@@ -3,7 +3,7 @@
 from typing import Final
 
 from tocsin.engine.evaluate.condition import Condition
-from tocsin.engine.evaluate.conditions import band, held, threshold
+from tocsin.engine.evaluate.conditions import band, held, reached, threshold
 
 CONDITIONS: Final[dict[str, type[Condition]]] = {
     "threshold": threshold.Threshold,
@@ -11,6 +11,7 @@ CONDITIONS: Final[dict[str, type[Condition]]] = {
     "change": threshold.Threshold,
     "trend": threshold.Threshold,
     "ratio": threshold.Threshold,
+    "burn_rate": reached.Reached,
     "absence": held.Held,
     "composite": held.Held,
 }

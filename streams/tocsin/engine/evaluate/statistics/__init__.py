@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from tocsin.engine.evaluate.statistic import Statistic
-from tocsin.engine.evaluate.statistics import basic, counter, sketch, spread
+from tocsin.engine.evaluate.statistic import Mergeable, Statistic
+from tocsin.engine.evaluate.statistics import basic, counter, exact, sketch, spread
 from tocsin.schemas.rule import quantile_of
 
 _STATISTICS: Final[dict[str, Statistic]] = {
@@ -21,6 +21,37 @@ _STATISTICS: Final[dict[str, Statistic]] = {
     "delta": counter.Counter(),
     "quantile": sketch.Sketch(),
 }
+
+
+# Of groups, whose samples come in any order.
+_OF_GROUPS: Final[dict[str, Mergeable]] = {
+    "count": basic.Count(),
+    "sum": exact.ExactTotal(),
+    "avg": exact.ExactTotal(),
+    "min": basic.Lowest(),
+    "max": basic.Highest(),
+    "first": basic.Earliest(),
+    "last": basic.Latest(),
+    "stddev": exact.ExactSpread(),
+    "rate": exact.ExactGrowth(),
+    "increase": exact.ExactGrowth(),
+    "delta": exact.ExactGrowth(),
+    "quantile": sketch.Sketch(),
+}
+
+
+def mergeable_of(aggregation: str) -> Mergeable:
+    """The statistic that answers an aggregation over a group of series."""
+    return _OF_GROUPS["quantile" if quantile_of(aggregation) is not None else aggregation]
+
+
+def mergeables_of(aggregations: Iterable[str]) -> dict[str, Mergeable]:
+    """What panes of groups must keep, by name, in a fixed order; counts always."""
+    found = {"count": mergeable_of("count")}
+    for aggregation in sorted(aggregations):
+        statistic = mergeable_of(aggregation)
+        found.setdefault(statistic.name, statistic)
+    return found
 
 
 def statistic_of(aggregation: str) -> Statistic:

@@ -1,0 +1,126 @@
+"""What lies on `tocsin.partials`: the shares that samples partitions have in groups of series, and how far they are.
+
+A group's series lie on all samples partitions. Each partition sends what its series come to, pane by pane, when its
+watermark has passed the pane; the partition of `partials` that a group belongs to puts the shares together. Each
+source numbers what it sends: what comes again after a crash has the numbers it had, and is passed over.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.engine.frame import Ints
+from tocsin.schemas.labels import series_id
+
+MemberState = Literal["firing", "rest", "no data"]
+
+
+class Panes(msgspec.Struct, array_like=True, tag="p", frozen=True):
+    """n panes of one lane: `groups` n uint32 indexes into `keys`, `starts` n int64, and each figure's array, flat."""
+
+    source: str
+    sequence: int
+    lane: str
+    keys: list[bytes]
+    groups: bytes
+    starts: bytes
+    figures: dict[str, tuple[str, bytes]]  # name -> (dtype, values)
+
+    def figure(self, name: str, rows: int) -> NDArray[Any]:
+        """One figure as n rows, of a width that follows from its length."""
+        kind, values = self.figures[name]
+        array = np.frombuffer(values, kind)
+        return array.reshape(rows, -1) if len(array) != rows else array
+
+
+class Change(msgspec.Struct, array_like=True, tag="c", frozen=True):
+    """An alert that a composite looks at began or ended; `key` is the composite's group.
+
+    It has no number: signals of one alert are in order, those of several are not, so `order` is that of its signal.
+    """
+
+    lane: str
+    key: bytes
+    rule_id: str
+    fingerprint: str
+    order: tuple[int, int, int]
+    at_ms: int
+    state: MemberState
+
+
+class Progress(msgspec.Struct, array_like=True, tag="q", frozen=True):
+    """Everything of this source before `watermark_ms` was sent; `sources` is how many there are."""
+
+    source: str
+    sequence: int
+    sources: int
+    clock_ms: int
+    rules_offset: int
+    watermark_ms: int
+    listened_ms: int
+
+
+Partial = Panes | Change | Progress
+_decoder: Final = msgspec.msgpack.Decoder(Partial)
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class DamagedPartial(ValueError):
+    """A record on the partials topic that is none."""
+
+
+def encode(item: Partial) -> bytes:
+    """A record as it lies on the topic."""
+    return _encoder.encode(item)
+
+
+def decode(value: bytes) -> Partial:
+    """Read a record of the partials topic; raises DamagedPartial."""
+    try:
+        found: Partial = _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedPartial(f"not a partial: {error}") from None
+    return found
+
+
+def spread(item: Partial, partitions: int) -> dict[int, Partial]:
+    """What each partition of the topic is to get: groups by their key, and progress everywhere."""
+    if isinstance(item, Progress):
+        return dict.fromkeys(range(partitions), item)
+    if isinstance(item, Change):
+        return {home_of(item.key, partitions): item}
+    homes = np.array([home_of(key, partitions) for key in item.keys], np.int64)
+    groups, starts = np.frombuffer(item.groups, np.uint32), np.frombuffer(item.starts, np.int64)
+    found: dict[int, Partial] = {}
+    for home in np.unique(homes).tolist():
+        keys = np.flatnonzero(homes == home)
+        rows = np.flatnonzero(homes[groups] == home)
+        place = np.zeros(len(homes), np.int64)
+        place[keys] = np.arange(len(keys))
+        figures = {name: item.figure(name, len(starts))[rows] for name in item.figures}
+        found[home] = msgspec.structs.replace(
+            item,
+            keys=[item.keys[key] for key in keys.tolist()],
+            groups=indexes(place[groups[rows]]),
+            starts=starts[rows].tobytes(),
+            figures=flat(figures),
+        )
+    return found
+
+
+def home_of(key: bytes, partitions: int) -> int:
+    """The partition that a group belongs to."""
+    return int.from_bytes(series_id(key)[:8], "little") % partitions
+
+
+def flat(figures: Mapping[str, NDArray[Any]]) -> dict[str, tuple[str, bytes]]:
+    """Figures as they lie in a record."""
+    return {name: (array.dtype.str, array.tobytes()) for name, array in figures.items()}
+
+
+def indexes(values: Ints) -> bytes:
+    """Small numbers as uint32."""
+    return values.astype(np.uint32).tobytes()

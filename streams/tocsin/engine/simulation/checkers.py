@@ -282,7 +282,7 @@ def _replays(world: World, _oracle: Oracle) -> None:
             records = world.broker.partition(SAMPLES, partition).records
             items = [item for item in (frame.decode(r.value or b"") for r in records) if isinstance(item, Frame)]
             before = digest(state)
-            said = evaluate(state, items, state.offset, process.book, world.scenario.timing)
+            said = evaluate(state, items, state.offset, process.book, world.scenario.timing).signals
             after = digest(state)
             if said or after != before:
                 raise Violation(

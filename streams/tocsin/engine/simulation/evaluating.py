@@ -178,7 +178,8 @@ class EvaluateProcess:
         if wanted > self.book.end:
             self.follow()
             self.book.end = max(self.book.end, wanted)
-        for signal in evaluate(state, items, end, self.book, self.scenario.timing):
+        done = evaluate(state, items, end, self.book, self.scenario.timing, self.scenario.partitions)
+        for signal in done.signals:
             self.outbox.send(SIGNALS, signal.fingerprint.encode(), encode(signal))
 
     def save(self, partition: int) -> None:

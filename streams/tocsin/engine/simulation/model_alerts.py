@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tocsin.engine.simulation.model_rules import LONG_AGO_MS, Said
+from tocsin.engine.simulation.model_rules import Said
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.instant import format_instant
@@ -40,7 +40,6 @@ class AlertModel:
         self._by: str | None = None
         self._condition = "rest"
         self._episode_ms, self._count = -1, 0
-        self._fired_ms = LONG_AGO_MS
         self._names: tuple[str, ...] = ()
         self._commands: set[str] = set()
 
@@ -104,7 +103,7 @@ class AlertModel:
     def _trigger(self, command: Command) -> None:
         trigger = command.trigger
         assert trigger is not None
-        if self._is_active or command.at_ms < self._fired_ms + trigger.cooldown_ms:
+        if self._is_active:
             return
         if self._status != "pending":
             self._begin(command.at_ms)
@@ -114,8 +113,6 @@ class AlertModel:
     def _write(self, kind: str, status: str, at_ms: int, reason: str, actor: str | None) -> None:
         self._count += 1
         self._status = status
-        if kind == "firing":
-            self._fired_ms = at_ms
         self.events.append(
             Foreseen(
                 stable_id("event", self._fingerprint, self._episode_ms, self._count),

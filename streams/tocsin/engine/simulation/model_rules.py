@@ -142,7 +142,7 @@ class RuleModel:
             found.append(Said("ended", at_ms, *self._ended(before, value), reason, self.revision))
         if is_waiting and not was_waiting:
             found.append(Said("pending", at_ms, _since(self.levels), value, 0, reason, self.revision))
-        elif now >= 0 and was != now:
+        elif now >= 0 and (was != now or (before[was].state == "missing") is not (self.levels[now].state == "missing")):
             kind: SignalKind = "firing" if was < 0 else "changed"
             if kind == "firing":
                 self.cool_ms = at_ms + self.rule.cooldown

@@ -79,7 +79,7 @@ class PartitionModel:
                 self._latest_ms[number] = max(in_order[-1][0], self._latest_ms.get(number, _UNSEEN_MS))
             for rule in watching:
                 model = self._model(rule.id, number)
-                waits = rule.allowed_lateness > 0 or not is_direct
+                waits = rule.lateness_ms > 0 or not is_direct
                 for at_ms, value in in_order if waits else arrived:
                     self._say(rule.id, number, model.take(at_ms, value))
         self._arrived.clear()

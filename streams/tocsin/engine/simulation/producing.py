@@ -118,8 +118,7 @@ class Producer:
     def _trigger(self) -> Command:
         labels = {"by": str(self._chance.below(2))}
         fingerprint = alert_fingerprint("hand", labels)
-        cooldown_ms = self._chance.one_of((0, 5_000))
-        trigger = Trigger("hand", "By hand", labels=labels, notifications=("c0", "console"), cooldown_ms=cooldown_ms)
+        trigger = Trigger("hand", "By hand", labels=labels, notifications=("c0", "console"))
         return Command(self._id(), "trigger", fingerprint, "bob", self._world.broker.clock_ms, trigger=trigger)
 
     def edit(self) -> None:

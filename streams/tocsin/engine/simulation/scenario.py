@@ -79,7 +79,7 @@ class Scenario:
     @property
     def is_instant(self) -> bool:
         """Whether every sample is judged as it comes, and alone: then rules may change at any moment."""
-        waits = (rule.window or rule.allowed_lateness or rule.condition == "absence" for rule in self.rules)
+        waits = (rule.window or rule.lateness_ms or rule.condition == "absence" for rule in self.rules)
         return self.immediate and not any(waits)
 
 

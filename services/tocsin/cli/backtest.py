@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tocsin.backtest.store import Store
     from tocsin.charts import Chart
     from tocsin.cli.progress import Progress
-    from tocsin.cli.rulebooks import cross_checked
 
 _ALERTS = {
     "RULE": "rule_id", "LABELS": "labels", "SEVERITY": "severity", "STARTED": "started_at", "FIRED": "fired_at",

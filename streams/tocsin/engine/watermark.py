@@ -50,6 +50,7 @@ class Source:
     credit_ms: int = 0
     step_ms: int = 0  # between the last two ticks, as far as it counted
     still_ms: int = 0  # for how long it has been read to its end, and nothing came
+    ahead_ms: int = UNSEEN_MS  # highest event time, also of samples from the future
     past: deque[tuple[int, int]] = field(default_factory=deque)  # while still: how far the topic had been read when
 
     def figures(self) -> list[int]:
@@ -98,12 +99,14 @@ class TopicProgress:
     def rising(self, partition: int, at_ms: Ints, clock_ms: int) -> Ints:
         """The watermark after each sample of one partition's run; notes the highest event time.
 
-        A sample from the future counts as one of now: its producer's clock must not carry others' series along.
+        A sample from the future counts as one of now: its producer's clock must not carry others' series along. Its own
+        time counts once a tick says that it has come; else it would wait for ever if it was the last.
         """
         source = self.source(partition)
         self.named_ms = max(self.named_ms, clock_ms)
         own = np.maximum.accumulate(np.maximum(np.minimum(at_ms, clock_ms), max(source.highest_ms, source.followed_ms)))
-        source.highest_ms = max(source.highest_ms, min(int(at_ms.max()), clock_ms))
+        source.ahead_ms = max(source.ahead_ms, int(at_ms.max()))
+        source.highest_ms = max(source.highest_ms, min(source.ahead_ms, clock_ms))
         return np.minimum(own, self.others_ms(partition))
 
     def apply(self, tick: Tick, topic: str, timing: Timing) -> int:
@@ -125,7 +128,7 @@ class TopicProgress:
         step_ms = source.step_to(tick.clock_ms, timing.stride_ms)
         is_still = seen.position == source.position and seen.lag == 0 == source.lag
         source.position = seen.position
-        source.highest_ms = max(source.highest_ms, min(seen.highest_ms, tick.clock_ms))
+        source.highest_ms = max(source.highest_ms, min(max(seen.highest_ms, source.ahead_ms), tick.clock_ms))
         source.credit_ms = min(source.credit_ms + step_ms, 2 * timing.stride_ms) if seen.lag == 0 == source.lag else 0
         source.lag, source.heard_ms = seen.lag, tick.clock_ms
         if is_still:

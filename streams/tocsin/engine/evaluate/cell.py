@@ -16,14 +16,15 @@ NONE: Final = -1
 class Cell(msgspec.Struct, array_like=True):
     """What is kept of one series and one rule that is not at rest, or was not a moment ago.
 
-    `since` and `due` are by level: when its condition began, and when it may fire, or stop firing. `fired_ms` and
-    `fired_level` are of the last firing, for the cooldown. `order_at` and `order_number` count signals.
+    `since` and `due` are by level: when its condition began, and when it may fire, or stop firing. `cool_ms` is when
+    the last firing's cooldown is over, by the rule as it was then, and `fired_level` its level. `order_at` and
+    `order_number` count signals.
     """
 
     fingerprint: str
     since: list[int]
     due: list[int]
-    fired_ms: int = NEVER
+    cool_ms: int = NEVER
     fired_level: int = NONE
     order_at: int = NEVER
     order_number: int = 0
@@ -62,7 +63,7 @@ def due_ms(cell: Cell, rule: Rule, level: int, states: Sequence[int]) -> int:
     held_ms = cell.since[level] + rule.hold_ms(level)
     if level > cell.fired_level or shown(states) != NONE:
         return held_ms
-    return max(held_ms, cell.fired_ms + rule.cooldown)
+    return max(held_ms, cell.cool_ms)
 
 
 def wait_anew(cell: Cell, rule: Rule, states: Sequence[int]) -> None:

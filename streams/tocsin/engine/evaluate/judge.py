@@ -174,7 +174,7 @@ class Judge:
         version, (before, after) = self.versions[owner], states
         level = shown(before if kind == "ended" else after)
         if kind == "firing":
-            cell.fired_ms = at_ms
+            cell.cool_ms = at_ms + version.rule.cooldown
         if kind in ("firing", "changed"):
             cell.fired_level = level if kind == "firing" else max(level, cell.fired_level)
         # What is said later counts as later, even if it is about an earlier time.
@@ -256,7 +256,8 @@ class Judge:
         self._keep(slot, owner, after, cell)
 
     def inherit(self, old: "Judge") -> None:
-        """Take over the state of rules that are in both, and go on; a changed duration or cooldown counts from now."""
+        """Take over the state of rules that are in both, and go on; a changed duration counts from now on, a changed
+        cooldown from the next firing on."""
         self.columns.add(old.columns.count)
         places = {(version.rule.id, version.epoch): owner for owner, version in enumerate(old.versions)}
         kept = [(places.get((version.rule.id, version.epoch)), owner) for owner, version in enumerate(self.versions)]
@@ -297,7 +298,7 @@ class Judge:
         for slot, owner in list(self.cells):
             cell = self.cells[slot, owner]
             at_rest = not self.columns["state"][slot, self._columns[owner]].any()
-            cold = cell.fired_ms + self.versions[owner].rule.cooldown < last_ms[slot]
+            cold = cell.cool_ms < last_ms[slot]
             if at_rest and cold and cell.order_at < last_ms[slot]:
                 del self.cells[slot, owner]
 

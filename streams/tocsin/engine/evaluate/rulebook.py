@@ -1,6 +1,7 @@
 """The rules topic as a book: which rules were in force at any offset."""
 
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 
 from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.plan import Plan, compile_plan, same_state
@@ -24,7 +25,7 @@ class RuleBook:
         rule, rule_id = None, key.decode(errors="replace")
         if value:
             try:
-                rule = decode_document(Rule, value, rule_id)
+                rule = _read(value, rule_id)
             except UnreadableRecord as error:
                 return f"{rule_id}: {error}"
         self._offsets.append(offset)
@@ -60,3 +61,9 @@ class RuleBook:
             epoch = before.epoch if before is not None and goes_on else revision
             versions.append(RuleVersion(rule, revision, epoch))
         return compile_plan(versions, end)
+
+
+@lru_cache(maxsize=4_096)
+def _read(value: bytes, rule_id: str) -> Rule:
+    """Rules are frozen, and the same documents are read again and again by whoever starts: once is enough."""
+    return decode_document(Rule, value, rule_id)

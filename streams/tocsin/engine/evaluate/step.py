@@ -94,14 +94,14 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
     topic = state.topics.setdefault(frame.topic, TopicProgress())
     source = topic.source(frame.partition)
     offsets = np.frombuffer(frame.offsets, np.uint32).astype(np.int64) + frame.base_offset
+    if offsets[-1] <= source.applied:
+        return  # before its series are looked at: a repeat must not admit any under a later plan
     at_ms = np.frombuffer(frame.at_ms, np.int64)
     values = np.frombuffer(frame.values, np.float64)
     series = _numbers(state, frame)[np.frombuffer(frame.series, np.uint32)]
     if offsets[0] <= source.applied:
         fresh = offsets > source.applied
         offsets, at_ms, values, series = offsets[fresh], at_ms[fresh], values[fresh], series[fresh]
-        if not len(series):
-            return
     source.applied = int(offsets[-1])
     rising = topic.rising(frame.partition, at_ms, frame.clock_ms)
     number = state.source_number(frame.topic, frame.partition)

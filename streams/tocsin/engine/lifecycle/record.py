@@ -15,8 +15,8 @@ class AlertRecord(msgspec.Struct, omit_defaults=True):
     """One fingerprint. `event` is the alert after its last transition; None while there is no alert.
 
     `condition` is what the rule last said, which a person may have overruled. `episode_ms` and `transitions` (within
-    the episode) make event ids. `order` and `command_offset` tell which inputs are in here already. `touched_ms` is the
-    latest time among them.
+    the episode) make event ids. `order`, `command_offset` and `command_ids` (the last few) tell which inputs are in
+    here already. `touched_ms` is the latest time among them.
     """
 
     fingerprint: str
@@ -28,6 +28,7 @@ class AlertRecord(msgspec.Struct, omit_defaults=True):
     touched_ms: int = 0
     order: Order = _BEFORE_ALL
     command_offset: int = -1
+    command_ids: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:

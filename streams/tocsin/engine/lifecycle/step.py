@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.transitions import on_command, on_signal
@@ -10,6 +11,7 @@ from tocsin.schemas.command import Command
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
 
+_COMMANDS_KEPT: Final = 8  # a command that is sent again comes soon after
 FindRule = Callable[[str, int], Rule | None]
 FindRecord = Callable[[str], AlertRecord | None]
 
@@ -51,12 +53,13 @@ def step(inputs: Iterable[Signal | NumberedCommand], find: FindRecord, find_rule
 def _is_known(record: AlertRecord, item: Signal | NumberedCommand) -> bool:
     if isinstance(item, Signal):
         return item.order <= record.order
-    return item.offset <= record.command_offset
+    return item.offset <= record.command_offset or item.command.id in record.command_ids
 
 
 def _apply(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindRule) -> AlertEvent | None:
     if isinstance(item, NumberedCommand):
         record.command_offset = item.offset
+        record.command_ids = (*record.command_ids, item.command.id)[-_COMMANDS_KEPT:]
         record.touched_ms = max(record.touched_ms, item.command.at_ms)
         return on_command(record, item.command)
     record.order = item.order

@@ -1,0 +1,179 @@
+"""Kafka as the stages see it: partitions of records, committed offsets, compaction, and writes that end in a crash.
+
+A process dies only at a durable write: its fuse counts these, and the write at which it is burnt out never happens.
+What was sent and not yet acknowledged may have reached the log or not, but in the order in which it was sent.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from tocsin.engine.memory_log import partition_of
+from tocsin.engine.simulation.chance import Chance
+
+Place = tuple[str, int]  # topic, partition
+METRICS: Final = "metrics"
+SAMPLES: Final = "samples"
+SIGNALS: Final = "signals"
+COMMANDS: Final = "commands"
+ALERTS: Final = "alerts"
+STATES: Final = "alert-state"
+RULES: Final = "rules"
+CHANNELS: Final = "channels"
+DELIVERIES: Final = "deliveries"
+DEAD: Final = "dlq"
+CHECKPOINTS: Final = "evaluate-checkpoint"
+ALERT_TABLE: Final = "route-alerts"
+TOLD_TABLE: Final = "route-notified"
+COMPACTED: Final = (STATES, RULES, CHANNELS, CHECKPOINTS, ALERT_TABLE, TOLD_TABLE)
+NOBODY: Final = -1
+
+
+class Crashed(Exception):
+    """The process that wrote is dead."""
+
+
+class Violation(Exception):
+    """An invariant does not hold: its name, and what was seen."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant, self.detail = invariant, detail
+
+
+class Stored(NamedTuple):
+    """A record on the log."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    at_ms: int
+
+
+class Partition:
+    """Records in order of offset; compaction leaves gaps. `end` is the offset of the next one."""
+
+    __slots__ = ("end", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Stored] = []
+        self.end = 0
+
+    def read(self, offset: int, limit: int = 1_000_000) -> list[Stored]:
+        """Records from an offset on."""
+        if self.end == len(self.records):
+            return self.records[offset : offset + limit]
+        return [record for record in self.records if record.offset >= offset][:limit]
+
+    def compact(self, keep_from: int) -> None:
+        """Below an offset only the last record of each key stays; tombstones go too."""
+        last = {record.key: record.offset for record in self.records}
+        self.records = [
+            record
+            for record in self.records
+            if record.offset >= keep_from or (last[record.key] == record.offset and record.value is not None)
+        ]
+
+
+class Broker:
+    """The log. `clock_ms` stamps records; `owners` says which process may write for a changelog's partition."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[Place, Partition] = {}
+        self.committed: dict[tuple[str, Place], int] = {}
+        self.owners: dict[Place, int] = {}
+        self.clock_ms = 0
+        self.writes = 0
+
+    def partition(self, topic: str, partition: int) -> Partition:
+        """One partition, made when first asked for."""
+        place = topic, partition
+        found = self.partitions.get(place)
+        if found is None:
+            found = self.partitions[place] = Partition()
+        return found
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> int:
+        """Write a record; returns its offset."""
+        found = self.partition(topic, partition)
+        offset = found.end
+        found.records.append(Stored(offset, key, value, self.clock_ms))
+        found.end = offset + 1
+        self.writes += 1
+        return offset
+
+    def of_topic(self, topic: str) -> list[tuple[int, Partition]]:
+        """All partitions of a topic that hold anything, by number."""
+        return sorted((place[1], found) for place, found in self.partitions.items() if place[0] == topic)
+
+    def records(self, topic: str) -> Iterable[Stored]:
+        """All records of a topic, partition by partition."""
+        for _, found in self.of_topic(topic):
+            yield from found.records
+
+    def position(self, group: str, place: Place) -> int:
+        """Where a group goes on reading."""
+        return self.committed.get((group, place), 0)
+
+
+_Pending = tuple[str, int, bytes | None, bytes | None, Callable[[], None] | None]
+
+
+class Outbox:
+    """What one process has sent and not yet seen acknowledged, and how many durable writes it has left to live."""
+
+    def __init__(self, broker: Broker, owner: int, spread: int) -> None:
+        self.broker, self.owner = broker, owner
+        self._spread = spread
+        self.pending: list[_Pending] = []
+        self.fuse: int | None = None
+
+    def burn(self) -> None:
+        """One more durable step; raises Crashed if it does not take place."""
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                raise Crashed
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        landed: Callable[[], None] | None = None,
+    ) -> None:
+        """Queue one record; `landed` is told when it lies on the log."""
+        if partition is None:
+            partition = partition_of(key or b"", self._spread)
+        self.pending.append((topic, partition, key, value, landed))
+
+    def acknowledged(self) -> None:
+        """Wait until everything sent lies on the log."""
+        while self.pending:
+            self.burn()
+            self._land(self.pending.pop(0))
+
+    def _land(self, record: _Pending) -> None:
+        topic, partition, key, value, landed = record
+        owner = self.broker.owners.get((topic, partition), self.owner)
+        if owner != self.owner:
+            raise Violation("one-writer", f"process {self.owner} wrote to {topic}/{partition}, which {owner} owns")
+        self.broker.append(topic, partition, key, value)
+        if landed is not None:
+            landed()
+
+    def die(self, chance: Chance) -> None:
+        """The process is gone: of what was under way to each partition, the first few records still arrive."""
+        cut: dict[Place, bool] = {}
+        for record in self.pending:
+            place = record[0], record[1]
+            if not cut.get(place) and chance.happens(60):
+                self._land(record)
+            else:
+                cut[place] = True
+        self.pending.clear()
+
+    def commit(self, group: str, place: Place, offset: int) -> None:
+        """Commit the offset up to which a group has read a partition."""
+        self.burn()
+        self.broker.committed[group, place] = offset

@@ -1,0 +1,215 @@
+"""What a seed draws before anything runs: rules, series, channels, partitions, and how producers write."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from tocsin.engine.memory_log import partition_of
+from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.watermark import Timing
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.labels import alert_fingerprint, series_id, series_key
+from tocsin.schemas.rule import Rule
+
+BEGIN_MS: Final = 1_700_000_000_000
+METRIC: Final = "m"
+# Times that make an outcome a function of the input alone: a series is never silent for so long while it is written
+# that a rule may count it as silent, and no sample is further behind than what is waited for. A tick may add a stride
+# too much to listened time, and a clock that jumps another one each time, so those who jump take small strides.
+STRIDE_MS, JUMPY_STRIDE_MS = 60_000, 14_000
+QUIET_MS: Final = 64_000
+IDLE_MS: Final = 4_000
+NO_DATA_MS: Final = 300_000
+SHORT_REST_MS, LONG_REST_MS = 180_000, 480_000
+MAX_AHEAD_MS: Final = 600_000
+_POOL: Final = 600
+
+_DURATIONS = (0, 0, 400, 1_500, 3_000)
+_COOLDOWNS = (0, 0, 0, 2_000, 10_000, 40_000)
+_KEEPS = (0, 0, 0, 800, 2_500)
+_WINDOWS: tuple[dict[str, Any], ...] = (
+    {"size": "1s"},
+    {"size": "3s"},
+    {"type": "hopping", "size": "4s", "step": "1s"},
+    {"type": "sliding", "size": "2s"},
+    {"type": "count", "samples": 3},
+    {"type": "session", "gap": "900ms"},
+)
+_AGGREGATIONS = ("avg", "min", "max", "sum", "count", "first", "last")
+_NAMES = ("c0", "c1", "c2", "webhook", "console", "nowhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series: its labels, as spelt in messages, and where a producer with keys would put it."""
+
+    labels: dict[str, str]
+    spelling: bytes
+    identity: bytes
+    keyed: bool
+    source: int
+    partition: int
+
+
+@dataclass(slots=True)
+class Scenario:
+    """One configuration. `late_ms` is how far samples may be behind; `immediate` says that every series lies on one
+    partition in order of arrival, so that nothing need be waited for."""
+
+    seed: int
+    sources: int
+    partitions: int
+    late_ms: int
+    immediate: bool
+    series: list[Series]
+    rules: list[Rule]
+    channels: list[Channel]
+    evaluate_processes: int
+    route_processes: int
+    deliver_processes: int
+    piece: int
+    timing: Timing
+    max_ahead_ms: int = MAX_AHEAD_MS
+    may_jump: bool = False
+    clock_error_ms: int = 0
+    fingerprints: dict[str, tuple[str, int]] = field(default_factory=dict)  # -> rule id, series
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether every sample is judged as it comes, and alone: then rules may change at any moment."""
+        waits = (rule.window or rule.lateness_ms or rule.condition == "absence" for rule in self.rules)
+        return self.immediate and not any(waits)
+
+
+def draw(seed: int, chance: Chance) -> Scenario:
+    """The configuration of a seed."""
+    sources = chance.one_of((1, 2, 2, 3))
+    partitions = chance.one_of((1, 1, 1, 1, 2, 2, 3))
+    style = chance.one_of(("keyed", "keyed", "unkeyed", "mixed"))
+    late_ms = chance.one_of((0, 0, 0, 1_000, 3_000))
+    series = [_series(number, style, sources, partitions, chance) for number in range(chance.between(1, 4))]
+    immediate = sources == 1 or all(one.keyed for one in series)
+    may_jump = immediate and not late_ms and chance.happens(15)
+    rules = [_rule(f"r{index}", late_ms, immediate, chance) for index in range(chance.one_of((1, 1, 1, 2, 2, 3)))]
+    scenario = Scenario(
+        seed,
+        sources,
+        partitions,
+        late_ms,
+        immediate,
+        series,
+        rules,
+        [_channel(index, chance) for index in range(chance.between(1, 3))],
+        chance.one_of((1, 1, 2, 3)),
+        chance.one_of((1, 1, 2, 3)),
+        chance.one_of((1, 1, 2)),
+        chance.one_of((1, 2, 8)),
+        Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=JUMPY_STRIDE_MS if may_jump else STRIDE_MS),
+        may_jump=may_jump,
+    )
+    for rule in ("r0", "r1", "r2"):
+        for number, one in enumerate(series):
+            scenario.fingerprints[_fingerprint(rule, number)] = rule, number
+            assert _fingerprint(rule, number) == alert_fingerprint(rule, one.labels)
+    return scenario
+
+
+@lru_cache
+def _labels(number: int) -> dict[str, str]:
+    return {"s": str(number), "zone": "ab"[number % 2]}
+
+
+@lru_cache
+def _fingerprint(rule: str, number: int) -> str:
+    return alert_fingerprint(rule, _labels(number))
+
+
+@lru_cache
+def _series_of(number: int, keyed: bool, sources: int, partitions: int) -> Series:
+    labels = _labels(number)
+    identity = series_id(series_key(METRIC, labels))
+    source = partition_of(str(number).encode(), sources)
+    partition = int.from_bytes(identity[:8], "little") % partitions
+    return Series(labels, orjson.dumps(labels), identity, keyed, source, partition)
+
+
+def _series(number: int, style: str, sources: int, partitions: int, chance: Chance) -> Series:
+    keyed = style == "keyed" or (style == "mixed" and chance.happens(50))
+    return _series_of(number, keyed, sources, partitions)
+
+
+def _rule(rule_id: str, late_ms: int, immediate: bool, chance: Chance) -> Rule:
+    waits = late_ms and not (immediate and chance.happens(30))
+    return pooled(rule_id, late_ms if waits else 0, chance.below(_POOL))
+
+
+@lru_cache(maxsize=20_000)
+def pooled(rule_id: str, late_ms: int, number: int) -> Rule:
+    """One of a fixed set of rules: making them anew for each seed would take longer than running them."""
+    chance = Chance(number * 1_000 + 7)
+    body: dict[str, Any] = {
+        "id": rule_id,
+        "metric_type": METRIC,
+        "allowed_lateness": f"{late_ms}ms",
+        "cooldown": f"{chance.one_of(_COOLDOWNS)}ms",
+        "keep_firing_for": f"{chance.one_of(_KEEPS)}ms",
+        "duration": f"{chance.one_of(_DURATIONS)}ms",
+        "on_no_data": chance.one_of(("keep", "keep", "ok", "alert")),
+        "no_data_after": f"{NO_DATA_MS}ms",
+        "notifications": sorted({chance.one_of(_NAMES) for _ in range(chance.between(1, 3))}),
+        "annotations": {"summary": "{{ value }} over {{ threshold }}"} if chance.happens(30) else {},
+    }
+    if chance.happens(15):
+        body["match"] = ["zone=a"]
+    if chance.happens(8):
+        absence = {"condition": "absence", "absence": {"after": f"{NO_DATA_MS}ms"}, "on_no_data": "keep"}
+        return Rule.model_validate(body | absence)
+    if chance.happens(45):
+        body |= {"window": chance.one_of(_WINDOWS), "aggregation": chance.one_of(_AGGREGATIONS)}
+        body["require_full_window"] = chance.happens(15) and body["window"].get("type") in (None, "hopping")
+    return Rule.model_validate(body | _condition(chance))
+
+
+def _condition(chance: Chance) -> dict[str, Any]:
+    if chance.happens(15):
+        lower = chance.between(-3, 2)
+        return {"condition": "range", "lower": lower, "upper": lower + chance.between(1, 4),
+                "inside": chance.happens(30)}  # fmt: skip
+    operator = chance.one_of(("gt", "gt", "gte", "lt", "lte", "eq", "neq"))
+    sign = {"gt": 1, "gte": 1, "lt": -1, "lte": -1}.get(operator, 0)
+    threshold = chance.between(-1, 3)
+    if sign and chance.happens(35):
+        levels = [
+            {"severity": severity, "threshold": threshold + sign * step, "recovery_threshold": threshold - sign * room}
+            | ({"duration": f"{chance.one_of(_DURATIONS)}ms"} if chance.happens(30) else {})
+            for severity, step, room in (("info", 0, chance.below(2)), ("error", 2, chance.below(3)))
+        ]
+        return {"operator": operator, "levels": levels}
+    body: dict[str, Any] = {"operator": operator, "threshold": threshold}
+    if sign and chance.happens(40):
+        body["recovery_threshold"] = threshold - sign * chance.below(3)
+    return body
+
+
+def changed(rule: Rule, chance: Chance) -> Rule:
+    """The same rule with other figures, so that its state goes on."""
+    fields: dict[str, Any] = {
+        "cooldown": chance.one_of(_COOLDOWNS),
+        "keep_firing_for": chance.one_of(_KEEPS),
+        "duration": chance.one_of(_DURATIONS),
+    }
+    if rule.threshold is not None and rule.recovery_threshold is None:
+        fields["threshold"] = float(chance.between(-1, 3))
+    chosen = chance.one_of(sorted(fields))
+    return rule.model_copy(update={chosen: fields[chosen]})
+
+
+def _channel(index: int, chance: Chance) -> Channel:
+    return _channel_of(index, chance.one_of(("webhook", "console")), chance.happens(85), chance.happens(80))
+
+
+@lru_cache
+def _channel_of(index: int, kind: str, enabled: bool, sends_resolved: bool) -> Channel:
+    return Channel(id=f"c{index}", type=kind, config={"enabled": enabled, "send_resolved": sends_resolved})

@@ -1,0 +1,324 @@
+"""One run: phases of input and faults, with rests between them, and at the end a world without faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.engine.simulation import checkers
+from tocsin.engine.simulation.broker import CHANNELS, COMPACTED, METRICS, RULES, SAMPLES, Violation
+from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.delivering import DeliverProcess
+from tocsin.engine.simulation.evaluating import EvaluateProcess
+from tocsin.engine.simulation.producing import Producer
+from tocsin.engine.simulation.scenario import LONG_REST_MS, SHORT_REST_MS, draw
+from tocsin.engine.simulation.world import GROUPS, Process, World
+from tocsin.schemas.codec import encode_document
+
+FAULTS: Final = (
+    "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the invariant that did not hold, if any, at which step, and what was seen."""
+
+    seed: int
+    steps: int
+    invariant: str = ""
+    detail: str = ""
+    samples: int = 0
+    events: int = 0
+    crashes: int = 0
+
+    def line(self) -> str:
+        """The outcome in one line, with what repeats it."""
+        if not self.invariant:
+            return f"seed {self.seed}: {self.steps} steps, {self.samples} samples, {self.events} events, no violation"
+        return (
+            f"seed {self.seed} violates {self.invariant} at step {self.steps}: {self.detail}; "
+            f"repeat: tocsin sim --seed {self.seed} --trace"
+        )
+
+
+def run(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
+    """Run one seed. The same seed gives the same outcome, wherever and whenever."""
+    chance = Chance(seed)
+    world = World(draw(seed, chance), chance, trace)
+    invariant = detail = ""
+    try:
+        _Schedule(world).play()
+        checkers.at_the_end(world)
+    except Violation as violation:
+        invariant, detail = violation.invariant, violation.detail
+    except Exception as error:
+        if trace is not None:
+            raise
+        invariant, detail = "no-error", f"{type(error).__name__}: {error}"
+    samples = sum(map(len, world.produced.values()))
+    events = sum(len(found.records) for _, found in world.broker.of_topic("alerts"))
+    return Outcome(seed, world.steps, invariant, detail, samples, events, world.crashes)
+
+
+class _Schedule:
+    def __init__(self, world: World) -> None:
+        self._world, self._chance = world, world.chance
+        self._producer = Producer(world)
+        self._watch = checkers.Watch(world)
+        self._faulty = self._chance.happens(90)
+
+    def play(self) -> None:
+        self._begin()
+        chance, world = self._chance, self._world
+        phases = chance.one_of((1, 1, 2))
+        for phase in range(phases):
+            for _ in range(chance.between(2, 4)):
+                self._round(chance.between(5, 22) // phases)
+            is_last = phase == phases - 1
+            self._rest(is_last or (not world.scenario.is_instant and chance.happens(20)))
+            if not is_last and chance.happens(80):
+                self._producer.edit()
+                self._carry_rules()
+
+    def _begin(self) -> None:
+        world = self._world
+        world.say(lambda: f"configuration: {world.scenario}")
+        for channel in world.scenario.channels:
+            world.broker.append(CHANNELS, 0, channel.id.encode(), encode_document(channel))
+        for rule in world.scenario.rules:
+            self._producer.put(rule.id, rule)
+        for group in GROUPS:
+            for _ in range(world.wanted[group]):
+                world.start(group)
+            world.rebalance(group)
+        self._tick_all()
+
+    def _tick_all(self) -> None:
+        for process in self._world.processes["evaluate"]:
+            assert isinstance(process, EvaluateProcess)
+            process.tick()
+            process.outbox.acknowledged()
+
+    def _follow_all(self) -> None:
+        """Configuration is read before what it concerns may be compacted: a tombstone stays for a day."""
+        for process in (*self._world.processes["evaluate"], *self._world.processes["route"]):
+            assert not isinstance(process, DeliverProcess)
+            process.follow()
+
+    def _carry_rules(self) -> None:
+        """Let every evaluate process read the rules, and time carry them; a moment later silence is looked for."""
+        self._follow_all()
+        self._tick_all()
+        self._world.broker.clock_ms += 1_000
+        self._tick_all()
+        self._world.drain()
+
+    def _round(self, samples: int) -> None:
+        chance, producer = self._chance, self._producer
+        producer.samples(samples)
+        self._world.say(lambda: f"{samples} messages")
+        if self._world.paused and chance.happens(50):
+            self._resume()
+        if self._faulty and chance.happens(55):
+            self._fault(chance.one_of(FAULTS))
+        if chance.happens(25):
+            producer.command()
+        if chance.happens(2):
+            producer.garble()
+        if self._world.scenario.is_instant and chance.happens(20):
+            producer.edit()
+        for _ in range(chance.between(2, 6)):
+            self._act()
+        self._watch.look()
+
+    def _act(self) -> None:
+        """One process does one thing."""
+        chance, world = self._chance, self._world
+        group = chance.one_of(("evaluate", "evaluate", "evaluate", "route", "route", "deliver"))
+        members = world.running(group)
+        if not members:
+            if len(world.processes[group]) < world.wanted[group]:
+                world.start(group)
+                world.rebalance(group)
+            return
+        process = chance.one_of(members)
+        if not world.guarded(process, lambda: self._do(process)):
+            if chance.happens(50):
+                world.start(group)
+            world.rebalance(group)
+
+    def _do(self, process: Process) -> None:
+        chance = self._chance
+        if isinstance(process, EvaluateProcess):
+            self._evaluate(process)
+        else:
+            process.follow() if process.group == "route" and chance.happens(30) else None  # type: ignore[union-attr]
+            self._take(process)
+        if chance.happens(30):
+            process.commit()
+            self._world.say(lambda: f"{process.group} {process.number} commits")
+            self._watch.committed()
+
+    def _take(self, process: Process, only: str = "") -> None:
+        backlog = [place for place in process.backlog() if only in ("", place[0])]
+        if not backlog:
+            return
+        topic, partition = self._chance.one_of(backlog)
+        limit = self._chance.one_of((2, 20, 1_000))
+        process.take(topic, partition, limit)
+        self._world.say(lambda: f"{process.group} {process.number} takes {topic}/{partition}, at most {limit}")
+
+    def _evaluate(self, process: EvaluateProcess) -> None:
+        chance = self._chance
+        if chance.happens(40):
+            process.follow()
+        self._take(process, METRICS)
+        if chance.happens(50) or not process.has_ticked:
+            process.tick()
+            self._world.say(lambda: f"evaluate {process.number} ticks")
+        if chance.happens(60):
+            process.outbox.acknowledged()
+            self._take(process, SAMPLES)
+        if chance.happens(60):
+            process.outbox.acknowledged()
+        if chance.happens(35) and process.samples:
+            partition = chance.one_of(process.samples)
+            process.save(partition)
+            self._world.say(lambda: f"evaluate {process.number} saves {partition}")
+
+    def _fault(self, kind: str) -> None:
+        chance, world = self._chance, self._world
+        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(GROUPS)
+        members = world.running(group)
+        if kind == "crash" and members:
+            fuse = chance.below(chance.one_of((3, 6, 20)))
+            chance.one_of(members).outbox.fuse = fuse
+            world.say(lambda: f"{group}: a process will die after {fuse} writes")
+        elif kind == "pause" and members:
+            self._pause(chance.one_of(members))
+        elif kind == "rescale":
+            self._rescale(group, chance.one_of((1, 2, 3)))
+        elif kind == "rebalance":
+            world.say(lambda: f"{group} rebalances")
+            world.rebalance(group)
+        elif kind == "stop" and members:
+            self._stop(chance.one_of(members))
+        else:
+            self._disturb(kind)
+
+    def _disturb(self, kind: str) -> None:
+        """Faults of the world around."""
+        chance, world = self._chance, self._world
+        channel = chance.one_of(world.scenario.channels).id
+        if kind == "receiver":
+            world.failing[channel] = chance.between(2, 9)
+        elif kind == "refusal":
+            world.refusing.add(channel)
+        elif kind == "compaction":
+            self._compact()
+        elif kind == "clock" and world.scenario.may_jump:
+            world.scenario.clock_error_ms = chance.one_of((-300_000, -3_000, 0, 3_000, 300_000))
+        world.say(lambda: f"{kind} {channel}, clock error {world.scenario.clock_error_ms} ms")
+
+    def _compact(self) -> None:
+        """Rules are compacted only long after nobody needs what was superseded: at rests."""
+        topic = self._chance.one_of([topic for topic in COMPACTED if topic != RULES])
+        for _, partition in self._world.broker.of_topic(topic):
+            partition.compact(self._chance.below(partition.end + 1))
+
+    def _pause(self, process: Process) -> None:
+        """For so long that its partitions go to others; it comes back at a rebalance."""
+        world = self._world
+        world.say(lambda: f"{process.group} {process.number} is paused")
+        world.paused.add(process.number)
+        world.rebalance(process.group)
+
+    def _resume(self) -> None:
+        """A process that was paused wakes up; it has nothing to do until the next rebalance."""
+        world = self._world
+        number = min(world.paused)
+        process = next(one for group in GROUPS for one in world.processes[group] if one.number == number)
+        world.say(lambda: f"{process.group} {number} goes on")
+        world.rejoin(process)
+
+    def _rescale(self, group: str, count: int) -> None:
+        world = self._world
+        world.say(lambda: f"{group} is rescaled to {count}")
+        world.wanted[group] = count
+        members = world.processes[group]
+        for process in list(members):
+            world.rejoin(process)
+        while len(members) > count:
+            self._leave(members[-1])
+        while len(members) < count:
+            world.start(group)
+        world.rebalance(group)
+
+    def _stop(self, process: Process) -> None:
+        """A graceful stop: all is finished and committed; another takes its place."""
+        world = self._world
+        world.say(lambda: f"{process.group} {process.number} stops")
+        self._leave(process)
+        world.start(process.group)
+        world.rebalance(process.group)
+
+    def _leave(self, process: Process) -> None:
+        world = self._world
+        if world.guarded(process, lambda: _wind_down(process)):
+            world.processes[process.group].remove(process)
+
+    def _rest(self, is_long: bool) -> None:
+        """Faults stop; everything is taken; then time goes by without input."""
+        world = self._world
+        world.say(lambda: f"faults stop; a {'long' if is_long else 'short'} rest")
+        world.heal()
+        world.scenario.clock_error_ms = 0
+        self._follow_all()
+        self._tick_all()
+        if self._faulty and self._chance.happens(50):
+            self._die_catching_up()
+            world.drain()
+            world.heal()
+        world.drain()
+        left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
+        is_long = is_long and self._has_silence()
+        stride_ms = world.scenario.timing.stride_ms
+        while left > 0:
+            self._tick_all()
+            world.broker.clock_ms += stride_ms
+            left -= stride_ms
+        self._tick_all()
+        world.drain()
+        for partition, rests in world.rests.items():
+            rests.append((world.broker.partition(SAMPLES, partition).end, is_long))
+        self._watch.look()
+        if self._chance.happens(40):
+            self._settle_down()
+
+    def _die_catching_up(self) -> None:
+        """One more process dies, while all there is is taken at once."""
+        process = self._chance.one_of(self._world.processes[self._chance.one_of(GROUPS)])
+        fuse = process.outbox.fuse = self._chance.below(self._chance.one_of((4, 12, 30)))
+        self._world.say(lambda: f"{process.group} {process.number} will die after {fuse} writes")
+
+    def _has_silence(self) -> bool:
+        return any(rule.on_no_data != "keep" or rule.condition == "absence" for rule in self._world.scenario.rules)
+
+    def _settle_down(self) -> None:
+        """Everything is saved and committed; then what nobody needs any more may be compacted away."""
+        world = self._world
+        for group in GROUPS:
+            for process in world.processes[group]:
+                _wind_down(process)
+        self._watch.committed()
+        if self._chance.happens(50):
+            world.compact_rules()
+
+
+def _wind_down(process: Process) -> None:
+    if isinstance(process, EvaluateProcess):
+        process.settle()
+        for partition in process.samples:
+            process.save(partition)
+    process.outbox.acknowledged()
+    process.commit()

@@ -1,0 +1,253 @@
+"""The world of one run: the log, the processes of each group, who owns what, and what was observed on the way."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tocsin.engine.evaluate.state import PartitionState
+from tocsin.engine.simulation.broker import (
+    ALERT_TABLE,
+    CHECKPOINTS,
+    RULES,
+    SAMPLES,
+    TOLD_TABLE,
+    Broker,
+    Crashed,
+    Violation,
+)
+from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.delivering import TYPES, DeliverProcess
+from tocsin.engine.simulation.digest import difference, digest
+from tocsin.engine.simulation.evaluating import EvaluateProcess
+from tocsin.engine.simulation.routing import Input, RouteProcess, notifications
+from tocsin.engine.simulation.scenario import BEGIN_MS, Scenario
+from tocsin.schemas.command import Command
+from tocsin.schemas.notification import Notification
+from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
+
+Process = EvaluateProcess | RouteProcess | DeliverProcess
+GROUPS: Final = ("evaluate", "route", "deliver")
+_EVERYTHING: Final = 1_000_000
+_ROUNDS: Final = 200  # of a drain; far more than any takes
+
+
+class World:
+    """Everything of one run. `rests` are, by samples partition, the offsets at which all was quiet, and whether for so
+    long that every series counts as silent."""
+
+    def __init__(self, scenario: Scenario, chance: Chance, trace: Callable[[str], None] | None = None) -> None:
+        self.scenario, self.chance, self._trace = scenario, chance, trace
+        self.broker = Broker()
+        self.broker.clock_ms = BEGIN_MS
+        self.processes: dict[str, list[Process]] = {group: [] for group in GROUPS}
+        self.paused: set[int] = set()
+        self.joining: set[str] = set()  # groups with a member that has no partitions yet
+        self.wanted = dict(
+            zip(
+                GROUPS,
+                (scenario.evaluate_processes, scenario.route_processes, scenario.deliver_processes),
+                strict=True,
+            )
+        )
+        self.started = 0
+        self.steps = 0
+        self.produced: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+        self.refused: set[tuple[int, int]] = set()
+        self.garbled: set[tuple[str, int, int]] = set()  # on signals and commands
+        self.edits: list[tuple[int, str, Rule | None]] = []
+        self.rests: dict[int, list[tuple[int, bool]]] = {at: [] for at in range(scenario.partitions)}
+        self.applied: dict[str, list[Command | None]] = {}
+        self._known: set[tuple[Any, ...]] = set()
+        self.received: list[tuple[str, Notification]] = []
+        self.failing: dict[str, int] = {}  # channel -> attempts that will fail
+        self.refusing: set[str] = set()
+        self.was_refused: set[str] = set()  # notification ids
+        self.crashes = 0
+        self._crash_state: dict[int, dict[str, Any]] = {}
+
+    def say(self, text: Callable[[], str]) -> None:
+        """One step of the schedule, for whoever traces it."""
+        self.steps += 1
+        if self._trace is not None:
+            self._trace(f"{self.steps:4} {self.broker.clock_ms - BEGIN_MS:7} ms  {text()}")
+
+    def start(self, group: str) -> Process:
+        """A new process of a group, not assigned anything yet."""
+        self.started += 1
+        made: Process
+        if group == "evaluate":
+            made = EvaluateProcess(self.started, self.broker, self.scenario)
+            made.on_replayed = self._replayed
+            made.follow()
+        elif group == "route":
+            made = RouteProcess(self.started, self.broker, self.scenario)
+            made.on_applied = self._applied
+            made.follow()
+        else:
+            made = DeliverProcess(self.started, self.broker, self.scenario)
+            made.receive = self._receive
+        self.processes[group].append(made)
+        return made
+
+    def running(self, group: str) -> list[Process]:
+        """Processes that are alive and not paused."""
+        return [process for process in self.processes[group] if process.number not in self.paused]
+
+    def rebalance(self, group: str) -> None:
+        """Spread a group's partitions over its running processes."""
+        members = self.running(group)
+        if not members:
+            return
+        self.joining.discard(group)
+        turn = self.chance.below(len(members))
+        for index, process in enumerate(members):
+            place = (index + turn) % len(members)
+            if isinstance(process, EvaluateProcess):
+                samples = range(place, self.scenario.partitions, len(members))
+                process.assign(range(place, self.scenario.sources, len(members)), samples)
+                process.replay_to = {at: state["offset"] for at, state in self._crash_state.items()}
+                self._own((CHECKPOINTS,), samples, process.number)
+            elif isinstance(process, RouteProcess):
+                mine = range(place, self.scenario.partitions, len(members))
+                process.assign(mine)
+                self._own((ALERT_TABLE, TOLD_TABLE), mine, process.number)
+            else:
+                places = [(notifications(kind), at) for kind in TYPES for at in range(self.scenario.partitions)]
+                process.assign(places[place :: len(members)])
+
+    def _own(self, topics: tuple[str, ...], partitions: range, number: int) -> None:
+        for topic in topics:
+            for partition in partitions:
+                self.broker.owners[topic, partition] = number
+
+    def guarded(self, process: Process, act: Callable[[], None]) -> bool:
+        """Let a process do something; False if it died of it."""
+        try:
+            act()
+        except Crashed:
+            self.kill(process)
+            return False
+        return True
+
+    def kill(self, process: Process) -> None:
+        """The process is gone, and with it all that it had not written."""
+        self.crashes += 1
+        self.say(lambda: f"{process.group} {process.number} dies")
+        if isinstance(process, EvaluateProcess):
+            for partition, state in process.states.items():
+                if state.offset > process.saved.get(partition, -1):
+                    self._crash_state[partition] = digest(state)
+        process.outbox.die(self.chance)
+        self.processes[process.group].remove(process)
+        self.paused.discard(process.number)
+
+    def _replayed(self, partition: int, state: PartitionState) -> None:
+        before = self._crash_state.pop(partition, None)
+        if before is None or before["offset"] != state.offset:
+            return
+        after = digest(state)
+        if after != before:
+            raise Violation(
+                "replay-equality",
+                f"{SAMPLES}/{partition}@{state.offset}: {difference(before, after)} differ",
+            )
+
+    def _applied(self, inputs: list[Input]) -> None:
+        for one in inputs:
+            if isinstance(one, Signal):
+                known: tuple[Any, ...] = (one.fingerprint, one.order)
+                fingerprint, entry = one.fingerprint, None
+            else:
+                known = (one.command.fingerprint, one.offset)
+                fingerprint, entry = one.command.fingerprint, one.command
+            if known not in self._known:
+                self._known.add(known)
+                self.applied.setdefault(fingerprint, []).append(entry)
+
+    def _receive(self, told: Notification) -> bool | None:
+        if self.failing.get(told.channel_id, 0) > 0:
+            self.failing[told.channel_id] -= 1
+            self.say(lambda: f"receiver {told.channel_id} fails")
+            return False
+        if told.channel_id in self.refusing:
+            self.was_refused.add(told.id)
+            return None
+        self.received.append((told.channel_id, told))
+        return True
+
+    def heal(self) -> None:
+        """All faults stop: every process that is wanted runs, and every receiver answers."""
+        for group in GROUPS:
+            members = self.processes[group]
+            is_whole = len(members) == self.wanted[group] and group not in self.joining
+            is_whole = is_whole and not any(one.number in self.paused for one in members)
+            for process in members:
+                process.outbox.fuse = None
+            if is_whole:
+                continue
+            for process in members:
+                self.rejoin(process)
+            while len(members) < self.wanted[group]:
+                self.start(group)
+            self.rebalance(group)
+        self.failing.clear()
+        self.refusing.clear()
+
+    def rejoin(self, process: Process) -> None:
+        """A process that was paused finds that its partitions went to others: what it had under way is gone."""
+        if process.number in self.paused:
+            self.paused.discard(process.number)
+            self.joining.add(process.group)
+            process.outbox.pending.clear()
+            if isinstance(process, EvaluateProcess):
+                process.assign((), ())
+            else:
+                process.assign(())
+
+    def compact_rules(self) -> None:
+        """Only the last record of each rule stays; not while that is unreadable: the one in force would be lost."""
+        rules = self.broker.partition(RULES, 0)
+        last = {record.key: record.offset for record in rules.records}
+        written = {offset for offset, _, _ in self.edits}
+        if written.issuperset(last.values()):
+            rules.compact(rules.end)
+            self.say(lambda: "rules are compacted")
+
+    def drain(self) -> None:
+        """Let everything be taken that is there; whoever dies of a fuse that still burns is replaced."""
+        for _ in range(_ROUNDS):
+            is_idle = True
+            for group in GROUPS:
+                for process in list(self.processes[group]):
+                    backlog = process.backlog()
+                    is_idle = is_idle and not backlog
+                    if not self.guarded(process, lambda one=process, found=backlog: _take_all(one, found)):  # type: ignore[misc]
+                        self.replace(group)
+                        break
+            if is_idle:
+                if not self._is_waiting():
+                    return
+                self.broker.clock_ms += 1_500
+        raise Violation("liveness", "something is still under way long after the faults stopped")
+
+    def replace(self, group: str) -> None:
+        """Another process in the place of one that died."""
+        made = self.start(group)
+        self.rebalance(group)
+        if isinstance(made, EvaluateProcess):
+            made.tick()
+
+    def _is_waiting(self) -> bool:
+        return any(
+            claim.jobs
+            for process in self.processes["deliver"]
+            if isinstance(process, DeliverProcess)
+            for claim in process.claims.values()
+        )
+
+
+def _take_all(process: Process, backlog: list[tuple[str, int]]) -> None:
+    for topic, partition in backlog:
+        process.take(topic, partition, _EVERYTHING)
+    if not isinstance(process, RouteProcess):
+        process.outbox.acknowledged()

@@ -1,0 +1,46 @@
+"""The stages under faults: a few seeds each time, and proof that bugs would be found."""
+
+from __future__ import annotations
+
+import pytest
+from tests.simulation.planted import PLANTED, Bug
+
+from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.schedule import Outcome, run
+
+SEEDS = range(250)
+MOST_SEEDS = 2_000
+
+
+@pytest.mark.parametrize("batch", range(5))
+def test_no_invariant_is_violated(batch: int) -> None:
+    for seed in range(batch * len(SEEDS) // 5, (batch + 1) * len(SEEDS) // 5):
+        outcome = run(seed)
+        assert not outcome.invariant, outcome.line()
+
+
+def test_a_seed_repeats_exactly() -> None:
+    for seed in range(0, 60, 7):
+        said: list[list[str]] = [[], []]
+        outcomes = [run(seed, trace.append) for trace in said]
+        assert outcomes[0] == outcomes[1]
+        assert said[0] == said[1]
+
+
+def test_a_violation_is_one_line_that_says_how_to_repeat_it() -> None:
+    line = Outcome(123, 456, "sequence", "x goes on with number 3").line()
+    assert line == (
+        "seed 123 violates sequence at step 456: x goes on with number 3; repeat: tocsin sim --seed 123 --trace"
+    )
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=[bug.name for bug in PLANTED])
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.plant(monkeypatch)
+    assert any(run(seed).invariant for seed in range(MOST_SEEDS))
+
+
+def test_chance_is_the_same_everywhere() -> None:
+    chance = Chance(42)
+    assert [chance.below(1_000) for _ in range(5)] == [104, 471, 60, 588, 479]
+    assert sorted(chance.shuffled(range(20))) == list(range(20))

@@ -84,7 +84,8 @@ class WindowGroups(GroupLane):
         for part, count in zip(self._parts, counts, strict=True):
             span = Span(begins, begins + self.size, np.maximum(count, 1))
             figures = part.figures(aggregate, slots, begin, end)
-            answers.append(mergeable_of(aggregate).answer(aggregate, figures, span))
+            with np.errstate(invalid="ignore"):  # a ratio's upper part may hold nothing
+                answers.append(mergeable_of(aggregate).answer(aggregate, figures, span))
         return answers[0] if len(answers) == 1 else _ratio(aggregate, answers, counts[0])
 
     def _evidence(self, end: int, counts: Ints) -> Callable[[int], Evidence]:

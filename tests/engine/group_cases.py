@@ -20,7 +20,7 @@ from tocsin.schemas.signal import Signal
 BEGIN_MS = 1_700_000_000_000
 QUIET_MS = 30_000
 SERIES = 5  # of two services and a half
-bounded = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class GatherLane(Lane):
         first = np.flatnonzero(change)
         run = Run(
             samples.at_ms[order],
-            samples.values[order],
+            samples.values[order] + 0.0,  # of two zeros of either sign none is the lower
             np.cumsum(change) - 1,
             first,
             None if before is None else before[order],

@@ -81,7 +81,8 @@ def changes(plan: Plan, signals: Iterable[Signal], sender: Sender) -> list[Chang
         if told == "firing" and signal.reason == "no data":
             told = "no data"
         member = _Member(signal.rule_id, signal.labels, signal.fingerprint, signal.order, told)
-        found += [member.change(spec, signal.at_ms, sender) for spec in plan.composites[signal.rule_id]]
+        said_ms = signal.order[1]  # what is said later counts as later, even if it is about an earlier time
+        found += [member.change(spec, said_ms, sender) for spec in plan.composites[signal.rule_id]]
     return found
 
 

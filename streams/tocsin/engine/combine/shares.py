@@ -37,8 +37,11 @@ class Shares:
 
     def slots_in(self, begin: int, end: int) -> Ints:
         """Groups with a share in [begin, end), rising."""
-        found = [self.rows.groups_at(start) for start in range(begin, end, self.hop)]
-        return np.unique(np.concatenate(found))
+        found = [slots for start in range(begin, end, self.hop) if len(slots := self.rows.groups_at(start))]
+        has_share = np.zeros(max((int(slots[-1]) + 1 for slots in found), default=0), bool)
+        for slots in found:
+            has_share[slots] = True
+        return np.flatnonzero(has_share)
 
     def figures(self, aggregation: str, slots: Ints, begin: int, end: int) -> dict[str, NDArray[Any]]:
         """What an aggregation is answered from: slots x panes in [begin, end)."""

@@ -117,9 +117,11 @@ class PaneRows:
         """Some figures of rows; NO_ROW stands for a pane that holds nothing."""
         found = {}
         empty = rows < 0
+        some_empty = bool(empty.any())
         for name in names:
             values = self._columns[name][rows]
-            values[empty] = self._columns.spec[name][2]
+            if some_empty:
+                values[empty] = self._columns.spec[name][2]
             found[name] = values
         return found
 

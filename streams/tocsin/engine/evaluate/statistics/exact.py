@@ -41,7 +41,7 @@ def folded(name: str, held: Figures, values: Floats, group: Ints, first: Ints) -
     highest = np.maximum.reduceat(np.abs(values), first)
     exponent = np.frexp(highest)[1].astype(np.int64)
     top = np.maximum(held[f"{name}_top"], np.where(highest > 0, -(-exponent // _BITS), _NOTHING))
-    parts = _on_grid(held[name], top - held[f"{name}_top"])
+    parts = _on_grid(held[name], top - held[f"{name}_top"]).copy()
     rest = np.ldexp(values, (_BITS * (1 - top)).astype(np.int32)[group])
     for place in range(PLACES):
         part = np.trunc(rest)
@@ -64,7 +64,8 @@ def over_panes(name: str, panes: Figures) -> tuple[Ints, Ints]:
     """Parts and tops of windows: figures are windows x panes."""
     tops = panes[f"{name}_top"]
     top = tops.max(axis=1)
-    shifted = _on_grid(panes[name].reshape(-1, PLACES), (top[:, None] - tops).reshape(-1))
+    lower = np.where(tops == _NOTHING, 0, top[:, None] - tops)  # of nothing every place is zero
+    shifted = _on_grid(panes[name].reshape(-1, PLACES), lower.reshape(-1))
     return shifted.reshape(panes[name].shape).sum(axis=1), top
 
 
@@ -93,10 +94,13 @@ def _carried(parts: Ints) -> Ints:
 
 def _on_grid(parts: Ints, lower: Ints) -> Ints:
     """Parts seen from a grid line that lies `lower` places higher; what falls off the end is dropped."""
-    if not lower.any():
-        return parts.copy()
-    at = np.arange(PLACES) - lower[:, None]
-    return np.asarray(np.where(at >= 0, np.take_along_axis(parts, np.maximum(at, 0), axis=1), 0))
+    moved = np.flatnonzero(lower)
+    if not len(moved):
+        return parts
+    found = parts.copy()
+    at = np.arange(PLACES) - lower[moved, None]
+    found[moved] = np.where(at >= 0, np.take_along_axis(parts[moved], np.maximum(at, 0), axis=1), 0)
+    return found
 
 
 def _fraction(parts: Ints, top: int) -> Fraction:

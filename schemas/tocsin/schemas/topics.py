@@ -16,6 +16,7 @@ CHANNEL_TYPES = ("email", "slack", "webhook", "console")
 
 # Changelogs of the agents' tables: `<table>-changelog`, co-partitioned with the topic that feeds the table.
 CHANGELOGS = (
+    "combine-checkpoint-changelog",
     "evaluate-checkpoint-changelog",
     "route-alerts-changelog",
     "route-notified-changelog",
@@ -31,6 +32,9 @@ _RULES_COMPACTION_LAG_MS = 2 * _DAY_MS
 
 # A frame cannot be cut within one message, so it may be larger than what producers may send.
 _LARGEST_FRAME = 8 * 1024 * 1024
+
+# Agents cut what they write there into pieces of half a MiB, and a piece travels with others of its batch.
+_LARGEST_CHANGE = 2 * 1024 * 1024
 
 _CONFIGURATION = ("rules", "channels", "routes", "silences", "escalations", "settings")
 
@@ -80,6 +84,8 @@ class Topics:
         "deliveries",
         "dlq",
         "escalations",
+        "late",
+        "partials",
         "prefix",
         "routes",
         "rules",
@@ -102,6 +108,8 @@ class Topics:
         self.commands = f"{prefix}commands"
         self.signals = f"{prefix}signals"
         self.samples = f"{prefix}samples"
+        self.partials = f"{prefix}partials"
+        self.late = f"{prefix}late"
         self.deliveries = f"{prefix}deliveries"
         self.audit = f"{prefix}audit"
         self.dlq = f"{prefix}dlq"
@@ -145,10 +153,13 @@ def topic_specs(
 
     # Only closed segments are compacted: small ones keep a recovery from reading each key many times over.
     churning = {"segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
+    changes = {**churning, "max.message.bytes": str(_LARGEST_CHANGE)}
     rules = {"min.compaction.lag.ms": str(_RULES_COMPACTION_LAG_MS)}
     return (
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
+        kept(names.partials, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
+        kept(names.late, 7 * _DAY_MS),
         kept(names.signals, 7 * _DAY_MS),
         kept(names.commands, 7 * _DAY_MS),
         kept(names.alerts, 7 * _DAY_MS),
@@ -158,7 +169,7 @@ def topic_specs(
         kept(names.deliveries, 30 * _DAY_MS),
         kept(names.audit, _FOREVER_MS, 1),
         kept(names.dlq, 14 * _DAY_MS),
-        *(compacted(names.changelog(name), partitions, churning) for name in changelogs),
+        *(compacted(names.changelog(name), partitions, changes) for name in changelogs),
     )
 
 

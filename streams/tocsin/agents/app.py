@@ -2,20 +2,23 @@
 
 import gc
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
+from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from tocsin.agents.decompression import bound_decompression
+from tocsin.agents.once import Once
 from tocsin.agents.outbox import Outbox
 from tocsin.agents.record_batches import read_in_batches
 from tocsin.agents.transport import BatchApp, BatchTransport, Committable
 
 _MIB = 2**20
+_Service = TypeVar("_Service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,11 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
         broker_heartbeat_interval=settings.session_timeout_s / 6,
         broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s),
         stream_ack_exceptions=False,  # what an agent could not process must not count as processed
+        # Faust's own choice starts an agent that raised anew, on the same stream and behind what it failed on.
+        agent_supervisor="mode.CrashingSupervisor",
         stream_wait_empty=True,
+        # Faust loses the first records that a standby reads: it empties their queue once more when recovery ends.
+        table_standby_replicas=0,
         table_cleanup_interval=3_600,
     )
     app.batched_topics = frozenset(batched_topics)
@@ -74,6 +81,24 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
 def batched_topic(app: BatchApp, *names: str) -> Any:
     """A topic whose messages are runs."""
     return app.topic(*names, key_type=None, value_type=None, value_serializer=None, key_serializer=None)
+
+
+def read_runs(
+    app: BatchApp,
+    topics: Sequence[str],
+    name: str,
+    service: Once[_Service],
+    take: Callable[[_Service, TP, Any], Awaitable[None]],
+) -> None:
+    """An agent on topics that are read in runs: `take` is given the service and each run, one after the other."""
+
+    async def agent(stream: Any) -> None:
+        made = await service.get()
+        async for event in stream.events():
+            app.committable.taken(event.message.tp)
+            await take(made, event.message.tp, event.message.value)
+
+    app.agent(batched_topic(app, *topics), name=name)(agent)
 
 
 def make_table(app: BatchApp, name: str, changelog: str, partitions: int) -> Any:

@@ -1,13 +1,22 @@
-"""Follows one compacted configuration topic from its beginning, without a group: every worker reads it whole."""
+"""Follows one compacted configuration topic from its beginning, without a group: every worker reads it whole.
+
+It is read by the batch: one that is damaged, or unpacks to more than allowed, is passed over and named in the log. What
+it would have changed stays as it was, in this worker and in all others alike.
+"""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tocsin.agents.record_batches import read_in_batches
 
 _CALL_TIMEOUT_S: Final = 30.0
 _POLL_MS: Final = 200
+
+_log = structlog.get_logger("tocsin.configuration")
 
 OnRecord = Callable[[int, bytes, bytes | None], None]
 
@@ -16,6 +25,7 @@ class ConfigLog:
     """Calls `on_record` (offset, key, value) for every record. `position` is the offset after the last one read."""
 
     def __init__(self, client: dict[str, Any], topic: str, on_record: OnRecord) -> None:
+        read_in_batches([topic])
         self._consumer = AIOKafkaConsumer(
             **client, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS
         )
@@ -62,9 +72,13 @@ class ConfigLog:
 
     async def _read(self) -> None:
         fetched = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
-        for record in fetched.get(self._partition, ()):
-            if record.key is not None:
-                self._on_record(record.offset, record.key, record.value)
+        for batch in fetched.get(self._partition, ()):
+            if batch.refused:
+                at = f"{batch.topic}/{batch.partition}@{batch.first}-{batch.offset}"
+                _log.error("a record batch of configuration was passed over", at=at, reason=batch.refused)
+            for record in batch.records:
+                if record.key is not None:
+                    self._on_record(record.offset, record.key, record.value)
         position = await self._consumer.position(self._partition)
         if position != self.position:
             async with self._moved:

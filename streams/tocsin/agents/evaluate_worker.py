@@ -1,19 +1,27 @@
-"""The evaluate service: ingest and evaluate in one worker."""
+"""The evaluate service: ingest, evaluate and combine in one worker."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tocsin.agents.app import WorkerSettings, batched_topic, make_app, make_table, new_outbox, run_worker
+import structlog
+from faust.types import TP
+
+from tocsin.agents.app import WorkerSettings, make_app, make_table, new_outbox, read_runs, run_worker
 from tocsin.agents.background import Background
+from tocsin.agents.columnar import Columnar
+from tocsin.agents.combine import CombineStage
 from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.evaluate import Evaluate
+from tocsin.agents.evaluate import EvaluateStage
 from tocsin.agents.ingest import Ingest
 from tocsin.agents.once import Once
 from tocsin.agents.transport import BatchApp
+from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.topics import Topics
+
+_log = structlog.get_logger("tocsin.evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class _Service:
     """Everything of one worker that needs its event loop."""
 
     def __init__(
-        self, app: BatchApp, worker: WorkerSettings, settings: EvaluateSettings, topics: Topics, table: Any
+        self, app: BatchApp, worker: WorkerSettings, settings: EvaluateSettings, topics: Topics, tables: Sequence[Any]
     ) -> None:
         self._app, self._worker, self._settings = app, worker, settings
         self._outbox = new_outbox(worker)
@@ -41,11 +49,20 @@ class _Service:
         self.ticked = asyncio.Event()
         self.ingest = Ingest(app, self._outbox, topics.samples, topics.dlq, settings.max_ahead_ms)
         checkpoint_s = settings.checkpoint_ms / 1_000
-        self.evaluate = Evaluate(app, self._outbox, table, topics.signals, settings.timing, checkpoint_s)
+        self._book = RuleBook()
+        parts = topics, settings.partitions, settings.timing
+        self.evaluate = Columnar(
+            app, self._outbox, tables[0], worker.client, EvaluateStage(*parts), self._book, checkpoint_s
+        )
+        self.combine = Columnar(
+            app, self._outbox, tables[1], worker.client, CombineStage(*parts), self._book, checkpoint_s
+        )
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
 
     def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:
-        self.evaluate.read_rule(offset, key, value)
+        ignored = self._book.append(offset, key, value)
+        if ignored:
+            _log.warning("a rule that cannot be read was ignored; the one before it stays in force", rule=ignored)
         self._hurry.set()
 
     async def start(self) -> None:
@@ -75,26 +92,40 @@ class _Service:
         await self._background.stop()
         await self.ingest.drain()
         await self.evaluate.save_all()
+        await self.combine.save_all()
         await self.rules.stop()
         await self._outbox.stop()
+
+    async def take_metrics(self, tp: TP, run: Any) -> None:
+        """A run of a metrics topic; none before the first tick has named the rules."""
+        await self.ticked.wait()
+        await self.ingest.take(tp, run)
+
+    async def take_samples(self, tp: TP, run: Any) -> None:
+        """A run of `samples`."""
+        await self.evaluate.take(tp, run, self.rules)
+
+    async def take_partials(self, tp: TP, run: Any) -> None:
+        """A run of `partials`."""
+        await self.combine.take(tp, run, self.rules)
 
     def forget(self, revoked: set[Any]) -> None:
         """Partitions went away, for a moment or for good."""
         self._app.committable.forget(revoked)
         self._app.committable.cleared()
         self.evaluate.forget()
+        self.combine.forget()
         self.ingest.forget(revoked)
 
 
 def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> None:
     """Run the evaluate service until it is told to stop."""
-    app = make_app(worker, [*settings.metrics_topics, topics.samples])
-    table = make_table(
-        app, "evaluate-checkpoint", topics.changelog("evaluate-checkpoint-changelog"), settings.partitions
-    )
+    app = make_app(worker, [*settings.metrics_topics, topics.samples, topics.partials])
+    names = ("evaluate-checkpoint", "combine-checkpoint")
+    tables = [make_table(app, name, topics.changelog(f"{name}-changelog"), settings.partitions) for name in names]
 
     async def make() -> _Service:
-        await (made := _Service(app, worker, settings, topics, table)).start()
+        await (made := _Service(app, worker, settings, topics, tables)).start()
         return made
 
     service = Once(make)
@@ -105,19 +136,9 @@ def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> N
 
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
 
-    @app.agent(batched_topic(app, *settings.metrics_topics), name="ingest")
-    async def ingest(stream: Any) -> None:
-        await (made := await service.get()).ticked.wait()
-        async for event in stream.events():
-            app.committable.taken(event.message.tp)
-            await made.ingest.take(event.message.tp, event.message.value)
-
-    @app.agent(batched_topic(app, topics.samples), name="evaluate")
-    async def evaluate(stream: Any) -> None:
-        made = await service.get()
-        async for event in stream.events():
-            app.committable.taken(event.message.tp)
-            await made.evaluate.take(event.message.tp, event.message.value, made.rules)
+    read_runs(app, settings.metrics_topics, "ingest", service, _Service.take_metrics)
+    read_runs(app, [topics.samples], "evaluate", service, _Service.take_samples)
+    read_runs(app, [topics.partials], "combine", service, _Service.take_partials)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_value
+from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.transport import BatchApp
@@ -26,6 +26,7 @@ from tocsin.schemas.metric import MAX_MESSAGE_BYTES, Reject
 
 _IN_FLIGHT: Final = 64
 _RUN_BYTES: Final = 2**20
+_ON_ITS_WAY_S: Final = 0.1  # ample for the way of a run from the consumer's thread to `take`
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class _Progress:
 
     position: int
     highest_ms: int = UNSEEN_MS
+    taking: bool = False
 
 
 class _Times(Sequence[int]):
@@ -60,7 +62,7 @@ class Ingest:
         self._interner: Interner | None = None
         self._partitions = 0
         self._progress: dict[TP, _Progress] = {}
-        self._stood: dict[TP, int | None] = {}
+        self._stood: dict[TP, tuple[int | None, float]] = {}
         self._in_flight: deque[tuple[TP, int, list[Sent]]] = deque()
         self.taken = 0
         self.refused = 0
@@ -74,6 +76,7 @@ class Ingest:
         """Ingest one fetched run."""
         sent: list[Sent] = []
         progress = self._progress.setdefault(tp, _Progress(batches[0].first))
+        progress.taking = True
         for run in _runs(tp, batches):
             if isinstance(run, DeadLetter):
                 sent.append(await self._bury(run))
@@ -87,7 +90,7 @@ class Ingest:
             sent += [await self._bury(dead) for dead in done.dead]
             progress.highest_ms = max(progress.highest_ms, done.highest_ms)
             self.taken += done.samples
-        progress.position = batches[-1].offset + 1
+        progress.position, progress.taking = batches[-1].offset + 1, False
         self._in_flight.append((tp, progress.position, sent))
         await self._settle()
 
@@ -107,9 +110,17 @@ class Ingest:
     async def _bury(self, dead: DeadLetter) -> Sent:
         self.refused += 1
         headers = dead_letter_headers(
-            "ingest", dead.reject.reason, dead.reject.detail, dead.topic, dead.partition, dead.offset, len(dead.value)
+            "ingest",
+            dead.reject.reason,
+            dead.reject.detail,
+            dead.topic,
+            dead.partition,
+            dead.offset,
+            len(dead.value),
+            len(dead.key or b""),
         )
-        return await self._outbox.send(self._dlq, dead_letter_value(dead.value), key=dead.key, headers=headers)
+        value, key = dead_letter_value(dead.value), dead_letter_key(dead.key)
+        return await self._outbox.send(self._dlq, value, key=key, headers=headers)
 
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
@@ -122,26 +133,32 @@ class Ingest:
             await self._outbox.send(self._samples, value, partition=partition)
 
     async def _source(self, tp: TP) -> SourceProgress:
+        read = await self._read_up_to(tp)
         progress = self._progress.get(tp)
         if progress is None:
-            return await self._untaken(tp)
-        return self._up_to(tp, progress)
+            if read is None:
+                return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
+            progress = _Progress(read)
+        # The markers that end transactions lie behind the last message, and are read past without being taken.
+        position = max(progress.position, read or 0)
+        end: int | None = self._app.consumer.highwater(tp)
+        lag = 1 if end is None else max(0, end - position)
+        return SourceProgress(tp.topic, tp.partition, position, progress.highest_ms, lag)
 
-    async def _untaken(self, tp: TP) -> SourceProgress:
-        """Nothing was taken yet, but a run may be on its way, and Kafka's position counts it as read.
+    async def _read_up_to(self, tp: TP) -> int | None:
+        """Kafka's position, if everything before it was taken; it counts a run as read that is on its way here.
 
         A position that stood still from one tick to the next, with nothing waiting, is one that was read up to.
         """
         position: int | None = await self._app.consumer.position(tp)
-        stood, self._stood[tp] = self._stood.get(tp), position
-        if position is None or position != stood or self._app.committable.has_waiting(tp):
-            return SourceProgress(tp.topic, tp.partition, -1, UNSEEN_MS, 1)
-        return self._up_to(tp, _Progress(position))
-
-    def _up_to(self, tp: TP, progress: _Progress) -> SourceProgress:
-        end: int | None = self._app.consumer.highwater(tp)
-        lag = 1 if end is None else max(0, end - progress.position)
-        return SourceProgress(tp.topic, tp.partition, progress.position, progress.highest_ms, lag)
+        now_s = time.monotonic()
+        stood, since_s = self._stood.get(tp, (None, now_s))
+        if position != stood:
+            since_s = now_s
+        self._stood[tp] = position, since_s
+        progress = self._progress.get(tp)
+        is_busy = self._app.committable.has_waiting(tp) or (progress is not None and progress.taking)
+        return None if is_busy or position != stood or now_s - since_s < _ON_ITS_WAY_S else position
 
     def forget(self, partitions: set[TP]) -> None:
         """Partitions that are no longer ours."""

@@ -1,27 +1,32 @@
-"""What lifecycle and route have in common: a fetched run as bounded runs of decoded inputs."""
+"""What lifecycle and route have in common: a fetched run as bounded runs of decoded inputs, and how each is applied."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
+import structlog
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_value
+from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output
 from tocsin.schemas.codec import UnreadableRecord
 
 _RUN: Final = 100  # inputs a run: bounds the journal, and how much a crash repeats
+_LARGEST: Final = 1_000_000  # bytes of key and value: what every broker takes, with headers
 _Input = TypeVar("_Input")
+_log = structlog.get_logger("tocsin.inputs")
 
 
 @dataclass(slots=True)
 class KeyedRun(Generic[_Input]):
-    """Consecutive inputs of one partition, up to offset `last`; `dead` are records that could not be read."""
+    """Consecutive inputs of one partition, up to offset `last`, and the record of each; `dead` are dead letters."""
 
     tp: TP
     last: int = -1
     inputs: list[_Input] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
     dead: list[Output] = field(default_factory=list)
 
     @property
@@ -37,13 +42,14 @@ def keyed_runs(
     run: KeyedRun[_Input] = KeyedRun(tp)
     for batch in batches:
         if batch.refused:
-            run.dead.append(_dead(dlq, stage, tp, batch.first, b"", None, "compression", batch.refused))
+            detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
+            run.dead.append(_dead(dlq, stage, tp, batch.first, b"", None, "compression", detail))
         for record in batch.records:
             try:
                 run.inputs.append(read(record))
+                run.records.append(record)
             except UnreadableRecord as error:
-                dead = _dead(dlq, stage, tp, record.offset, record.key or b"", record.value, "unreadable", str(error))
-                run.dead.append(dead)
+                run.dead.append(dead_record(dlq, stage, tp, record, "unreadable", str(error)))
             run.last = record.offset
             if len(run.inputs) + len(run.dead) >= _RUN:
                 yield run
@@ -53,9 +59,60 @@ def keyed_runs(
         yield run
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What inputs did: the entries as they are now, and what is to be sent."""
+
+    entries: dict[str, bytes] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+
+
+class OversizedOutput(ValueError):
+    """A record that no broker need take."""
+
+
+Get = Callable[[str], bytes | None]
+Apply = Callable[[Sequence[_Input], Get], Outcome]
+
+
+def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, stage: str) -> Outcome:
+    """What a run did. An input on which `apply` raises does nothing and becomes a dead letter.
+
+    `apply` is a function of inputs and entries, so it would raise again after every restart, for everybody.
+    """
+    with suppress(Exception):
+        return _checked(apply(run.inputs, get))
+    whole = Outcome()
+    for item, record in zip(run.inputs, run.records, strict=True):
+        try:
+            one = _checked(apply([item], lambda key: whole.entries.get(key) or get(key)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the input
+            place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
+            _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)
+            detail = f"{type(error).__name__}: {error}"
+            run.dead.append(dead_record(dlq, stage, run.tp, record, "failed", detail))
+        else:
+            whole.entries |= one.entries
+            whole.outputs += one.outputs
+    return whole
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    for output in outcome.outputs:
+        size = len(output.key or b"") + len(output.value or b"")
+        if size > _LARGEST:
+            raise OversizedOutput(f"what it says on {output.topic} has {size} bytes; at most {_LARGEST} can be sent")
+    return outcome
+
+
+def dead_record(dlq: str, stage: str, tp: TP, record: Any, reason: str, detail: str) -> Output:
+    """A dead letter of one record."""
+    return _dead(dlq, stage, tp, record.offset, record.key or b"", record.value, reason, detail)
+
+
 def _dead(
     dlq: str, stage: str, tp: TP, offset: int, key: bytes, value: bytes | None, reason: str, detail: str
 ) -> Output:
     content = value or b""
-    headers = dead_letter_headers(stage, reason, detail, tp.topic, tp.partition, offset, len(content))
-    return Output(dlq, key, dead_letter_value(content), headers)
+    headers = dead_letter_headers(stage, reason, detail, tp.topic, tp.partition, offset, len(content), len(key))
+    return Output(dlq, dead_letter_key(key) or b"", dead_letter_value(content), headers)

@@ -5,17 +5,19 @@ Revocation: what is not finished is not committed; the next owner sends the jour
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
+import structlog
 from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.keyed import KeyedRun, keyed_runs
+from tocsin.agents.keyed import Get, KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
-from tocsin.engine.lifecycle.record import AlertRecord, decode, encode
+from tocsin.engine.lifecycle.record import AlertRecord, DamagedRecord, decode, encode
 from tocsin.engine.lifecycle.step import NumberedCommand, step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
@@ -24,7 +26,7 @@ from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "lifecycle"
-_NOTHING: Final = b""
+_log = structlog.get_logger("tocsin.lifecycle")
 Input = Signal | NumberedCommand
 
 
@@ -41,26 +43,33 @@ class Lifecycle:
     async def take(self, tp: TP, batches: Sequence[RecordBatch], rules: ConfigLog) -> None:
         """Apply one fetched run of signals or of commands."""
         read = _signal if tp.topic == self._topics.signals else _command
+        generation = self._app.reader.group_generation
         async with self._table.lock(tp.partition):
+            if not await self._app.reader.still_holds(tp, generation):
+                return  # whoever holds it now takes the same inputs
             await self._table.recover(tp.partition)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
                 if wanted >= rules.position:
                     await rules.reach(wanted + 1)
+                if not await self._app.reader.still_holds(tp, generation):
+                    return
                 await self._finish(run)
                 self._app.committable.offsets[tp] = run.last + 1
 
     async def _finish(self, run: KeyedRun[Input]) -> None:
-        changes = step(run.inputs, self._find, self._book.rule_at)
-        self.events += len(changes.events)
-        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
+        partition = run.tp.partition
+        get = partial(self._table.get, partition)
+        outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
+        self.events += sum(output.topic == self._topics.alerts for output in outcome.outputs)
+        await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+
+    def _apply(self, inputs: Sequence[Input], get: Get) -> Outcome:
+        changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
         states = [self._state(record) for record in changes.records.values()]
         events = [self._event(event) for event in changes.events]
-        await self._table.finish(run.tp.partition, run.name, entries, [*events, *states, *run.dead])
-
-    def _find(self, fingerprint: str) -> AlertRecord | None:
-        value = self._table.get(fingerprint)
-        return decode(value) if value else None
+        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
+        return Outcome(entries, [*events, *states])
 
     def _event(self, event: AlertEvent) -> Output:
         headers = event.cloud_event_headers()
@@ -69,6 +78,14 @@ class Lifecycle:
     def _state(self, record: AlertRecord) -> Output:
         value = codec.encode(record.event) if record.event else None
         return Output(self._topics.alert_state, record.fingerprint.encode(), value)
+
+
+def _record(value: bytes | None) -> AlertRecord | None:
+    try:
+        return decode(value) if value else None
+    except DamagedRecord as error:
+        _log.error("an alert's record is damaged; the alert begins anew", error=str(error))
+        return None
 
 
 def _signal(record: Any) -> Input:

@@ -5,17 +5,18 @@ is told. Revocation: as lifecycle's.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.keyed import KeyedRun, keyed_runs
+from tocsin.agents.keyed import Get, KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
-from tocsin.engine.route.record import RouteRecord, decode, encode
+from tocsin.engine.route.record import DamagedRecord, RouteRecord, decode, encode
 from tocsin.engine.route.step import step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
@@ -50,33 +51,48 @@ class Route:
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch], channels: ConfigLog) -> None:
         """Apply one fetched run of alert events."""
+        generation = self._app.reader.group_generation
         async with self._table.lock(tp.partition):
+            if not await self._app.reader.still_holds(tp, generation):
+                return  # whoever holds it now takes the same inputs
             await self._table.recover(tp.partition)
             for run in keyed_runs(tp, batches, _event, self._topics.dlq, _STAGE):
                 if any(event.type == "firing" for event in run.inputs):
                     await channels.catch_up()
+                if not await self._app.reader.still_holds(tp, generation):
+                    return
                 await self._finish(run)
                 self._app.committable.offsets[tp] = run.last + 1
 
     async def _finish(self, run: KeyedRun[AlertEvent]) -> None:
-        changes = step(run.inputs, self._find, self.channels, CHANNEL_TYPES)
-        self.notifications += len(changes.notifications)
+        partition = run.tp.partition
+        get = partial(self._table.get, partition)
+        outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
+        self.notifications += sum(output.topic != self._topics.deliveries for output in outcome.outputs)
+        await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+
+    def _apply(self, events: Sequence[AlertEvent], get: Get) -> Outcome:
+        changes = step(events, lambda fingerprint: _record(get(fingerprint)), self.channels, CHANNEL_TYPES)
         for missing in changes.unroutable:
             _log.warning("nobody was told", rule=missing.rule_id, name=missing.channel_id, reason=missing.detail)
         entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
         told = [self._notification(one) for one in changes.notifications]
         missed = [self._delivery(one) for one in changes.unroutable]
-        await self._table.finish(run.tp.partition, run.name, entries, [*told, *missed, *run.dead])
-
-    def _find(self, fingerprint: str) -> RouteRecord | None:
-        value = self._table.get(fingerprint)
-        return decode(value) if value else None
+        return Outcome(entries, [*told, *missed])
 
     def _notification(self, one: Notification) -> Output:
         return Output(self._topics.notifications(one.channel_type), one.group_key.encode(), codec.encode(one))
 
     def _delivery(self, one: Delivery) -> Output:
         return Output(self._topics.deliveries, one.notification_id.encode(), codec.encode(one))
+
+
+def _record(value: bytes | None) -> RouteRecord | None:
+    try:
+        return decode(value) if value else None
+    except DamagedRecord as error:
+        _log.error("what was told of an alert is damaged; it begins anew", error=str(error))
+        return None
 
 
 def _event(record: Any) -> AlertEvent:

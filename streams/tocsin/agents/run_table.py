@@ -1,41 +1,43 @@
 """A table whose entries and the records sent because of them survive a crash together.
 
-Kafka acknowledges a changelog record and an output one by one, so a crash can fall between them. Therefore what a run
-is about to send is written to the changelog first (the journal), then its entries, then the outputs are sent, then the
-journal is emptied, and only then the run's offsets may be committed. After a crash the journal is sent again, with the
-same ids; the inputs that come again find themselves in their entries. A journal without its entries does no harm: the
-inputs come again, and so do their outputs.
+Kafka acknowledges a changelog record and an output one by one, so a crash can fall between them. Therefore a run is
+first written down as a whole, entries and outputs (the journal); then its entries are written, its outputs sent, the
+journal is emptied, and only then the run's offsets may be committed. After a crash a journal that is there is carried
+out again, entries first: its outputs carry the same ids, and the inputs that come again, in whatever order the two
+topics bring them, find themselves in the entries. Without a journal nothing of the run happened.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import count
 from typing import Any, Final
 
 import msgspec
+import structlog
 
-from tocsin.agents import tables
 from tocsin.agents.outbox import Outbox
+from tocsin.agents.pieces import DamagedEntry, PieceTable
 
-_PIECE_BYTES: Final = 512 * 1024  # well below what a broker takes as one message
-_JOURNAL: Final = b"\x00journal/%d"
+_JOURNAL: Final = b"journal"
+_ENTRY: Final = b"entry/"
+_log = structlog.get_logger("tocsin.tables")
 
 
 class Output(msgspec.Struct, array_like=True):
-    """One record to send."""
+    """One record to send; its key says to which partition, unless it names one."""
 
     topic: str
-    key: bytes
+    key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = []
+    partition: int | None = None
 
 
-class _Piece(msgspec.Struct, array_like=True):
-    """A part of a journal; `of` pieces with the same `run` make it whole."""
+class _Journal(msgspec.Struct, array_like=True):
+    """One run: its name, the entries that it changes, and what it sends."""
 
     run: str
-    of: int
+    entries: dict[str, bytes | None]
     outputs: list[Output]
 
 
@@ -44,7 +46,7 @@ class RunTable:
 
     def __init__(self, outbox: Outbox, table: Any) -> None:
         self._outbox = outbox
-        self._table = table
+        self._pieces = PieceTable(outbox, table)
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recovered: set[int] = set()
 
@@ -52,67 +54,51 @@ class RunTable:
         """Runs of a partition come from several topics, one at a time."""
         return self._locks[partition]
 
-    def get(self, key: str) -> bytes | None:
-        """An entry."""
-        value: bytes | None = self._table.get(key.encode())
-        return value or None
+    def get(self, partition: int, key: str) -> bytes | None:
+        """An entry; a damaged one is named in the log, and counts as none."""
+        try:
+            return self._pieces.read(partition, _name(key))
+        except DamagedEntry as error:
+            _log.error("an entry is damaged; its key begins anew", partition=partition, key=key, error=str(error))
+            return None
 
     async def recover(self, partition: int) -> int:
-        """Send what a crashed run was about to send; once for each assignment. Returns how many records that were."""
+        """Carry out what a crashed run was about to do; once for each assignment. Returns how many records it sent."""
         if partition in self._recovered:
             return 0
-        outputs = self._journal()
-        await self._send(outputs)
-        await self._empty(partition)
+        sent = 0
+        try:
+            journal = self._pieces.read(partition, _JOURNAL)
+            if journal is not None:
+                run = msgspec.msgpack.decode(journal, type=_Journal)
+                await self._carry_out(partition, run)
+                sent = len(run.outputs)
+        except (DamagedEntry, msgspec.DecodeError) as error:
+            _log.error("a journal is damaged, and what it held is not sent", partition=partition, error=str(error))
+            await self._pieces.write(partition, {_JOURNAL: None})
         self._recovered.add(partition)
-        return len(outputs)
+        return sent
 
     async def finish(
         self, partition: int, run: str, entries: Mapping[str, bytes | None], outputs: Sequence[Output]
     ) -> None:
         """Store entries and send outputs; when this returns, both are on Kafka. `run` is a name no other run has."""
-        journal = {_JOURNAL % index: piece for index, piece in enumerate(_pieces(run, outputs))}
-        stored = {key.encode(): value for key, value in entries.items()}
-        await tables.write(self._outbox, self._table, partition, {**journal, **stored})
-        await self._send(outputs)
-        if journal:
-            await tables.write(self._outbox, self._table, partition, dict.fromkeys(journal, None))
+        if not entries and not outputs:
+            return
+        journal = _Journal(run, dict(entries), list(outputs))
+        await self._pieces.write(partition, {_JOURNAL: msgspec.msgpack.encode(journal)})
+        await self._carry_out(partition, journal)
+
+    async def _carry_out(self, partition: int, run: _Journal) -> None:
+        await self._pieces.write(partition, {_name(key): value for key, value in run.entries.items()})
+        sent = [await self._outbox.send(one.topic, one.value, key=one.key, headers=one.headers) for one in run.outputs]
+        await self._outbox.acknowledged(sent)
+        await self._pieces.write(partition, {_JOURNAL: None})
 
     def forget(self) -> None:
         """At a rebalance: another worker may have gone on with our partitions."""
         self._recovered.clear()
 
-    def _journal(self) -> list[Output]:
-        pieces: list[_Piece] = []
-        for index in count():
-            value = self._table.get(_JOURNAL % index)
-            if not value:
-                break
-            pieces.append(msgspec.msgpack.decode(value, type=_Piece))
-        whole = [piece for piece in pieces if piece.run == pieces[0].run]
-        if not whole or len(whole) < whole[0].of:
-            return []  # its entries were never written, so its inputs come again
-        return [output for piece in whole for output in piece.outputs]
 
-    async def _empty(self, partition: int) -> None:
-        filled = [_JOURNAL % 0]
-        while self._table.get(_JOURNAL % len(filled)):
-            filled.append(_JOURNAL % len(filled))
-        if self._table.get(filled[0]):
-            await tables.write(self._outbox, self._table, partition, dict.fromkeys(filled, None))
-
-    async def _send(self, outputs: Sequence[Output]) -> None:
-        sent = [await self._outbox.send(one.topic, one.value, key=one.key, headers=one.headers) for one in outputs]
-        await self._outbox.acknowledged(sent)
-
-
-def _pieces(run: str, outputs: Sequence[Output]) -> list[bytes]:
-    parts: list[list[Output]] = []
-    size = _PIECE_BYTES
-    for output in outputs:
-        if size >= _PIECE_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(output)
-        size += len(output.value or b"") + 512
-    return [msgspec.msgpack.encode(_Piece(run, len(parts), part)) for part in parts]
+def _name(key: str) -> bytes:
+    return _ENTRY + key.encode(errors="surrogatepass")

@@ -6,6 +6,7 @@ committed only as far as an agent says (`Committable`): behind its checkpoint, n
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, cast
@@ -16,6 +17,7 @@ from faust.types import TP, Message
 
 BACKLOG: Final = 16  # runs fetched and not yet taken: more would only fill memory
 _FETCH_WAIT_MS: Final = 100
+_ASK_AGAIN_S: Final = 0.2
 
 
 class Committable:
@@ -60,6 +62,8 @@ class Committable:
 class BatchConsumer(driver.Consumer):
     """One message for each fetched run of a batched topic."""
 
+    _skipped = False  # runs were fetched and not handed over, so the position is ahead of what agents have seen
+
     async def getmany(
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
@@ -68,17 +72,20 @@ class BatchConsumer(driver.Consumer):
         app: Any = self.app
         committable: Committable = app.committable
         await committable.room()
+        if self._skipped and self.flow_active and not app.rebalancing:
+            await self._seek_back()
         fetched: Any = await self._wait_next_records(timeout)
         records, active = fetched
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            try:
-                await self.perform_seek()
-            except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
-                self.log.warning("seek during a rebalance: %r", error)
+            await self._seek_back()
             return
+        if app.rebalancing or self._skipped:
+            # Faust empties its queues when a rebalance ends, behind its own seek: what is in them would be lost.
+            self._skipped = self._skipped or any(self._is_batched(partition) for partition in records)
+            records = {partition: run for partition, run in records.items() if not self._is_batched(partition)}
         wanted = {
             partition: run
             for partition, run in records.items()
@@ -88,6 +95,7 @@ class BatchConsumer(driver.Consumer):
         committable.arrived(partition for partition in wanted if self._is_batched(partition))
         for partition, run in wanted.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
+                self._skipped = True
                 break
             self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
             if partition.topic in app.batched_topics:
@@ -97,6 +105,47 @@ class BatchConsumer(driver.Consumer):
             else:
                 for record in run:
                     yield partition, self._to_message(partition, record)
+
+    async def _seek_back(self) -> None:
+        """To the committed offsets, so that what was fetched and not handed over is fetched again."""
+        self._skipped = True
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001 - partitions may be gone already; let through, it crashes the worker
+            self.log.warning("seek during a rebalance: %r", error)
+        else:
+            self._skipped = self.app.rebalancing
+
+    async def seek_to_committed(self) -> Any:
+        """See Faust's Consumer, which leaves a partition without an offset behind what was just dropped."""
+        committed: Any = await super().seek_to_committed()
+        fresh = [partition for partition, offset in committed.items() if not offset and self._is_batched(partition)]
+        if fresh:
+            # Faust's own account of what was read must go back as well, which its `seek_to_beginning` does not do.
+            await self._thread.seek_wait(await self._thread.earliest_offsets(*fresh))
+        return committed
+
+    async def still_holds(self, partition: TP, generation: int) -> bool:
+        """Whether the group still counts a partition as ours, as of a generation; what it says holds for a heartbeat.
+
+        A process that was paused for longer than the session timeout does not know yet that others went on with its
+        partitions. Asks until the group answers; False means that a rebalance is on its way, if not here already.
+        """
+        thread: Any = self._thread
+        while True:
+            if generation < 0 or thread.group_generation != generation or partition not in self.assignment():
+                return False
+            if time.monotonic() - thread.heard_s < self.app.conf.broker_heartbeat_interval:
+                return True
+            if not await thread.call_thread(thread.ask_group):
+                await asyncio.sleep(_ASK_AGAIN_S)
+
+    @property
+    def group_generation(self) -> int:
+        """The generation of the group that the assignment belongs to."""
+        thread: Any = self._thread
+        generation: int = thread.group_generation
+        return generation
 
     def _is_batched(self, partition: TP) -> bool:
         app: Any = self.app
@@ -122,6 +171,26 @@ class BatchConsumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    heard_s = float("-inf")
+
+    @property
+    def group_generation(self) -> int:
+        generation: int = self._coordinator.generation
+        return generation
+
+    @property
+    def _coordinator(self) -> Any:
+        return self._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka shows neither generation nor heartbeat
+
+    async def ask_group(self) -> bool:
+        """Send a heartbeat; False when there is no answer, or when it is that we are no longer known."""
+        await self._coordinator.ensure_coordinator_known()
+        asked_s = time.monotonic()
+        is_known: bool = await self._coordinator._do_heartbeat()  # noqa: SLF001
+        if is_known:
+            self.heard_s = asked_s
+        return is_known
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # A partition that was just drained waits for the next fetch, which may wait for others: keep that short.
@@ -141,3 +210,8 @@ class BatchApp(faust.App):
 
     batched_topics: frozenset[str] = frozenset()
     committable: Committable
+
+    @property
+    def reader(self) -> BatchConsumer:
+        """The consumer, which Faust knows only as one of any kind."""
+        return cast("BatchConsumer", self.consumer)

@@ -95,7 +95,21 @@ def decode(value: bytes) -> Frame | Tick:
         found: Frame | Tick = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedFrame(f"not a frame: {error}") from None
+    if isinstance(found, Frame) and not _is_whole(found):
+        raise DamagedFrame("its columns do not go together")
     return found
+
+
+def _is_whole(frame: Frame) -> bool:
+    """Whether all columns have the lengths that go together, and point to where something is."""
+    rows, series = len(frame.values) // 8, len(frame.ids) // ID_BYTES
+    lengths = (frame.series, 4 * rows), (frame.at_ms, 8 * rows), (frame.values, 8 * rows), (frame.offsets, 4 * rows)
+    dictionary = (frame.ids, ID_BYTES * series), (frame.key_ends, 4 * series)
+    if not rows or any(len(column) != length for column, length in (*lengths, *dictionary)):
+        return False
+    ends = np.frombuffer(frame.key_ends, np.uint32)
+    is_rising = bool((np.diff(ends.astype(np.int64)) >= 0).all()) and ends[-1:].tolist() == [len(frame.keys)]
+    return is_rising and int(np.frombuffer(frame.series, np.uint32).max()) < series
 
 
 def key_ends(keys: Sequence[bytes]) -> bytes:

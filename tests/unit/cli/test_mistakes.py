@@ -88,10 +88,10 @@ def test_a_wrong_setting_names_the_variable(
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (
-        "up", "evaluate", "route", "deliver", "api", "bench", "produce", "kafka start", "kafka stop", "topics create",
-        "topics check", "rules check", "rules apply", "rules list", "rules get", "rules delete", "alerts list",
-        "alerts show", "alerts ack", "alerts resolve", "alerts trigger", "channels list", "channels test", "dlq list",
-        "dlq show", "dlq redrive", "config show",
+        "up", "evaluate", "route", "deliver", "api", "bench", "backtest", "produce", "kafka start", "kafka stop",
+        "topics create", "topics check", "rules check", "rules apply", "rules list", "rules get", "rules delete",
+        "alerts list", "alerts show", "alerts ack", "alerts resolve", "alerts trigger", "channels list",
+        "channels test", "dlq list", "dlq show", "dlq redrive", "config show",
     ):  # fmt: skip
         assert run([*command.split(), "--help"]) == 0
         assert f"tocsin {command.split()[0]}" in capsys.readouterr().out.split("Example")[1], command

@@ -52,6 +52,12 @@ def test_superseded_rules_outlive_the_frames_they_judged() -> None:
     assert lag_ms > int(specs["tocsin.samples"].kafka_config()["retention.ms"])
 
 
+def test_changelogs_take_a_batch_of_the_pieces_that_agents_write() -> None:
+    specs, names = by_name(), Topics()
+    for name in CHANGELOGS:
+        assert int(specs[names.changelog(name)].kafka_config()["max.message.bytes"]) >= 2 * 2**20
+
+
 def test_what_is_keyed_by_fingerprint_is_co_partitioned_with_its_changelogs() -> None:
     specs, names = by_name(partitions=12), Topics()
     joined = [names.alerts, names.alert_state, names.signals, names.commands, names.samples]

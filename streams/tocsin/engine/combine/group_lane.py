@@ -49,7 +49,9 @@ class GroupLane(Lane):
     def saw(self, slots: Ints, at_ms: Ints, listened_ms: int) -> None:
         """Something came of groups."""
         numbers = self.columns["series"][slots]
-        self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC), listened_ms)
+        self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC))
+        self.series.count_silence(TOPIC, listened_ms)
+        np.maximum.at(self.columns["heard"], slots, at_ms)
 
     def dismiss(self, number: int) -> None:
         """See Lane."""

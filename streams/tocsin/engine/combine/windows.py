@@ -92,6 +92,10 @@ class WindowGroups(GroupLane):
         metric, window = self.spec.metric, (end - self.size, end)
         return lambda index: Evidence(metric=metric, window=window, samples=int(counts[index]))
 
+    def ended_ms(self, slots: Ints) -> Ints:
+        """See Lane."""
+        return np.asarray(self.columns["heard"][slots] - self.hop + self.size)
+
     def dismiss(self, number: int) -> None:
         """See Lane."""
         slot = self.slot_of(number)

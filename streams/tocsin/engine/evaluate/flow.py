@@ -66,6 +66,12 @@ class Flow:
         if waiting is not None and len(waiting):
             self._release(topic, Samples.none(), np.array([watermark_ms], np.int64), np.empty(0, np.int64))
 
+    def drop(self, numbers: Ints) -> None:
+        """Nobody watches these series any more."""
+        for topic, waiting in self.waiting.items():
+            if len(waiting):
+                self.waiting[topic] = waiting.take(~np.isin(waiting.series, numbers))
+
     def until_ms(self) -> int:
         """Before this event time nothing waits."""
         return min((int(waiting.at_ms.min()) for waiting in self.waiting.values() if len(waiting)), default=2**62)
@@ -78,7 +84,7 @@ class Flow:
         narrow = samples.series.astype(np.uint16) if series.columns.count < 2**16 else samples.series
         samples = samples.take(np.argsort(narrow, kind="stable"))
         for lane in self.lanes.values():
-            lane.take(samples, out)
+            lane.hear(samples, out)
 
     def pack(self) -> bytes:
         """The waiting samples, for a checkpoint."""

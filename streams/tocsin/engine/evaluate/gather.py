@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.instants import in_order
+from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.pane_rows import PaneRows
 from tocsin.engine.evaluate.plan import Judged, LaneSpec
@@ -89,7 +90,7 @@ class GatherLane(Lane):
         """Nothing is judged here."""
         super()._judge({})
         self.sources = {key: source for key, (source, _) in judged.items()}
-        self._keeps_late = any(version.rule.keep_late for _, versions in judged.values() for version in versions)
+        self._versions = [version for _, versions in judged.values() for version in versions]
 
     def adopt(self, judged: Judged) -> None:
         """See Lane; rules that ask for other figures begin with the panes that are new then."""
@@ -164,11 +165,9 @@ class GatherLane(Lane):
         self.columns["value"][unique] = samples.values[begins[1:] - 1]
         return before
 
-    def note_late(self, samples: Samples) -> None:
+    def versions(self) -> list[RuleVersion]:
         """See Lane."""
-        self.late += len(samples)
-        if self._keeps_late:
-            self.kept_late.append(samples)
+        return self._versions
 
     def is_due(self, watermark_ms: int) -> bool:
         """Whether there is a pane that the watermark has passed."""

@@ -47,7 +47,7 @@ def watermark(state: PartitionState, timing: Timing) -> int:
         if len(topic.sources) < topic.partitions:
             return UNSEEN_MS
         if any(source.lag or source.highest_ms > UNSEEN_MS for source in topic.sources.values()):
-            found.append(max(topic.others_ms(-1), topic.idle_watermark(state.clock_ms) - timing.quiet_ms))
+            found.append(max(topic.others_ms(-1), topic.idle_watermark() - timing.quiet_ms))
     return min(found, default=UNSEEN_MS)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.samples import Samples
@@ -25,6 +26,7 @@ class Evaluated:
 
     signals: list[Signal] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
+    late: list[LateSample] = field(default_factory=list)
     told: int = 0  # signals that composites have heard of
 
 
@@ -58,6 +60,8 @@ def step(
             _share(state, is_second or is_new, timing, sources, done)
     _judge(state, done.signals)
     _tell_composites(state, done)
+    for lane in state.lanes.values():
+        done.late += lane.hand_over_late()
     state.offset = end
     return done
 
@@ -112,7 +116,7 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
         samples, arrival = samples.take(watched), arrival[watched]
     if not len(samples):
         return
-    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic), topic.listened_ms)
+    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic))
     ordered = frame.keyed or topic.partitions == 1
     _settle(state, samples.series, number, ordered)
     for flow in state.flows.values():
@@ -154,13 +158,15 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
+        state.series.count_silence(name, topic.heard_ms())
         for flow in state.flows.values():
             patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
-            flow.advance(name, max(watermark, topic.idle_watermark(tick.clock_ms) - patience_ms))
+            flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))
     for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
         for flow in state.flows.values():
             flow.advance(name, EVERYTHING_MS)
         del state.topics[name]
+        state.series.abandon(name)
 
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:

@@ -15,12 +15,16 @@ def find_channels(
     found: dict[str, Channel] = {}
     missing: dict[str, str] = {}
     for name in names:
-        hits = [channel for channel in channels.values() if name == channel.id or name == channel.type in types]
+        named = [channel for channel in channels.values() if name in (channel.id, channel.type)]
+        hits = [channel for channel in named if channel.type in types]
         enabled = [channel for channel in hits if channel.enabled]
         found |= {channel.id: channel for channel in enabled}
         if enabled:
             continue
-        if hits:
+        if named and not hits:
+            known = ", ".join(sorted(types))
+            missing[name] = f"nothing delivers to channels of type {named[0].type!r}; the types are {known}"
+        elif hits:
             missing[name] = f"every channel that {name!r} names is disabled; enable one"
         elif name in types:
             missing[name] = f"there is no channel of type {name!r}; add one"

@@ -90,6 +90,7 @@ class Earliest(Statistic):
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
+        run = run.by_time()
         at_ms = run.at_ms[run.first]
         earlier = at_ms < held["first_ms"]
         return {
@@ -111,6 +112,7 @@ class Latest(Statistic):
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
+        run = run.by_time()
         at_ms = run.at_ms[run.ends]
         later = at_ms >= held["last_ms"]
         return {

@@ -11,7 +11,7 @@ from tocsin.engine.evaluate.cell import Cell
 from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
-from tocsin.engine.evaluate.judge import Judge, Silence, Subject
+from tocsin.engine.evaluate.judge import Judge, RuleVersion, Silence, Subject
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points, running_maximum, segments
@@ -151,16 +151,20 @@ class Lane(ABC):
                 derivation.columns.add(self.columns.count)
         self.columns.dirty[:] = True
 
+    def versions(self) -> list[RuleVersion]:
+        """The rules that look at this lane."""
+        return [version for judge in self.judges.values() for version in judge.versions]
+
     def note_late(self, samples: Samples) -> None:
         """Samples that came after what they belong to was judged: counted, and kept where a rule asks for it."""
         self.late += len(samples)
-        if any(version.rule.keep_late for judge in self.judges.values() for version in judge.versions):
+        if any(version.rule.keep_late for version in self.versions()):
             self.kept_late.append(samples)
 
     def hand_over_late(self) -> list[LateSample]:
         """The late samples that were kept since the last time."""
         kept, self.kept_late = self.kept_late, []
-        rules = sorted(v.rule.id for judge in self.judges.values() for v in judge.versions if v.rule.keep_late)
+        rules = sorted({version.rule.id for version in self.versions() if version.rule.keep_late})
         found = []
         for samples in kept:
             for index in range(len(samples)):

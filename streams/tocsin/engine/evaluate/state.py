@@ -24,7 +24,7 @@ class PartitionState:
     offset: int = -1
     plan: Plan = field(default_factory=Plan)
     series: SeriesTable = field(default_factory=SeriesTable)
-    flows: dict[int, Flow] = field(default_factory=dict)  # by lateness
+    flows: dict[int, Flow] = field(default_factory=dict)  # by lateness, and one for what needs no order
     topics: dict[str, TopicProgress] = field(default_factory=dict)
     source_numbers: dict[tuple[str, int], int] = field(default_factory=dict)
     clock_ms: int = 0
@@ -100,7 +100,7 @@ class PartitionState:
             if lateness_ms in before:
                 flow.waiting = before[lateness_ms].waiting
         for key, spec in plan.specs.items():
-            lanes = self.flows[spec.lateness_ms].lanes
+            lanes = self.flows[spec.flow].lanes
             if key in old:
                 lanes[key] = old[key]
                 lanes[key].adopt(plan.rules[key])
@@ -120,7 +120,7 @@ class PartitionState:
 
 def make_flows(plan: Plan) -> dict[int, Flow]:
     """Empty flows for every lateness that some rule allows, the shortest first."""
-    return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({s.lateness_ms for s in plan.specs.values()})}
+    return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({spec.flow for spec in plan.specs.values()})}
 
 
 def stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:

@@ -77,7 +77,12 @@ class Statistic(ABC):
 
 
 class Mergeable(Statistic):
-    """A statistic of samples that need not come in order: what groups of series are made of."""
+    """A statistic of samples that need not come in order: what groups of series are made of.
+
+    Where `needs_order`, samples of one series must come in order all the same, those of several need not.
+    """
+
+    needs_order = False
 
     @abstractmethod
     def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:

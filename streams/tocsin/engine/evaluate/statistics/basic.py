@@ -82,7 +82,7 @@ class Highest(Mergeable):
         return {"max": np.maximum(one["max"], other["max"])}
 
 
-class Earliest(Mergeable):
+class Earliest(Statistic):
     """The first value; of several at one time the one that came first."""
 
     name = "earliest"
@@ -103,15 +103,8 @@ class Earliest(Mergeable):
         oldest = panes["first_ms"].argmin(axis=1)
         return np.asarray(panes["first"][np.arange(len(oldest)), oldest])
 
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable; of equal times the lower value counts, so that the order does not matter."""
-        earlier = (other["first_ms"] < one["first_ms"]) | (
-            (other["first_ms"] == one["first_ms"]) & (other["first"] < one["first"])
-        )
-        return {name: np.where(earlier, other[name], one[name]) for name in ("first", "first_ms")}
 
-
-class Latest(Mergeable):
+class Latest(Statistic):
     """The last value; of several at one time the one that came last."""
 
     name = "latest"
@@ -131,10 +124,3 @@ class Latest(Mergeable):
         """See Statistic."""
         newest = panes["last_ms"].argmax(axis=1)
         return np.asarray(panes["last"][np.arange(len(newest)), newest])
-
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable; of equal times the higher value counts, so that the order does not matter."""
-        later = (other["last_ms"] > one["last_ms"]) | (
-            (other["last_ms"] == one["last_ms"]) & (other["last"] > one["last"])
-        )
-        return {name: np.where(later, other[name], one[name]) for name in ("last", "last_ms")}

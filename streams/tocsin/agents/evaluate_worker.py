@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -82,10 +83,10 @@ class _Service:
                 if not self.ticked.is_set():
                     self.ticked.set()
                     self._worker.on_ready()
-            try:
-                await asyncio.wait_for(self._hurry.wait(), self._settings.tick_ms / 1_000)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: before Python 3.12 it takes a cancellation that comes with the timeout for the timeout.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick_ms / 1_000):
+                    await self._hurry.wait()
 
     async def stop(self) -> None:
         """Checkpoint everything and disconnect; Faust commits afterwards."""

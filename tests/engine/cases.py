@@ -159,7 +159,7 @@ def change_rules(draw: st.DrawFn) -> Rule:
 @st.composite
 def trend_rules(draw: st.DrawFn) -> Rule:
     """Linear and seasonal forecasts."""
-    trend = {"lookback": draw(st.sampled_from(["5s", "10s"])), "horizon": draw(st.sampled_from(["100ms", "3s", "12s"]))}
+    trend = {"lookback": draw(st.sampled_from(["5s", "10s"])), "horizon": draw(st.sampled_from(["1s", "3s", "12s"]))}
     if draw(st.booleans()):
         trend["season"] = draw(st.sampled_from(["10s", "15s"]))
     body = {"id": "r", "metric_type": "m", "condition": "trend", "trend": trend, "window": {"size": "1s"}}

@@ -75,7 +75,8 @@ def _forecast(rule: Rule, settings: Trend, past: Past, now: int) -> float | None
     """A line through the means of the lookback's buckets, laid on to the last bucket before the horizon.
 
     With a season the line is laid through the differences to one season ago, and each bucket up to the horizon gets
-    what it had a season ago added; the worst of them counts. Half of the lookback must be known, in number and span.
+    what it had a season ago added; the worst of them counts. Three buckets must be known, the first of them half of the
+    lookback ago.
     """
     back = max(settings.lookback // past.step_ms, 3)
     ahead = max(1, math.ceil(settings.horizon / past.step_ms))
@@ -85,7 +86,7 @@ def _forecast(rule: Rule, settings: Trend, past: Past, now: int) -> float | None
         mean, before = past.mean(now + at), past.mean(now + at - season) if season else 0.0
         if mean is not None and before is not None:
             points.append((at, mean - before))
-    if len(points) < max(3, back // 2) or -points[0][0] < back // 2:
+    if len(points) < 3 or -points[0][0] < back // 2:
         return None
     level, rise = _line(points)
     if not season:

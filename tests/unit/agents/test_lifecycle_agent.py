@@ -27,12 +27,19 @@ AT_MS = 1_700_000_000_000
 
 def trigger(fingerprint: str, at_ms: int = AT_MS) -> bytes:
     return codec.encode(
-        Command("i", "trigger", fingerprint, "ann", at_ms, trigger=Trigger("r", "r", notifications=("hook",)))
+        Command(
+            f"trigger-{fingerprint}",
+            "trigger",
+            fingerprint,
+            "ann",
+            at_ms,
+            trigger=Trigger("r", "r", notifications=("hook",)),
+        )
     )
 
 
 def acknowledge(fingerprint: str, at_ms: int) -> bytes:
-    return codec.encode(Command("i", "acknowledge", fingerprint, "ann", at_ms))
+    return codec.encode(Command(f"ack-{fingerprint}-{at_ms}", "acknowledge", fingerprint, "ann", at_ms))
 
 
 class World:

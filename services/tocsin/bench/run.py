@@ -24,6 +24,7 @@ from tocsin.kafka.embedded import EmbeddedKafka
 from tocsin.schemas.rule import Rule
 
 _SERIES: Final = 1_000
+_MANY: Final = 100_000
 _RATE: Final = 10_000
 _PACKAGES: Final = ("faust-streaming", "aiokafka", "numpy", "msgspec", "rocksdict")
 _MEASURES: Final[dict[str, tuple[str, str]]] = {
@@ -34,6 +35,10 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "one_rule_per_s": ("1 rule: samples a second", "500,000"),
     "hundred_rules_per_s": ("100 rules: samples a second", ""),
     "arrays_per_s": ("arrays of 100: samples a second", "1,000,000"),
+    "many_series_cpu_us": (f"10 rules on {_MANY:,} series: CPU a sample, µs", ""),
+    "many_series_ratio": ("the same against 1,000 series", "1.5 times"),
+    "many_series_kib": ("memory a series, KiB", "2"),
+    "restart_s": ("kill -9 to the next verdict, with these series, s", "10"),
     "rss_mib": ("memory of evaluate, MiB", ""),
     "alert_p50_ms": ("metric to alert at 10,000/s, p50, ms", "25"),
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
@@ -73,6 +78,12 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     unkeyed = await _cost(bench, 1, Load(samples, _SERIES, now_ms, keyed=False))
     say("arrays of 100 ...")
     arrays = await _cost(bench, 1, Load(2 * samples, _SERIES, now_ms, per_message=100))
+    say(f"10 rules on {_MANY:,} series ...")
+    ten = await _cost(bench, 10, plain)
+    async with bench.scenario(_rules(10)) as scenario:
+        many = await scenario.measure(Load(samples, _MANY, now_ms))
+        assert scenario.evaluate is not None
+        restart_s = await scenario.restart(scenario.evaluate)
     say("latency at 10,000 samples a second ...")
     async with bench.scenario([latency.PROBE, *_rules(1)]) as scenario:
         found = await latency.measure(scenario, _RATE, 10 if quick else 40)
@@ -84,6 +95,10 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
         "one_rule_per_s": round(one.rate),
         "hundred_rules_per_s": round(hundred.rate),
         "arrays_per_s": round(arrays.rate),
+        "many_series_cpu_us": round(many.cpu_us, 3),
+        "many_series_ratio": round(many.cpu_us / ten.cpu_us, 2),
+        "many_series_kib": round((many.rss_mib - ten.rss_mib) * 1_024 / (_MANY - _SERIES), 2),
+        "restart_s": round(restart_s, 1),
         "rss_mib": round(max(one.rss_mib, hundred.rss_mib), 1),
         "alert_p50_ms": round(latency.percentile(found.alert_ms, 50), 1),
         "alert_p99_ms": round(latency.percentile(found.alert_ms, 99), 1),

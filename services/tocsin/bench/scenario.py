@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -25,6 +26,8 @@ from tocsin.vault import load_or_create_key
 
 PARTITIONS = 4
 _DEADLINE_S = 600.0
+BACK_METRIC = "bench_back"
+_BACK = Rule.model_validate({"id": "bench_back", "metric_type": BACK_METRIC, "threshold": 0})
 _DONE = Rule.model_validate({"id": "bench_done", "metric_type": DONE_METRIC, "threshold": 0})
 
 
@@ -70,7 +73,7 @@ class Bench:
         async with AsyncExitStack() as stack:
             producer = AIOKafkaProducer(**producer_arguments(self.connection))
             await stack.enter_async_context(started(producer, self.connection.bootstrap_servers))
-            for rule in (*rules, _DONE):
+            for rule in (*rules, _DONE, _BACK):
                 await producer.send_and_wait(topics.rules, encode_document(rule), key=rule.id.encode())
             yield Scenario(self.connection, topics, metrics, directory, producer, stack)
 
@@ -90,6 +93,7 @@ class Scenario:
         self.connection, self.topics, self.metrics = connection, topics, metrics
         self.producer = producer
         self._directory, self._stack = directory, stack
+        self.evaluate: ServiceProcess | None = None  # that measured
 
     async def start(self, *names: str) -> dict[str, ServiceProcess]:
         """Start services, and wait until they are ready."""
@@ -118,7 +122,7 @@ class Scenario:
         await write(self.connection, self.metrics, load, PARTITIONS)
         consumer = AIOKafkaConsumer(self.topics.signals, **consumer_arguments(self.connection))
         async with started(consumer, self.connection.bootstrap_servers):
-            evaluate = (await self.start("evaluate"))["evaluate"]
+            evaluate = self.evaluate = (await self.start("evaluate"))["evaluate"]
             process = psutil.Process(evaluate.pid)
             began, cpu = time.monotonic(), _cpu_s(process)
             done = 0
@@ -129,6 +133,22 @@ class Scenario:
             wall_s, used_s = time.monotonic() - began, _cpu_s(process) - cpu
             rss = process.memory_info().rss
         return Cost(load.samples, wall_s, used_s, rss / 2**20)
+
+    async def restart(self, evaluate: ServiceProcess) -> float:
+        """Seconds from the start of an evaluate that was killed to its first verdict."""
+        await evaluate.kill()
+        consumer = AIOKafkaConsumer(self.topics.signals, **consumer_arguments(self.connection))
+        sample = {"name": BACK_METRIC, "value": 1, "timestamp": time.time_ns() // 1_000_000}
+        async with started(consumer, self.connection.bootstrap_servers):
+            await consumer.seek_to_end()
+            await self.producer.send_and_wait(self.metrics, orjson.dumps(sample), key=b"back")
+            began = time.monotonic()
+            await evaluate.start()
+            async with asyncio.timeout(_DEADLINE_S):
+                while True:
+                    for records in (await consumer.getmany(timeout_ms=100)).values():
+                        if any(b'"rule_id":"bench_back"' in record.value for record in records):
+                            return time.monotonic() - began
 
 
 def _cpu_s(process: psutil.Process) -> float:

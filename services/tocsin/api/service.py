@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
+from tocsin.agents.background import ended
 from tocsin.api.app import make_app
 from tocsin.api.connections import Connections, Limits
 from tocsin.api.metrics import Metrics
@@ -83,17 +84,12 @@ async def serving(context: Context) -> AsyncIterator[Api]:
         projector = Projector(database, client, context.topics, settings.database.history)
         await stack.enter_async_context(started(projector, servers))
         following = asyncio.create_task(projector.run())
-        stack.push_async_callback(_cancelled, following)
+        stack.push_async_callback(ended, following)
         token, _ = load_or_create_token(context)
         vault = load_or_create_key(context.data_dir, secret)
         api = Api(context, database, projector, producer, vault, TokenCheck(token), Metrics(), following)
         await stack.enter_async_context(_listening(api))
         yield api
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
+from tocsin.agents.background import ended
 from tocsin.bench.scenario import PARTITIONS, Scenario
 from tocsin.kafka.clients import consumer_arguments, started
 from tocsin.schemas.rule import Rule
@@ -77,7 +78,7 @@ async def measure(scenario: Scenario, rate: int, seconds: float) -> Latencies:
             deadline = time.monotonic() + _AFTER_S
             while len(arrivals.webhook) < len(arrivals.sent) and time.monotonic() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_TICK_S)
-            following.cancel()
+            await ended(following)
     finally:
         await runner.cleanup()
     return _figures(arrivals, reached)

@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from tocsin.agents.background import ended
 from tocsin.context import Context
 from tocsin.deliver import metrics
 from tocsin.deliver.lane import Claim, Job
@@ -70,7 +71,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                         await self._commit()
                     self._balance()
                 await self._release()
-            refill.cancel()
+            await ended(refill)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """The partitions are ours from here on; what is known of their notifications is read before the first one."""

@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import start_http_server
 
+from tocsin.agents.background import ended
 from tocsin.config import ConfigError
 from tocsin.context import Context
 from tocsin.deliver.channels import CHANNELS, channel_type
@@ -81,8 +82,7 @@ async def serve(
             running = [tasks.create_task(consumer.run(stop)) for consumer in consumers]
             ready = tasks.create_task(_announce(consumers))
             await asyncio.wait(running)
-            ready.cancel()
-            following.cancel()
+            await ended(ready, following)
     except ExceptionGroup as group:
         raise _first(group) from None
 

@@ -7,6 +7,20 @@ from typing import Any, Final
 _ASK_AGAIN_S: Final = 1.0
 
 
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait until they are over, whatever they end with.
+
+    Before Python 3.12 `asyncio.wait_for`, in our code or in a library's, can take a cancellation for its timeout: a
+    task that goes on all the same is asked again.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=_ASK_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Background:
     """Tasks of one worker."""
 
@@ -27,9 +41,5 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all and wait for their end."""
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            # A library that takes a cancellation for something else must not hold up the end for ever.
-            _, waiting = await asyncio.wait(self._tasks, timeout=_ASK_AGAIN_S)
-            self._tasks = list(waiting)
+        tasks, self._tasks = self._tasks, []
+        await ended(*tasks)

@@ -126,10 +126,10 @@ class TopicProgress:
         """The highest event time of all partitions as it was at a clock; notes the present one."""
         overall = max((source.highest_ms for source in self.sources.values()), default=UNSEEN_MS)
         if not self.past:
-            self.past.append((clock_ms, overall))
+            self.past.append((max(clock_ms, overall), overall))
         elif overall > self.past[-1][1]:
             # A tick that was long under way, or of a slow clock, does not say that it was reached before.
-            self.past.append((max(clock_ms, self.past[-1][0]), overall))
+            self.past.append((max(clock_ms, self.past[-1][0], overall), overall))
         while len(self.past) > 1 and self.past[1][0] <= until_ms:
             self.past.popleft()
         return self.past[0][1] if self.past[0][0] <= until_ms else UNSEEN_MS

@@ -176,19 +176,22 @@ class _Schedule:
         if chance.happens(50) or not process.has_ticked:
             process.tick()
             self._world.say(lambda: f"evaluate {process.number} ticks")
+        if chance.happens(20):
+            process.commit()
+            self._watch.committed()
         if chance.happens(60):
             process.outbox.acknowledged()
             self._take(process, SAMPLES)
-        if chance.happens(60):
+        if chance.happens(30):
             process.outbox.acknowledged()
-        if chance.happens(35) and process.samples:
+        if chance.happens(40) and process.samples:
             partition = chance.one_of(process.samples)
             process.save(partition)
             self._world.say(lambda: f"evaluate {process.number} saves {partition}")
 
     def _fault(self, kind: str) -> None:
         chance, world = self._chance, self._world
-        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(GROUPS)
+        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(("evaluate", *GROUPS))
         members = world.running(group)
         if kind == "crash" and members:
             fuse = chance.below(chance.one_of((3, 6, 20)))
@@ -212,6 +215,7 @@ class _Schedule:
         channel = chance.one_of(world.scenario.channels).id
         if kind == "receiver":
             world.failing[channel] = chance.between(2, 9)
+            self._hand_over()
         elif kind == "refusal":
             world.refusing.add(channel)
         elif kind == "compaction":
@@ -219,6 +223,16 @@ class _Schedule:
         elif kind == "clock" and world.scenario.may_jump:
             world.scenario.clock_error_ms = chance.one_of((-300_000, -3_000, 0, 3_000, 300_000))
         world.say(lambda: f"{kind} {channel}, clock error {world.scenario.clock_error_ms} ms")
+
+    def _hand_over(self) -> None:
+        """Partitions go from one to another while notifications of them wait to be tried again."""
+        world = self._world
+        for process in world.running("deliver"):
+            if not world.guarded(process, lambda one=process: self._take(one)):  # type: ignore[misc]
+                continue
+            if self._chance.happens(50):
+                world.guarded(process, process.commit)
+        world.rebalance("deliver")
 
     def _compact(self) -> None:
         """Rules are compacted only long after nobody needs what was superseded: at rests."""

@@ -302,6 +302,8 @@ class _Schedule:
             world.broker.clock_ms += stride_ms
             left -= stride_ms
         self._tick_all()
+        world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
+        self._tick_all()
         world.drain()
         for partition, rests in world.rests.items():
             rests.append((world.broker.partition(SAMPLES, partition).end, is_long))

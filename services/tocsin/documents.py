@@ -25,15 +25,34 @@ _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", re.ASCII
 )
 _MAX_DIGITS = 300
+# By a part of what the parser says.
+_MENDS = {
+    "'\\t'": "a tab cannot indent, use spaces",
+    "mapping values are not allowed": "quote a text that has a colon, or indent the line like its neighbours",
+    "stream end": "close the bracket, brace or quote",
+    "unexpected end of stream": "close the quote",
+    "but got": "close the bracket or brace, or separate with a comma",
+    "<block end>": "indent entries of one list or mapping equally",
+    "cannot start any token": "put the text in quotes",
+    "unknown escape character": "double the backslash, or use single quotes",
+    "could not find expected ':'": "write a colon and a space after the name",
+}
 
 
 class DocumentError(ValueError):
-    """A file that cannot be read; the text is one line, `rules/api.yaml:7: what is wrong; the mend`."""
+    """A file that cannot be read; a line for each mistake, `rules/api.yaml:7:13: what is wrong; the mend`.
+
+    `document` is what could be read all the same, where that makes sense.
+    """
+
+    def __init__(self, text: str, document: Document | None = None) -> None:
+        super().__init__(text)
+        self.document = document
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where something stands, counted from 1."""
+    """Where something stands, counted from 1; columns in characters."""
 
     line: int
     column: int
@@ -41,21 +60,29 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The values of one file, and where each stands: of an entry its key, of a list's item its first character."""
+    """The values of one file, and where each stands: `marks` of names and of list items, `values` of what is under
+    them. What a name holds in lines below it (a block) stands where the name does."""
 
     name: str
     value: Any
     marks: Mapping[Location, Mark]
+    values: Mapping[Location, Mark]
 
-    def mark(self, path: Location) -> Mark:
-        """Where the value at the path stands; for one that is not there, the nearest thing around it."""
-        while path and path not in self.marks:
+    def mark(self, path: Location, *, of_name: bool = False) -> Mark:
+        """Where the value at the path stands, or its name; for what is not there, the nearest thing around it."""
+        marks = self.marks if of_name and path in self.marks else self.values
+        while path and path not in marks:
             path = path[:-1]
-        return self.marks.get(path, Mark(1, 1))
+        return marks.get(path, Mark(1, 1))
 
     def where(self, path: Location) -> str:
-        """`rules/api.yaml:7`, for the beginning of an error line."""
-        return f"{self.name}:{self.mark(path).line}"
+        """`rules/api.yaml:7`, the line of an entry."""
+        return f"{self.name}:{self.mark(path, of_name=True).line}"
+
+    def at(self, path: Location, *, of_name: bool = False) -> str:
+        """`rules/api.yaml:7:13`, for the beginning of an error line."""
+        mark = self.mark(path, of_name=of_name)
+        return f"{self.name}:{mark.line}:{mark.column}"
 
 
 def read(path: Path, name: str | None = None) -> Document:
@@ -81,30 +108,41 @@ def parse(content: bytes, name: str) -> Document:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DocumentError(f"{name}:{line}: is not UTF-8; save the file as UTF-8") from None
+        before = content[: error.start].decode("utf-8-sig", "replace")
+        place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+        raise DocumentError(f"{place}: is not UTF-8; save the file as UTF-8") from None
     builder = _Builder(name)
     try:
         # The pure parser: it makes events one by one, so the bounds hold before anything grows, and it cannot crash.
         value = builder.document(YAML(typ="safe", pure=True).parse(text))
+    except DocumentError as error:
+        raise DocumentError("\n".join([*builder.mistakes, str(error)])) from None
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DocumentError(f"{name}:{line}: is not YAML: {_problem(error)}") from None
+        found = error.problem_mark
+        mark = Mark(found.line + 1, found.column + 1) if found else Mark(1, 1)
+        line = f"{name}:{mark.line}:{mark.column}: is not YAML: {_problem(error)}"
+        raise DocumentError("\n".join([*builder.mistakes, line])) from None
     except YAMLError as error:
         raise DocumentError(f"{name}: is not YAML: {str(error).splitlines()[0]}") from None
-    return Document(name, value, builder.marks)
+    document = Document(name, value, builder.marks, builder.values)
+    if builder.mistakes:
+        raise DocumentError("\n".join(builder.mistakes), document)
+    return document
 
 
 def _problem(error: Any) -> str:
     text = str(error.problem or error.context or "it cannot be understood").strip()
-    return f"{text}; a tab cannot indent, use spaces" if "'\\t'" in text else text
+    mend = next((mend for sign, mend in _MENDS.items() if sign in text), "")
+    return text + (f"; {mend}" if mend else "")
 
 
 class _Builder:
-    """Values from parser events."""
+    """Values from parser events; what is wrong but does not hinder reading on is among the mistakes."""
 
     def __init__(self, name: str) -> None:
         self.marks: dict[Location, Mark] = {}
+        self.values: dict[Location, Mark] = {}
+        self.mistakes: list[str] = []
         self._name = name
         self._nodes = 0
 
@@ -119,7 +157,7 @@ class _Builder:
                 if documents > 1:
                     raise self._error(event, "holds a second document (---); keep one to a file")
             elif kind not in ("StreamStartEvent", "StreamEndEvent", "DocumentEndEvent"):
-                self.marks[()] = _mark(event)
+                self.marks[()] = self.values[()] = _mark(event)
                 value = self._value(event, events, ())
         return value
 
@@ -131,9 +169,9 @@ class _Builder:
         if kind == "AliasEvent":
             raise self._error(event, f"an alias (*{event.anchor}) is not allowed; write the value out")
         if event.anchor is not None:
-            raise self._error(event, f"an anchor (&{event.anchor}) is not allowed; remove it")
+            self._note(event, f"an anchor (&{event.anchor}) is not allowed; remove it")
         if event.tag is not None:
-            raise self._error(event, f"a tag ({event.tag}) is not allowed; remove it")
+            self._note(event, f"a tag ({event.tag}) is not allowed; remove it")
         if len(path) >= MAX_DEPTH and kind != "ScalarEvent":
             raise self._error(event, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
         if kind == "MappingStartEvent":
@@ -154,9 +192,12 @@ class _Builder:
                 raise self._error(event, "a merge key (<<) is not allowed; write the values out")
             self._value(event, events, (*path, key))  # a name has no anchor or tag either
             if key in found:
-                raise self._error(event, f"{key!r} stands twice; remove one")
+                first = self.marks[*path, key]
+                self._note(event, f"{key!r} stands twice, first in line {first.line}; remove one")
+            under = next(events)
             self.marks[*path, key] = _mark(event)
-            found[key] = self._value(next(events), events, (*path, key))
+            self.values[*path, key] = _mark(event if _is_below(under) else under)
+            found[key] = self._value(under, events, (*path, key))
         return found
 
     def _sequence(self, events: Iterator[Any], path: Location) -> list[Any]:
@@ -164,7 +205,7 @@ class _Builder:
         for event in events:
             if type(event).__name__ == "SequenceEndEvent":
                 break
-            self.marks[*path, len(found)] = _mark(event)
+            self.marks[*path, len(found)] = self.values[*path, len(found)] = _mark(event)
             found.append(self._value(event, events, (*path, len(found))))
         return found
 
@@ -185,8 +226,19 @@ class _Builder:
             return float(re.sub(r"\.(?=[a-zA-Z])", "", text))
         return text
 
+    def _note(self, event: Any, text: str) -> None:
+        self.mistakes.append(str(self._error(event, text)))
+
     def _error(self, event: Any, text: str) -> DocumentError:
-        return DocumentError(f"{self._name}:{_mark(event).line}: {text}")
+        mark = _mark(event)
+        return DocumentError(f"{self._name}:{mark.line}:{mark.column}: {text}")
+
+
+def _is_below(event: Any) -> bool:
+    """Whether a value stands in lines below its name, or nowhere."""
+    if type(event).__name__ == "ScalarEvent":
+        return not event.value and not event.style
+    return getattr(event, "flow_style", None) is False
 
 
 def _mark(event: Any) -> Mark:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.test_properties import BEGIN_MS, Sample, bounded, played, rules, samples
+from tests.engine.cases import BEGIN_MS, Sample, examples, played, rules, samples
 
 from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
+from tocsin.engine.evaluate.columns import Columns
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
@@ -19,6 +22,8 @@ from tocsin.engine.pipeline import Shape
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.rule import Rule
+
+lateness = st.sampled_from(["0s", "0s", "3s"])
 
 
 def log_of(rule: Rule, given_samples: Sequence[Sample], places: Sequence[int], every: int) -> list[Frame | Tick]:
@@ -32,20 +37,56 @@ def book_of(rule: Rule) -> RuleBook:
     return book
 
 
-@bounded
+def same_table(one: Columns, other: Columns) -> bool:
+    assert one.count == other.count
+    return all(
+        np.array_equal(one[name][: one.count], other[name][: one.count], equal_nan=one[name].dtype.kind == "f")
+        for name in one.arrays
+    )
+
+
+def assert_same(one: PartitionState, other: PartitionState) -> None:
+    """Everything that a checkpoint must keep."""
+    assert (one.offset, one.topics, one.clock_ms, one.looked_s) == (
+        other.offset, other.topics, other.clock_ms, other.looked_s,
+    )  # fmt: skip
+    assert (one.series.keys, one.series.units, one.series.sources) == (
+        other.series.keys, other.series.units, other.series.sources,
+    )  # fmt: skip
+    assert same_table(one.series.columns, other.series.columns)
+    for key, lane in one.lanes.items():
+        twin = other.lanes[key]
+        assert (lane.late, lane.refused) == (twin.late, twin.refused)
+        assert all(same_table(*tables) for tables in zip(lane._tables(), twin._tables(), strict=True))
+        assert [judge.cells for judge in lane.judges.values()] == [judge.cells for judge in twin.judges.values()]
+    for lateness_ms, flow in one.flows.items():
+        assert flow.pack() == other.flows[lateness_ms].pack()
+
+
+@examples(60)
 @given(
-    rules(),
+    rules,
+    lateness,
     samples,
     st.lists(st.integers(0, 1), min_size=1, max_size=8),
     st.integers(1, 9),
-    st.sets(st.integers(0, 60), max_size=8),
-    st.integers(0, 60),
+    st.sets(st.integers(0, 200), max_size=12),
+    st.integers(0, 1_000),
     st.integers(0, 12),
 )
 def test_a_crash_changes_nothing(
-    rule: Rule, given_samples: list[Sample], places: list[int], every: int, saved: set[int], crash: int, written: int
+    rule: Rule,
+    late: str,
+    given_samples: list[Sample],
+    places: list[int],
+    every: int,
+    saved: set[int],
+    crash: int,
+    written: int,
 ) -> None:
+    rule = Rule.model_validate({**rule.document(), "allowed_lateness": late})
     items = log_of(rule, given_samples, places, every)
+    crash %= len(items)
     book, timing = book_of(rule), Timing()
     calm = PartitionState()
     undisturbed = [
@@ -53,14 +94,18 @@ def test_a_crash_changes_nothing(
     ]
 
     table: dict[str, bytes] = {}
-    state, said, offset, crashed = PartitionState(), [], 0, False
+    said: list[bytes] = []
+    state, offset, crashed = PartitionState(), 0, False
     while offset < len(items):
         said += [encode(one) for one in step(state, [items[offset]], offset, book, timing).signals]
         entries, header = checkpoint(state) if offset in saved or offset == crash else ({}, b"")
-        writes = [*entries.items(), (HEADER, header)] if header else []
+        writes: list[tuple[str, bytes]] = [*entries.items(), (HEADER, header)] if header else []
         if offset == crash and not crashed:
             table.update(writes[:written])  # the rest was never written
+            before = state
             state, crashed = restore(table.get), True
+            if written >= len(writes):
+                assert_same(before, state)
             offset = state.offset + 1
             continue
         table.update(writes)
@@ -68,16 +113,20 @@ def test_a_crash_changes_nothing(
     assert list(dict.fromkeys(said)) == undisturbed
 
 
-@bounded
-@given(rules(), samples, st.integers(0, 10_000), st.integers(0, 255))
-def test_a_damaged_entry_is_never_taken_for_state(
-    rule: Rule, given_samples: list[Sample], place: int, change: int
-) -> None:
+def entries_of(rule: Rule, given_samples: Sequence[Sample]) -> dict[str, Any]:
     state, book = PartitionState(), book_of(rule)
     for offset, item in enumerate(log_of(rule, given_samples, [0], 5)):
         step(state, [item], offset, book, Timing())
     entries, header = checkpoint(state)
-    table = {**entries, HEADER: header}
+    return {**entries, HEADER: header}
+
+
+@examples(60)
+@given(rules, samples, st.integers(0, 10_000), st.integers(0, 255))
+def test_a_damaged_entry_is_never_taken_for_state(
+    rule: Rule, given_samples: list[Sample], place: int, change: int
+) -> None:
+    table = entries_of(rule, given_samples)
     name = sorted(table)[place % len(table)]
     whole = bytearray(table[name])
     at = place % len(whole)
@@ -87,15 +136,15 @@ def test_a_damaged_entry_is_never_taken_for_state(
         restore(table.get)
 
 
-@bounded
+@examples(60)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_frame_are_refused(content: bytes) -> None:
     with pytest.raises(frame.DamagedFrame):
         frame.decode(content)
 
 
-@bounded
-@given(rules(), samples, st.integers(1, 9), st.integers(1, 10_000))
+@examples(60)
+@given(rules, samples, st.integers(1, 9), st.integers(1, 10_000))
 def test_copies_that_another_worker_overwrote_are_never_taken_for_state(
     rule: Rule, given_samples: list[Sample], every: int, place: int
 ) -> None:

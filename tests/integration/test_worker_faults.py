@@ -27,13 +27,13 @@ RULE = Rule.model_validate({"id": "high", "metric_type": "load", "threshold": 50
 
 # The worker as it is, but for one stage that raises on the run with the poisoned sample.
 RAISES = """
-from tocsin.agents import evaluate
-take = evaluate.Evaluate.take
+from tocsin.agents import columnar
+take = columnar.Columnar.take
 async def failing(self, tp, batches, rules):
     if any(b"poisoned" in (record.value or b"") for batch in batches for record in batch.records):
         raise RuntimeError("a bug of ours")
     await take(self, tp, batches, rules)
-evaluate.Evaluate.take = failing
+columnar.Columnar.take = failing
 from tocsin.__main__ import main
 main()
 """

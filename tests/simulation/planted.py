@@ -17,6 +17,7 @@ from tocsin.engine.evaluate.conditions.threshold import Threshold
 from tocsin.engine.evaluate.flow import Flow
 from tocsin.engine.evaluate.judge import Judge
 from tocsin.engine.evaluate.state import PartitionState
+from tocsin.engine.frame import SourceProgress
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.lifecycle import record as alert_record
 from tocsin.engine.lifecycle import step as lifecycle
@@ -188,8 +189,8 @@ def watermark_is_the_highest(patch: pytest.MonkeyPatch) -> None:
 def lag_is_silence(patch: pytest.MonkeyPatch) -> None:
     heard = TopicProgress._hear
 
-    def hear(self: TopicProgress, source: Any, position: int, highest_ms: int, _lag: int, *rest: Any) -> None:
-        heard(self, source, position, highest_ms, 0, *rest)
+    def hear(self: TopicProgress, source: Any, seen: SourceProgress, *rest: Any) -> None:
+        heard(self, source, msgspec.structs.replace(seen, lag=0), *rest)
 
     patch.setattr(TopicProgress, "_hear", hear)
 

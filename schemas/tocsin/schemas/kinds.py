@@ -3,12 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tocsin.schemas.duration import Duration, milliseconds
+from tocsin.schemas.problems import ID_PATTERN, LABEL_PATTERN, Wrong
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
-LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+LabelName = Annotated[str, Field(pattern=LABEL_PATTERN)]
 MetricName = Annotated[str, Field(min_length=1, max_length=1_024)]
 NoData = Literal["ok", "keep", "alert"]
 
@@ -48,11 +49,12 @@ class Change(_Settings):
     against: Duration = Field(default=milliseconds("5m"), description="how long ago: 5m, 1d (yesterday), 1w")
     unit: Literal["percent", "absolute"] = "percent"
 
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.against <= 0:
-            raise ValueError("against must be longer than zero; try 1h, 1d or 1w")
-        return self
+    @field_validator("against")
+    @classmethod
+    def _some(cls, value: int) -> int:
+        if value <= 0:
+            raise ValueError("must be longer than zero; try 1h, 1d or 1w")
+        return value
 
 
 class Absence(_Settings):
@@ -72,12 +74,17 @@ class Trend(_Settings):
     lookback: Duration = Field(default=milliseconds("1h"), description="how much past the line is laid through")
     season: Duration | None = Field(default=None, description="a period that repeats, such as 1d")
 
+    @field_validator("horizon", "lookback")
+    @classmethod
+    def _some(cls, value: int) -> int:
+        if value < 1_000:
+            raise ValueError("must be at least 1s; try 1h")
+        return value
+
     @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.horizon <= 0 or self.lookback < 1_000:
-            raise ValueError("horizon and lookback must be at least 1s; try horizon: 4h, lookback: 1h")
+    def _longer(self) -> Self:
         if self.season is not None and self.season < self.lookback:
-            raise ValueError("season must be at least as long as lookback; try season: 1d, lookback: 1h")
+            raise Wrong((("season",), "must be at least as long as lookback; try season: 1d, lookback: 1h"))
         return self
 
 
@@ -98,7 +105,7 @@ class BurnWindow(_Settings):
     @model_validator(mode="after")
     def _nested(self) -> Self:
         if not 0 < self.short < self.long or self.long % self.short:
-            raise ValueError("long must be a multiple of short; try long: 1h, short: 5m")
+            raise Wrong((("long",), "must be a multiple of short; try long: 1h, short: 5m"))
         return self
 
 
@@ -139,4 +146,15 @@ def _member(value: Any) -> Any:
 
 
 MemberField = Annotated[Member, BeforeValidator(_member, json_schema_input_type=Member | str)]
-Combine = Literal["all", "any"] | Annotated[int, Field(ge=1, le=64, description="at least so many")]
+
+
+def _combine(value: Any) -> Any:
+    if value in ("all", "any") or (type(value) is int and 1 <= value <= 64):
+        return value
+    raise ValueError(f"{value!r} is not all, any or a number from 1 to 64; write all, any, or how many must hold")
+
+
+Combine = Annotated[
+    Literal["all", "any"] | Annotated[int, Field(ge=1, le=64, description="at least so many")],
+    BeforeValidator(_combine, json_schema_input_type=Literal["all", "any"] | Annotated[int, Field(ge=1, le=64)]),
+]

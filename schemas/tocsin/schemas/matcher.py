@@ -42,7 +42,7 @@ class Matcher:
             try:
                 object.__setattr__(self, "_pattern", re2.compile(self.value, options=_OPTIONS))
             except re2.error as error:
-                raise ValueError(f"{self.value!r} is not a regular expression (RE2): {_text(error)}") from None
+                raise ValueError(f"{self.value!r} is not a regular expression (RE2): {_text(error)}; mend it") from None
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a label set meets this condition."""

@@ -31,7 +31,9 @@ from tocsin.schemas.kinds import (
     Severity,
     Trend,
 )
+from tocsin.schemas.levels import crossed, is_farther, level_problems, recovery_problems
 from tocsin.schemas.matcher import Matcher, matchers_from
+from tocsin.schemas.problems import Path, Problem, Wrong
 from tocsin.schemas.window import Window
 
 __all__ = ["Id", "Level", "Rule", "Severity", "Window", "operator_symbol"]
@@ -77,7 +79,18 @@ Aggregation = Annotated[str, Field(max_length=16), BeforeValidator(lambda value:
 
 
 def _matchers(value: object) -> tuple[Matcher, ...]:
-    return () if value is None else matchers_from(value)
+    if not isinstance(value, list | tuple):
+        return () if value is None else matchers_from(value)
+    found: list[Matcher] = []
+    problems: list[Problem] = []
+    for place, item in enumerate(value):
+        try:
+            found += matchers_from([item])
+        except ValueError as error:
+            problems.append(((place,), str(error)))
+    if problems:
+        raise Wrong(*problems)
+    return tuple(found)
 
 
 Matchers = Annotated[
@@ -163,13 +176,18 @@ class Rule(BaseModel):
     @classmethod
     def _rising(cls, levels: tuple[Level, ...], info: ValidationInfo) -> tuple[Level, ...]:
         kind, operator = info.data.get("condition"), info.data.get("operator")
-        if levels and kind not in (*COMPARED, "range"):
+        if levels and kind not in (None, *COMPARED, "range"):
             raise ValueError(f"do not go with condition {kind}; remove them")
-        for milder, worse in pairwise(levels):
+        problems = [problem for place, level in enumerate(levels) for problem in level_problems(kind, place, level)]
+        for place, (milder, worse) in enumerate(pairwise(levels), 1):
             if worse.severity.rank <= milder.severity.rank:
-                raise ValueError("must go from mild to severe, each severity once; such as warning, then critical")
-            if None not in (milder.threshold, worse.threshold) and not _is_farther(operator, milder, worse):
-                raise ValueError(f"a worse level must be harder to reach with {operator}; order the thresholds")
+                text = "must go from mild to severe, each severity once; such as warning, then critical"
+                problems.append(((place, "severity"), text))
+            if None not in (milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
+                text = f"a worse level must be harder to reach with {operator}; order the thresholds"
+                problems.append(((place, "threshold"), text))
+        if problems:
+            raise Wrong(*problems)
         return levels
 
     @field_validator("threshold")
@@ -181,8 +199,6 @@ class Rule(BaseModel):
                 raise ValueError("is missing; add it")
             if levels and value is not None:
                 raise ValueError("stands in each level; remove it here")
-            if any(level.threshold is None for level in levels):
-                raise ValueError("is missing in a level; add it to each")
         elif kind is not None and value is not None and kind not in COMPARED:
             raise ValueError(f"does not go with condition {kind}; remove it")
         return value
@@ -190,29 +206,39 @@ class Rule(BaseModel):
     @field_validator("upper")
     @classmethod
     def _range(cls, value: float | None, info: ValidationInfo) -> float | None:
-        kind, levels, lower = info.data.get("condition"), info.data.get("levels") or (), info.data.get("lower")
-        if kind != "range":
-            if value is not None or lower is not None:
-                raise ValueError("lower and upper belong to condition range; remove them or set condition: range")
+        kind, levels, lower = info.data.get("condition"), info.data.get("levels"), info.data.get("lower")
+        if kind is None or levels is None or "lower" not in info.data:
             return value
-        for low, high in [(level.lower, level.upper) for level in levels] or [(lower, value)]:
-            if low is None or high is None:
-                raise ValueError("a range needs both lower and upper; add them")
-            if low >= high:
-                raise ValueError(f"lower {low:g} must be below upper {high:g}; exchange them")
+        ends = {"lower": lower, "upper": value}
+        if kind != "range" or levels:
+            mend = "stands in each level; remove it here" if levels else "belongs to condition range; remove it"
+            problems: list[Problem] = [((name,), mend) for name, end in ends.items() if end is not None]
+        else:
+            problems = [((name,), "is missing; a range has two ends") for name, end in ends.items() if end is None]
+            problems += crossed((), lower, value)
+        if problems:
+            raise Wrong(*problems, beside=True)
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        problems: list[Problem] = []
         if self.aggregation and not self.window and self.condition not in _GROUPED:
-            raise ValueError("aggregation needs a window; add window: {type: tumbling, size: 1m}")
-        for step in self.steps:
-            if step.recovery_threshold is not None and step.threshold is not None:
-                _check_recovery(self.operator, step.threshold, step.recovery_threshold)
+            problems.append((("aggregation",), "needs a window; add window: {type: tumbling, size: 1m}"))
+        for place, step in enumerate(self.steps):
+            around: Path = ("levels", place) if self.levels else ()
+            problems += recovery_problems(self.operator, step, around)
         for kind in ("change", "absence", "trend", "ratio", "burn_rate"):
             if getattr(self, kind) is not None and self.condition != kind:
-                raise ValueError(f"{kind} belongs to condition {kind}; remove it or set condition: {kind}")
-        _check_kind(self)
+                problems.append(((kind,), f"belongs to condition {kind}; remove it or set condition: {kind}"))
+        problems += [(path, text) for is_wrong, path, text in _KIND_CHECKS if is_wrong(self)]
+        problems += [
+            (("conditions", place, "rule"), "a composite cannot be over itself; name other rules")
+            for place, member in enumerate(self.conditions)
+            if member.rule == self.id
+        ]
+        if problems:
+            raise Wrong(*problems)
         return self
 
     @property
@@ -272,65 +298,67 @@ class Rule(BaseModel):
         return self.model_dump(mode="json")
 
 
-def _is_farther(operator: str | None, milder: Level, worse: Level) -> bool:
-    assert milder.threshold is not None
-    assert worse.threshold is not None
-    if operator in ("gt", "gte"):
-        return worse.threshold > milder.threshold
-    return worse.threshold < milder.threshold if operator in ("lt", "lte") else False
-
-
-def _check_recovery(operator: str, threshold: float, recovery: float) -> None:
-    if operator in ("eq", "neq"):
-        raise ValueError("recovery_threshold does not go with eq or neq; leave it out")
-    if operator in ("gt", "gte") and recovery > threshold:
-        raise ValueError(f"recovery_threshold {recovery:g} lies above threshold {threshold:g}; set it at or below")
-    if operator in ("lt", "lte") and recovery < threshold:
-        raise ValueError(f"recovery_threshold {recovery:g} lies below threshold {threshold:g}; set it at or above")
-
-
-def _check_kind(rule: Rule) -> None:
-    for is_wrong, text in _KIND_CHECKS:
-        if is_wrong(rule):
-            raise ValueError(text)
-
-
 def _groups(rule: Rule) -> bool:
     return bool(rule.group_by) or rule.condition == "ratio"
 
 
 _WINDOWLESS: Final = ("absence", "burn_rate", "composite")
-_KIND_CHECKS: Final[tuple[tuple[Callable[[Rule], bool], str], ...]] = (
+_KIND_CHECKS: Final[tuple[tuple[Callable[[Rule], bool], Path, str], ...]] = (
     (
         lambda rule: rule.condition == "ratio" and rule.ratio is None,
-        "condition ratio needs the metric to divide by; add ratio: {per: requests}",
+        ("ratio",),
+        "is missing; name the metric to divide by: ratio: {per: requests}",
     ),
     (
         lambda rule: rule.condition == "burn_rate" and rule.burn_rate is None,
-        "condition burn_rate needs a total and an objective; add burn_rate: {total: requests}",
+        ("burn_rate",),
+        "is missing; name a total and an objective: burn_rate: {total: requests, objective: 99.9}",
     ),
     (
-        lambda rule: (rule.condition == "composite") is not bool(rule.conditions),
-        "conditions and condition: composite go together; add conditions: [one_rule, not another_rule]",
+        lambda rule: rule.condition == "composite" and not rule.conditions,
+        ("conditions",),
+        "are missing; name the composite's rules: conditions: [one_rule, not another_rule]",
     ),
     (
-        lambda rule: isinstance(rule.combine, int) and rule.combine > len(rule.conditions),
-        "combine asks for more than there are conditions; lower it",
+        lambda rule: rule.condition != "composite" and bool(rule.conditions),
+        ("conditions",),
+        "belong to condition composite; remove them or set condition: composite",
     ),
     (
-        lambda rule: any(member.rule == rule.id for member in rule.conditions),
-        "a composite cannot be over itself; name other rules in conditions",
+        lambda rule: rule.condition != "composite" and rule.combine != "all",
+        ("combine",),
+        "belongs to condition composite; remove it or set condition: composite",
+    ),
+    (
+        lambda rule: rule.condition != "range" and rule.inside,
+        ("inside",),
+        "belongs to condition range; remove it or set condition: range",
+    ),
+    (
+        lambda rule: rule.require_full_window and rule.window is None,
+        ("require_full_window",),
+        "needs a window; add window: {type: tumbling, size: 1m}",
+    ),
+    (
+        lambda rule: (
+            rule.condition == "composite" and isinstance(rule.combine, int) and rule.combine > len(rule.conditions) > 0
+        ),
+        ("combine",),
+        "asks for more than there are conditions; lower it",
     ),
     (
         lambda rule: rule.condition in _WINDOWLESS and rule.window is not None,
-        "absence, burn_rate and composite look through no window of yours; remove window",
+        ("window",),
+        "does not go with absence, burn_rate or composite; remove it",
     ),
     (
         lambda rule: rule.condition not in _WINDOWLESS and _groups(rule) and not rule.window,
-        "group_by and ratio aggregate over a window; add window: {size: 1m}",
+        ("window",),
+        "is missing: group_by and ratio aggregate over one; add window: {size: 1m}",
     ),
     (
         lambda rule: _groups(rule) and rule.window is not None and rule.window.type not in ("tumbling", "hopping"),
-        "group_by and ratio go with tumbling and hopping windows; change the window's type",
+        ("window", "type"),
+        "must be tumbling or hopping with group_by and ratio; change it",
     ),
 )

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.schemas.duration import Duration
+from tocsin.schemas.problems import Wrong
 
 WindowType = Literal["tumbling", "hopping", "sliding", "session", "count"]
 MAX_PANES = 1_024
@@ -30,16 +31,17 @@ class Window(BaseModel):
     def _fits(self) -> Self:
         for name in ("size", "step", "gap", "samples"):
             if getattr(self, name) is not None and name not in _FIELDS[self.type]:
-                raise ValueError(f"{name} does not belong to a {self.type} window; {_MENDS[self.type]}")
+                raise Wrong(((name,), f"does not belong to a {self.type} window; use {_MENDS[self.type]}"))
         if not getattr(self, _FIELDS[self.type][0]):
-            raise ValueError(f"a {self.type} window needs {_MENDS[self.type]}")
+            raise Wrong(((_FIELDS[self.type][0],), f"is missing; a {self.type} window needs {_MENDS[self.type]}"))
         if self.type == "tumbling" and self.step not in (None, self.size):
-            raise ValueError("step belongs to a hopping window; leave it out or set type: hopping")
+            raise Wrong((("step",), "belongs to a hopping window; leave it out or set type: hopping"))
         if self.type == "hopping":
             if not self.step:
-                raise ValueError("a hopping window needs a step, such as 10s")
+                raise Wrong((("step",), "is missing; a hopping window needs one, such as step: 10s"))
             if self.length_ms % self.step or self.length_ms // self.step > MAX_PANES:
-                raise ValueError(f"size must be a multiple of step, at most {MAX_PANES} times; try size: 1m, step: 10s")
+                mend = f"must be a multiple of step, at most {MAX_PANES} times; try size: 1m, step: 10s"
+                raise Wrong((("size",), mend))
         return self
 
     @property

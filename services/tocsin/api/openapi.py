@@ -101,6 +101,7 @@ def _schemas() -> dict[str, Any]:
     found["DeadLetterList"] = _list_of("DeadLetter")
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
+    found["Backtest"] = _backtest()
     found["AlertDetail"] = {
         "type": "object",
         "properties": {
@@ -127,6 +128,30 @@ def _add_model(found: dict[str, Any], model: type[BaseModel]) -> None:
         schema = model.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
     found |= schema.pop("$defs", {})
     found[model.__name__] = schema
+
+
+def _backtest() -> dict[str, Any]:
+    def entries(**properties: str) -> dict[str, Any]:
+        shapes = {name: {"type": kind.split("|")} for name, kind in properties.items()}
+        return {"type": "array", "items": {"type": "object", "properties": shapes}}
+
+    totals = {name: {"type": "integer"} for name in ("samples", "series", "alerts", "late_samples", "dead_letters")}
+    return {
+        "type": "object",
+        "properties": {
+            "alerts": entries(
+                rule_id="string", labels="object", severity="string", started_at="string", fired_at="string",
+                resolved_at="string|null", duration="string", peak="number|null", unit="string|null",
+            ),
+            "rules": entries(
+                rule_id="string", fired="integer", series="integer", pending_only="integer", late_samples="integer",
+                refused_series="integer",
+            ),
+            "series": entries(rule_id="string", labels="object", points="array"),
+            "dead_letters": {"type": "object"},
+            "totals": {"type": "object", "properties": totals},
+        },
+    }  # fmt: skip
 
 
 def _list_of(item: str) -> dict[str, Any]:

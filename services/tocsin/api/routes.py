@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from tocsin.api import alerts, channels, deadletters, health, overview, rules
+from tocsin.api import alerts, backtests, channels, deadletters, health, overview, rules
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.rule import Rule
 
@@ -71,6 +71,10 @@ ROUTES: tuple[Route, ...] = (
         query=("id",), body=rules.RuleName, errors=(404, 412, 422, 503),
     ),
     Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule),
+    Route(
+        "POST", "/rules/backtest", backtests.backtest, "rules", "Backtest",
+        body=backtests.BacktestBody, errors=(413, 422, 429, 503),
+    ),
     Route("GET", "/rules/{id}", rules.get, "rules", "Rule", errors=(404,)),
     Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),
     Route("PATCH", "/rules/{id}", rules.patch, "rules", "Rule", body=Rule, errors=(404, 412, 422, 503)),

@@ -40,6 +40,7 @@ class Api:
     following: asyncio.Task[None]
     # A lock lives as long as somebody holds it or waits for it: ids that were asked for once are not kept.
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    backtesting: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time: it takes a core
 
     @asynccontextmanager
     async def changing(self, topic: str, key: str) -> AsyncIterator[None]:

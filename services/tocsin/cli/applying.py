@@ -9,18 +9,23 @@ from typing import Any
 from pydantic import ValidationError
 
 from tocsin.cli.client import ApiClient, in_path
+from tocsin.cli.files import Found
 from tocsin.cli.printing import as_yaml, remark
+from tocsin.cli.rulebooks import cross_checked
 from tocsin.schemas.rule import Rule
 from tocsin.terminal import escape
 
-Documents = Mapping[str, Mapping[str, Any]]
 
+async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: bool) -> None:
+    """Creates, changes and, with `prune`, deletes; prints one line for each, or with `dry_run` the difference.
 
-async def apply(client: ApiClient, wanted: Mapping[str, Rule], *, prune: bool, dry_run: bool) -> None:
-    """Creates, changes and, with `prune`, deletes; prints one line for each, or with `dry_run` the difference."""
-    after = {rule_id: rule.document() for rule_id, rule in wanted.items()}
+    Raises Failure where the rules do not go together with each other and those that stay in force.
+    """
     async with client:
-        before = {item["id"]: _document(item) for item in await client.items("/rules")}
+        in_force = {item["id"]: _rule(item) for item in await client.items("/rules")}
+        known = {rule_id: rule if isinstance(rule, Rule) else None for rule_id, rule in in_force.items()}
+        before = {rule_id: rule.document() if isinstance(rule, Rule) else rule for rule_id, rule in in_force.items()}
+        after = {placed.entry.id: placed.entry.document() for placed in cross_checked(found, {} if prune else known)}
         created = [rule_id for rule_id in after if rule_id not in before]
         changed = [rule_id for rule_id in after if rule_id in before and before[rule_id] != after[rule_id]]
         deleted = [rule_id for rule_id in before if rule_id not in after] if prune else []
@@ -42,13 +47,13 @@ async def apply(client: ApiClient, wanted: Mapping[str, Rule], *, prune: bool, d
     remark(f"{counts} (dry run: nothing was done)" if dry_run else counts)
 
 
-def _document(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as the API gives it, without what the API adds, and with this version's defaults."""
+def _rule(item: Mapping[str, Any]) -> Rule | dict[str, Any]:
+    """A rule as the API gives it, without what the API adds; as it stands if it is of another version."""
     known = {name: value for name, value in item.items() if name in Rule.model_fields}
     try:
-        return Rule.model_validate(known).document()
+        return Rule.model_validate(known)
     except ValidationError:
-        return known  # written by another version: it differs, so it is written anew
+        return known  # it differs, so it is written anew
 
 
 def _print_difference(rule_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:

@@ -1,10 +1,12 @@
-"""Rules and channels in files: one entry, a list, or `{rules: [...]}`, each mistake with its file, line and field."""
+"""Rules and channels in files: one entry, a list, or `{rules: [...]}`, each mistake with its file, line, column and
+field."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,52 +16,71 @@ from tocsin import documents
 from tocsin.cli.failures import Failure
 from tocsin.documents import Document, DocumentError, Location
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.problems import field_errors
+from tocsin.schemas.problems import located_errors
 from tocsin.schemas.rule import Rule
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+_PLACE = re.compile(r"(?P<name>.+?):(?P<line>\d+):(?P<column>\d+): ")
 _Entry = TypeVar("_Entry", Rule, Channel)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed(Generic[_Entry]):
-    """An entry, and where it stands: `rules/api.yaml:7`."""
+    """An entry, and where it stands."""
 
     entry: _Entry
-    where: str
+    document: Document
+    location: Location
+
+    @property
+    def where(self) -> str:
+        """`rules/api.yaml:7`."""
+        return self.document.where(self.location)
+
+    def line(self, path: Location, text: str, *, of_name: bool = False) -> str:
+        """`rules/api.yaml:7:13: window.size: what is wrong; the mend`."""
+        return line(self.document, self.location, path, text, of_name=of_name)
 
 
-def read_rules(paths: Sequence[Path]) -> list[Placed[Rule]]:
-    """All rules of files and directories. Raises Failure with every mistake in all of them."""
-    return _read(paths, Rule, "rules", _template_mistakes)
+@dataclass(slots=True)
+class Found(Generic[_Entry]):
+    """What files hold: sound entries by id, ids of others, and a line for each mistake."""
+
+    entries: dict[str, Placed[_Entry]] = field(default_factory=dict)
+    unsound: set[str] = field(default_factory=set)
+    mistakes: list[str] = field(default_factory=list)
+
+    def sound(self) -> list[Placed[_Entry]]:
+        """All entries. Raises Failure with every mistake, if there is any."""
+        if self.mistakes:
+            raise Failure(*in_order(self.mistakes))
+        return list(self.entries.values())
+
+
+def read_rules(paths: Sequence[Path]) -> Found[Rule]:
+    """All rules of files and directories, each for itself; `rulebooks.cross_checked` says whether they go together."""
+    return _read(paths, Rule, "rules")
 
 
 def read_channels(paths: Sequence[Path]) -> list[Placed[Channel]]:
     """All channels of files and directories; what their `config` may hold is the API's to judge."""
-    return _read(paths, Channel, "channels", lambda _channel: ())
+    return _read(paths, Channel, "channels").sound()
 
 
-Mistake = tuple[Location, str]
-
-
-def _read(
-    paths: Sequence[Path], model: type[_Entry], plural: str, check: Callable[[_Entry], Sequence[Mistake]]
-) -> list[Placed[_Entry]]:
-    found: dict[str, Placed[_Entry]] = {}
-    mistakes: list[str] = []
-    for path in _files(paths, mistakes):
+def _read(paths: Sequence[Path], model: type[_Entry], plural: str) -> Found[_Entry]:
+    found: Found[_Entry] = Found()
+    for path in _files(paths, found.mistakes):
+        document = read_document(path, found.mistakes)
+        if document is None:
+            continue
         try:
-            document = _document(path)
             entries = list(_entries(document, plural))
         except DocumentError as error:
-            mistakes.append(str(error))
+            found.mistakes += str(error).splitlines()
             continue
         for location, value in entries:
-            lines = _validated(document, location, value, model, check, found)
-            mistakes += lines
-    if mistakes:
-        raise Failure(*mistakes)
-    return list(found.values())
+            take(document, location, value, model, found)
+    return found
 
 
 def _files(paths: Sequence[Path], mistakes: list[str]) -> Iterator[Path]:
@@ -73,24 +94,30 @@ def _files(paths: Sequence[Path], mistakes: list[str]) -> Iterator[Path]:
         yield from inside
 
 
-def _document(path: Path) -> Document:
-    if str(path) == "-":
-        return documents.parse(sys.stdin.buffer.read(documents.MAX_BYTES + 1), "standard input")
-    return documents.read(path)
+def read_document(path: Path, mistakes: list[str]) -> Document | None:
+    """A file, or what could be read of it; what is wrong joins the mistakes."""
+    try:
+        if str(path) == "-":
+            return documents.parse(sys.stdin.buffer.read(documents.MAX_BYTES + 1), "standard input")
+        return documents.read(path)
+    except DocumentError as error:
+        mistakes += str(error).splitlines()
+        return error.document
 
 
 def _entries(document: Document, plural: str) -> Iterator[tuple[Location, Any]]:
     value: Any = document.value
     location: Location = ()
     if value is None:
-        raise DocumentError(f"{document.name}: is empty; write a list of {plural}")
+        raise DocumentError(f"{document.at(())}: is empty; write a list of {plural}")
     if isinstance(value, dict) and plural in value:
-        for other in value:
-            if other != plural:
-                raise DocumentError(f"{document.where((other,))}: {other}: does not go beside {plural!r}; remove it")
+        text = f"does not go beside {plural!r}; remove it"
+        others = [line(document, (), (other,), text, of_name=True) for other in value if other != plural]
+        if others:
+            raise DocumentError("\n".join(others))
         value, location = value[plural], (plural,)
         if not isinstance(value, list):
-            raise DocumentError(f"{document.where(location)}: {plural}: must be a list; begin each entry with a dash")
+            raise DocumentError(f"{document.at(location)}: {plural}: must be a list; begin each entry with a dash")
     if not isinstance(value, list):
         yield location, value
         return
@@ -98,51 +125,63 @@ def _entries(document: Document, plural: str) -> Iterator[tuple[Location, Any]]:
         yield (*location, number), entry
 
 
-def _validated(
-    document: Document,
-    location: Location,
-    value: Any,
-    model: type[_Entry],
-    check: Callable[[_Entry], Sequence[Mistake]],
-    found: dict[str, Placed[_Entry]],
-) -> list[str]:
-    """The mistakes in one entry; without any, it joins the others."""
-    where = document.where(location)
+def take(document: Document, location: Location, value: Any, model: type[_Entry], found: Found[_Entry]) -> None:
+    """One entry joins the others, or its mistakes join theirs."""
     if not isinstance(value, dict):
-        return [f"{where}: must be a mapping of names to values; write id: my_{model.__name__.lower()}"]
+        text = f"must be a mapping of names to values; write id: my_{model.__name__.lower()}"
+        found.mistakes.append(line(document, location, (), text))
+        return
     try:
         entry = model.model_validate(value)
     except ValidationError as error:
-        return _lines(document, location, error, model)
-    mistakes = check(entry)
-    if mistakes:
-        return [_line(document, location, mistake) for mistake in mistakes]
-    if entry.id in found:
-        return [
-            f"{document.where((*location, 'id'))}: id: {entry.id!r} stands in {found[entry.id].where} too; rename one"
-        ]
-    found[entry.id] = Placed(entry, where)
-    return []
+        found.mistakes += lines(document, location, error, model)
+        found.unsound.add(str(value.get("id")))
+        return
+    placed = Placed(entry, document, location)
+    before = found.entries.get(entry.id)
+    wrong = _template_mistakes(placed)
+    if before is not None:
+        wrong.append(placed.line(("id",), f"{entry.id!r} stands in {before.where} too; rename one"))
+    found.mistakes += wrong
+    if wrong:
+        found.unsound.add(entry.id)
+    else:
+        found.entries[entry.id] = placed
 
 
-def _line(document: Document, location: Location, mistake: Mistake) -> str:
-    return f"{document.where((*location, *mistake[0]))}: {'.'.join(map(str, mistake[0]))}: {mistake[1]}"
+def line(document: Document, location: Location, path: Location, text: str, *, of_name: bool = False) -> str:
+    """`rules/api.yaml:7:13: window.size: what is wrong; the mend`; `path` is within the entry at `location`."""
+    where = document.at((*location, *path), of_name=of_name)
+    return ": ".join(filter(None, (where, ".".join(map(str, path)), text)))
 
 
-def _lines(document: Document, location: Location, error: ValidationError, model: type[BaseModel]) -> list[str]:
-    items = error.errors(include_url=False)
-    lines = []
-    for item, mistake in zip(items, field_errors(error, model), strict=True):
-        lines.append((document.mark((*location, *item["loc"])).line, str(mistake)))
-    return [f"{document.name}:{line}: {text}" for line, text in sorted(lines)]
+def lines(document: Document, location: Location, error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line for each mistake that a model found, in the order of the file."""
+    found = []
+    for located in located_errors(error, model):
+        path = (*location, *located.path)
+        mark = document.mark(path, of_name=located.of_name)
+        text = f"{document.at(path, of_name=located.of_name)}: {located.error}"
+        found.append((mark.line, mark.column, text))
+    return list(dict.fromkeys(text for _, _, text in sorted(found)))
 
 
-def _template_mistakes(rule: Rule) -> list[Mistake]:
+def in_order(mistakes: Sequence[str]) -> list[str]:
+    """Error lines by file, files in the order of their first line, then by place; what names no place comes first."""
+    places = [_PLACE.match(mistake) for mistake in mistakes]
+    names = list(dict.fromkeys(place["name"] if place else "" for place in places))
+    keys = [(names.index(place["name"]), int(place["line"]), int(place["column"])) if place else () for place in places]
+    return [mistake for _, mistake in sorted(zip(keys, mistakes, strict=True), key=lambda entry: entry[0])]
+
+
+def _template_mistakes(placed: Placed[Any]) -> list[str]:
     from tocsin.engine.templates import check
 
+    if not isinstance(placed.entry, Rule):
+        return []
     return [
-        ((field, name), problem)
-        for field, templates in (("labels", rule.labels), ("annotations", rule.annotations))
-        for name, template in templates.items()
+        placed.line((name, key), problem)
+        for name, templates in (("labels", placed.entry.labels), ("annotations", placed.entry.annotations))
+        for key, template in templates.items()
         if (problem := check(template))
     ]

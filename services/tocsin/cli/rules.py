@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import run
+from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
@@ -25,11 +25,36 @@ _COLUMNS = {
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
 ) -> None:
-    """Validate rules; every mistake with its file, line and field."""
+    """Validate rules; every mistake with its file, line, column and field."""
     from tocsin.cli.files import read_rules
+    from tocsin.cli.rulebooks import cross_checked
 
-    found = read_rules(files)
+    found = cross_checked(read_rules(files))
     remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
+
+
+@command(app, "tocsin rules test tests/api.yaml", "tocsin rules test tests/*.yaml --run 'disk full' --output json")
+def test(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML or JSON; - for standard input.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--run", metavar="NAME", help="Only tests with this in their name; repeatable.")
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Run tests of rules: series in, alerts and notifications expected at given times. Needs no server."""
+    from tocsin.cli.rule_tests import read_suites, run_suites, said
+
+    outcomes = run_suites(read_suites(files), names or [])
+    if output is Output.TABLE:
+        for line in said(outcomes):
+            print(line)
+    else:
+        print_value([one.document() for one in outcomes], output)
+    failed = sum(bool(one.differences) for one in outcomes)
+    summary = f"{len(outcomes) - failed} passed, {failed} failed"
+    if failed:
+        raise Failure(summary)
+    remark(summary)
 
 
 @command(app, "tocsin rules apply rules/ --dry-run", "tocsin rules apply rules/ --prune")
@@ -44,9 +69,12 @@ def apply(
     from tocsin.cli.applying import apply as run_apply
     from tocsin.cli.client import connect
     from tocsin.cli.files import read_rules
+    from tocsin.cli.rulebooks import cross_checked
 
-    wanted = {placed.entry.id: placed.entry for placed in read_rules(files)}
-    run(run_apply(connect(config, url), wanted, prune=prune, dry_run=dry_run))
+    found = read_rules(files)
+    if found.mistakes:
+        cross_checked(found)
+    run(run_apply(connect(config, url), found, prune=prune, dry_run=dry_run))
 
 
 @command(app, "tocsin rules list --output json", name="list")

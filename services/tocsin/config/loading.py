@@ -17,7 +17,7 @@ from tocsin.config.variables import Keys, given, is_secret, leaves
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection
 from tocsin.kafka.detached import find_running
-from tocsin.schemas.problems import field_errors
+from tocsin.schemas.problems import located_errors
 from tocsin.schemas.settings import Settings
 from tocsin.schemas.topics import Topics
 
@@ -140,12 +140,12 @@ def _merged(found: Mapping[Keys, _Given], config_file: Path | None) -> Loaded:
 
 def _mistakes(error: ValidationError, found: Mapping[Keys, _Given]) -> list[str]:
     lines = []
-    for item, field_error in zip(error.errors(include_url=False), field_errors(error, Settings), strict=True):
-        location = tuple(str(part) for part in item["loc"])
+    for located in located_errors(error, Settings):
+        location = tuple(map(str, located.path))
         path = next((location[:length] for length in range(len(location), 0, -1) if location[:length] in found), ())
         dotted = ".".join(path or location)
         # The value of a secret must not end in a terminal's or a CI's log.
-        message = "is not acceptable; write it as text, in quotes" if is_secret(path) else field_error.message
+        message = "is not acceptable; write it as text, in quotes" if is_secret(path) else located.error.message
         source = found[path].source if path in found else ""
         line = ": ".join(filter(None, (source, dotted, message)))
         if line not in lines:

@@ -5,18 +5,20 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from tocsin.agents.decompression import bound_decompression
+from tocsin.agents.once import Once
 from tocsin.agents.outbox import Outbox
 from tocsin.agents.record_batches import read_in_batches
 from tocsin.agents.transport import BatchApp, BatchTransport, Committable
 
 _MIB = 2**20
+_Service = TypeVar("_Service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,20 @@ def batched_topic(app: BatchApp, *names: str) -> Any:
     return app.topic(*names, key_type=None, value_type=None, value_serializer=None, key_serializer=None)
 
 
-def read_runs(app: BatchApp, topics: Sequence[str], name: str, take: Callable[[TP, Any], Awaitable[None]]) -> None:
-    """An agent on topics that are read in runs: `take` is given each run, one after the other."""
+def read_runs(
+    app: BatchApp,
+    topics: Sequence[str],
+    name: str,
+    service: Once[_Service],
+    take: Callable[[_Service, TP, Any], Awaitable[None]],
+) -> None:
+    """An agent on topics that are read in runs: `take` is given the service and each run, one after the other."""
 
     async def agent(stream: Any) -> None:
+        made = await service.get()
         async for event in stream.events():
             app.committable.taken(event.message.tp)
-            await take(event.message.tp, event.message.value)
+            await take(made, event.message.tp, event.message.value)
 
     app.agent(batched_topic(app, *topics), name=name)(agent)
 

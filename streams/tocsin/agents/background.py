@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+_ASK_AGAIN_S: Final = 1.0
 
 
 class Background:
@@ -25,7 +27,9 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all and wait for their end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            # A library that takes a cancellation for something else must not hold up the end for ever.
+            _, waiting = await asyncio.wait(self._tasks, timeout=_ASK_AGAIN_S)
+            self._tasks = list(waiting)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -82,10 +83,10 @@ class _Service:
                 if not self.ticked.is_set():
                     self.ticked.set()
                     self._worker.on_ready()
-            try:
-                await asyncio.wait_for(self._hurry.wait(), self._settings.tick_ms / 1_000)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: before Python 3.12 it takes a cancellation that comes with the timeout for the timeout.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick_ms / 1_000):
+                    await self._hurry.wait()
 
     async def stop(self) -> None:
         """Checkpoint everything and disconnect; Faust commits afterwards."""
@@ -96,24 +97,18 @@ class _Service:
         await self.rules.stop()
         await self._outbox.stop()
 
-    @staticmethod
-    async def ingest_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_metrics(self, tp: TP, run: Any) -> None:
         """A run of a metrics topic; none before the first tick has named the rules."""
-        made = await service.get()
-        await made.ticked.wait()
-        await made.ingest.take(tp, run)
+        await self.ticked.wait()
+        await self.ingest.take(tp, run)
 
-    @staticmethod
-    async def evaluate_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_samples(self, tp: TP, run: Any) -> None:
         """A run of `samples`."""
-        made = await service.get()
-        await made.evaluate.take(tp, run, made.rules)
+        await self.evaluate.take(tp, run, self.rules)
 
-    @staticmethod
-    async def combine_run(service: "Once[_Service]", tp: TP, run: Any) -> None:
+    async def take_partials(self, tp: TP, run: Any) -> None:
         """A run of `partials`."""
-        made = await service.get()
-        await made.combine.take(tp, run, made.rules)
+        await self.combine.take(tp, run, self.rules)
 
     def forget(self, revoked: set[Any]) -> None:
         """Partitions went away, for a moment or for good."""
@@ -142,9 +137,9 @@ def run(worker: WorkerSettings, settings: EvaluateSettings, topics: Topics) -> N
 
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
 
-    read_runs(app, settings.metrics_topics, "ingest", lambda tp, run: _Service.ingest_run(service, tp, run))
-    read_runs(app, [topics.samples], "evaluate", lambda tp, run: _Service.evaluate_run(service, tp, run))
-    read_runs(app, [topics.partials], "combine", lambda tp, run: _Service.combine_run(service, tp, run))
+    read_runs(app, settings.metrics_topics, "ingest", service, _Service.take_metrics)
+    read_runs(app, [topics.samples], "evaluate", service, _Service.take_samples)
+    read_runs(app, [topics.partials], "combine", service, _Service.take_partials)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import structlog
+from faust.types import TP
 
-from tocsin.agents.app import WorkerSettings, batched_topic, make_app, make_table, new_outbox, run_worker
+from tocsin.agents.app import WorkerSettings, make_app, make_table, new_outbox, read_runs, run_worker
 from tocsin.agents.background import Background
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.lifecycle import Lifecycle
@@ -76,6 +77,14 @@ class _Service:
         await self.channels.stop()
         await self._outbox.stop()
 
+    async def take_inputs(self, tp: TP, run: Any) -> None:
+        """A run of `signals` or `commands`."""
+        await self.lifecycle.take(tp, run, self.rules)
+
+    async def take_alerts(self, tp: TP, run: Any) -> None:
+        """A run of `alerts`."""
+        await self.route.take(tp, run, self.channels)
+
     def forget(self, revoked: set[Any]) -> None:
         """Partitions went away, for a moment or for good."""
         self._app.committable.forget(revoked)
@@ -84,7 +93,7 @@ class _Service:
             table.forget()
 
 
-def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:  # noqa: C901 - Faust's decorators
+def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:
     """Run the route service until it is told to stop."""
     app = make_app(worker, [topics.signals, topics.commands, topics.alerts])
     names = ("route-alerts", "route-notified")
@@ -103,19 +112,8 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
     app.on_partitions_assigned.connect(cast("Any", on_assigned))
 
-    @app.agent(batched_topic(app, topics.signals, topics.commands), name="lifecycle")
-    async def lifecycle(stream: Any) -> None:
-        made = await service.get()
-        async for event in stream.events():
-            app.committable.taken(event.message.tp)
-            await made.lifecycle.take(event.message.tp, event.message.value, made.rules)
-
-    @app.agent(batched_topic(app, topics.alerts), name="route")
-    async def route(stream: Any) -> None:
-        made = await service.get()
-        async for event in stream.events():
-            app.committable.taken(event.message.tp)
-            await made.route.take(event.message.tp, event.message.value, made.channels)
+    read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs)
+    read_runs(app, [topics.alerts], "route", service, _Service.take_alerts)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

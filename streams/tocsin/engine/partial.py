@@ -19,7 +19,10 @@ MemberState = Literal["firing", "rest", "no data"]
 
 
 class Panes(msgspec.Struct, array_like=True, tag="p", frozen=True):
-    """n panes of one lane: `groups` n uint32 indexes into `keys`, `starts` n int64, and each figure's array, flat."""
+    """n panes of one lane: `groups` n uint32 indexes into `keys`, `starts` n int64, and each figure's array, flat.
+
+    A figure that some rule asked for only after a pane had begun is not there.
+    """
 
     source: str
     sequence: int
@@ -39,9 +42,13 @@ class Panes(msgspec.Struct, array_like=True, tag="p", frozen=True):
 class Change(msgspec.Struct, array_like=True, tag="c", frozen=True):
     """An alert that a composite looks at began or ended; `key` is the composite's group.
 
-    It has no number: signals of one alert are in order, those of several are not, so `order` is that of its signal.
+    Signals of one alert are in order, those of several are not, so `order` is that of its signal, and `sequence` only
+    the number of what its source sends next. `rules_offset` is that of the plan by which it looked.
     """
 
+    source: str
+    sequence: int
+    rules_offset: int
     lane: str
     key: bytes
     rule_id: str

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from tocsin.engine import frame, partial
 from tocsin.engine.combine.state import CombineState
 from tocsin.engine.combine.step import step as combine
+from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
-from tocsin.engine.frame import SourceProgress, Tick
+from tocsin.engine.frame import Floats, Ints, SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
 from tocsin.engine.ingest.interning import Interner
-from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run
+from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, pack
 from tocsin.engine.ingest.step import step as ingest
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.step import NumberedCommand
@@ -26,7 +29,7 @@ from tocsin.engine.memory_log import LogRecord, MemoryLog
 from tocsin.engine.partial import Partial
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
-from tocsin.engine.watermark import Timing
+from tocsin.engine.watermark import EVERYTHING_MS, Timing
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
@@ -71,6 +74,7 @@ class Pipeline:
         self.notifications: list[Notification] = []
         self.unroutable: list[Delivery] = []
         self.dead: list[DeadLetter] = []
+        self.late: list[LateSample] = []
         self.alerts: dict[str, AlertRecord] = {}
         self._shape, self._timing, self._max_ahead_ms = shape, timing, max_ahead_ms
         self._book = RuleBook()
@@ -109,6 +113,38 @@ class Pipeline:
             self._run_tick(now_ms)
         self._run_tick(clock_ms)
 
+    def take(self, interner: Interner, number: Ints, at_ms: Ints, values: Floats, clock_ms: int) -> None:
+        """Judge samples that are known by number, in the order given, as if they came at this time. Nothing of them
+        stays in the log."""
+        offset = np.arange(self._positions[0], self._positions[0] + len(number))
+        self._positions[0] += len(number)
+        self._highest[0] = max(self._highest[0], min(int(at_ms.max()), clock_ms))
+        for partition, made in pack(interner, (METRICS, 0), clock_ms, number, at_ms, values, offset).items():
+            self.log.append(_SAMPLES, partition, None, frame.encode(made), clock_ms)
+        self._judge()
+        self._forget()
+
+    def jump(self, clock_ms: int) -> None:
+        """Let time go on to `clock_ms` at once; the timing's stride says how much of it counts as listened to."""
+        self._run_tick(clock_ms)
+        self._forget()
+
+    def finish(self) -> None:
+        """Nothing older comes any more: what waited for late samples is judged at the next jump."""
+        for state in self._states:
+            for flow in state.flows.values():
+                for topic in flow.waiting:
+                    flow.advance(topic, EVERYTHING_MS)
+
+    @property
+    def states(self) -> Sequence[PartitionState]:
+        """Evaluate's state, by samples partition."""
+        return self._states
+
+    def _forget(self) -> None:
+        for partition, state in enumerate(self._states):
+            self.log.forget(_SAMPLES, partition, state.offset + 1)
+
     def _first_ms(self, clock_ms: int) -> int:
         heads = [self.log.read(METRICS, source, 0, 1) for source in range(self._shape.sources)]
         return min((head[0].at_ms for head in heads if head), default=clock_ms) - self._shape.tick_ms
@@ -121,10 +157,16 @@ class Pipeline:
             while self._ingest(source, clock_ms):
                 continue
         self._tick(clock_ms)
+        self._judge()
+
+    def _judge(self) -> None:
         for partition, state in enumerate(self._states):
             records = self.log.read(_SAMPLES, partition, state.offset + 1)
+            if not records:
+                continue
             items = [frame.decode(record.value or b"") for record in records]
             done = evaluate(state, items, records[-1].offset, self._book, self._timing, self._shape.samples)
+            self.late += done.late
             self._tell(done.signals, done.partials)
         while any(self._combine(partition) for partition in range(self._shape.samples)):
             continue  # composites over groups: what combine says comes to it again

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.engine.frame import Ints, Tick
+from tocsin.engine.frame import Ints, SourceProgress, Tick
 from tocsin.engine.ingest.step import UNSEEN_MS
 
 EVERYTHING_MS = 2**62
@@ -35,17 +35,41 @@ class Timing:
 
 @dataclass(slots=True)
 class Source:
-    """One source partition: what was applied of it, how far it has been read, how long it was listened to since."""
+    """One source partition: what was applied of it, how far it has been read, how long it was listened to since.
+
+    Times are sums of small steps between the ticks that name it, by the clock of the worker that reads it: workers'
+    clocks may differ, or jump.
+    """
 
     applied: int = -1  # highest source offset in this samples partition
     highest_ms: int = UNSEEN_MS
     position: int = -1
     lag: int = 1
-    moved_ms: int = 0  # clock at which its position last changed
     followed_ms: int = UNSEEN_MS
     heard_ms: int = 0  # clock of the last tick that named it
     credit_ms: int = 0
+    step_ms: int = 0  # between the last two ticks, as far as it counted
+    still_ms: int = 0  # for how long it has been read to its end, and nothing came
     ahead_ms: int = UNSEEN_MS  # highest event time, also of samples from the future
+    past: deque[tuple[int, int]] = field(default_factory=deque)  # while still: how far the topic had been read when
+
+    def figures(self) -> list[int]:
+        """All but the past, in order."""
+        return [getattr(self, name) for name in self.__slots__ if name != "past"]
+
+    def step_to(self, clock_ms: int, stride_ms: int) -> int:
+        """How much time a tick adds: at most a stride, and twice what the one before added, lest a jump of the clock
+        count as the time of many ticks."""
+        step_ms = min(max(clock_ms - self.heard_ms, 0), 2 * self.step_ms or stride_ms, stride_ms)
+        self.step_ms = step_ms or self.step_ms
+        return step_ms
+
+    def follow(self, overall_ms: int, idle_ms: int) -> None:
+        """A partition that has been still for `idle_ms` is taken to be as far as the topic was so long ago."""
+        if overall_ms > (self.past[-1][1] if self.past else self.followed_ms):
+            self.past.append((self.still_ms, overall_ms))
+        while self.past and self.past[0][0] + idle_ms <= self.still_ms:
+            self.followed_ms = max(self.followed_ms, self.past.popleft()[1])
 
 
 @dataclass(slots=True)
@@ -54,9 +78,10 @@ class TopicProgress:
 
     partitions: int = 0  # 0: not known yet, so nothing may be judged
     sources: dict[int, Source] = field(default_factory=dict)
-    past: deque[tuple[int, int]] = field(default_factory=deque)  # (clock, highest event time that was reached then)
     listened_ms: int = 0
     named_ms: int = 0
+    watermark_ms: int = UNSEEN_MS
+    rose_ms: int = 0  # listened time at which the watermark last rose
 
     def source(self, partition: int) -> Source:
         """The entry of one partition, made when first seen."""
@@ -78,6 +103,7 @@ class TopicProgress:
         time counts once a tick says that it has come; else it would wait for ever if it was the last.
         """
         source = self.source(partition)
+        self.named_ms = max(self.named_ms, clock_ms)
         own = np.maximum.accumulate(np.maximum(np.minimum(at_ms, clock_ms), max(source.highest_ms, source.followed_ms)))
         source.ahead_ms = max(source.ahead_ms, int(at_ms.max()))
         source.highest_ms = max(source.highest_ms, min(source.ahead_ms, clock_ms))
@@ -89,25 +115,29 @@ class TopicProgress:
         self.named_ms = tick.clock_ms
         for gone in [at for at in self.sources if at >= self.partitions]:
             del self.sources[gone]
-        named = [seen for seen in tick.sources if seen.topic == topic]
-        for seen in named:
-            self._hear(self.source(seen.partition), seen.position, seen.highest_ms, seen.lag, tick, timing)
+        for seen in tick.sources:
+            if seen.topic == topic:
+                self._hear(self.source(seen.partition), seen, tick, timing)
         self._listen()
-        then = self._reached(tick.clock_ms - timing.idle_ms, tick.clock_ms)
-        for source in [self.sources[seen.partition] for seen in named]:  # of others nobody says that they are idle
-            if source.lag == 0 and source.moved_ms <= tick.clock_ms - timing.idle_ms:
-                source.followed_ms = max(source.followed_ms, then)
-        return self.others_ms(-1)
+        watermark_ms = self.others_ms(-1)
+        if watermark_ms > self.watermark_ms:
+            self.watermark_ms, self.rose_ms = watermark_ms, self.listened_ms
+        return watermark_ms
 
-    def _hear(self, source: Source, position: int, highest_ms: int, lag: int, tick: Tick, timing: Timing) -> None:
-        if position != source.position:
-            source.position, source.moved_ms = position, tick.clock_ms
-        source.highest_ms = max(source.highest_ms, min(max(highest_ms, source.ahead_ms), tick.clock_ms))
-        if lag == 0 and source.lag == 0:
-            source.credit_ms += min(max(tick.clock_ms - source.heard_ms, 0), timing.stride_ms)
+    def _hear(self, source: Source, seen: SourceProgress, tick: Tick, timing: Timing) -> None:
+        step_ms = source.step_to(tick.clock_ms, timing.stride_ms)
+        is_still = seen.position == source.position and seen.lag == 0 == source.lag
+        source.position = seen.position
+        source.highest_ms = max(source.highest_ms, min(max(seen.highest_ms, source.ahead_ms), tick.clock_ms))
+        source.credit_ms = min(source.credit_ms + step_ms, 2 * timing.stride_ms) if seen.lag == 0 == source.lag else 0
+        source.lag, source.heard_ms = seen.lag, tick.clock_ms
+        if is_still:
+            # One tick alone, after a pause or a jump of the clock, never makes a partition idle.
+            source.still_ms += min(step_ms, timing.idle_ms // 2)
+            source.follow(max(each.highest_ms for each in self.sources.values()), timing.idle_ms)
         else:
-            source.credit_ms = 0
-        source.lag, source.heard_ms = lag, tick.clock_ms
+            source.still_ms = 0
+            source.past.clear()
 
     def _listen(self) -> None:
         """Time passes as far as every partition was listened to."""
@@ -122,58 +152,39 @@ class TopicProgress:
         for source in self.sources.values():
             source.credit_ms -= heard
 
-    def _reached(self, until_ms: int, clock_ms: int) -> int:
-        """The highest event time of all partitions as it was at a clock; notes the present one."""
-        overall = max((source.highest_ms for source in self.sources.values()), default=UNSEEN_MS)
-        if not self.past:
-            self.past.append((max(clock_ms, overall), overall))
-        elif overall > self.past[-1][1]:
-            # A tick that was long under way, or of a slow clock, does not say that it was reached before.
-            self.past.append((max(clock_ms, self.past[-1][0], overall), overall))
-        while len(self.past) > 1 and self.past[1][0] <= until_ms:
-            self.past.popleft()
-        return self.past[0][1] if self.past[0][0] <= until_ms else UNSEEN_MS
+    def heard_ms(self) -> int:
+        """How long some partition of it has been listened to: what came by now came no later than that."""
+        return self.listened_ms + max((source.credit_ms for source in self.sources.values()), default=0)
 
-    def idle_watermark(self, clock_ms: int) -> int:
+    def idle_watermark(self) -> int:
         """Event time as it goes on while nothing comes: only for samples that wait out their rules' lateness."""
-        if not self.past or not 0 < self.partitions <= len(self.sources):
+        if self.watermark_ms == UNSEEN_MS or any(source.lag for source in self.sources.values()):
             return UNSEEN_MS
-        if any(source.lag for source in self.sources.values()):
-            return UNSEEN_MS
-        # Only as far as every partition was heard to have nothing left: of one that nobody reads nothing is known.
-        heard_ms = min(clock_ms, *(source.heard_ms for source in self.sources.values()))
-        for reached_at, highest in reversed(self.past):
-            if reached_at <= heard_ms and highest > UNSEEN_MS:
-                return highest + heard_ms - reached_at
-        return UNSEEN_MS
+        return self.watermark_ms + self.listened_ms - self.rose_ms
 
     @property
     def has_data(self) -> bool:
         """Whether any sample was ever seen."""
-        return bool(self.past) and self.past[-1][1] > UNSEEN_MS
+        return any(source.highest_ms > UNSEEN_MS for source in self.sources.values())
 
     def is_unnamed(self, clock_ms: int) -> bool:
-        """Whether no tick has named this topic for long: it is no longer read."""
+        """Whether nothing has named this topic for long: it is no longer read."""
         return clock_ms - self.named_ms > _UNNAMED_MS
 
     def pack(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        sources = {
-            at: [
-                s.applied, s.highest_ms, s.position, s.lag, s.moved_ms, s.followed_ms, s.heard_ms, s.credit_ms,
-                s.ahead_ms,
-            ]
-            for at, s in self.sources.items()
-        }  # fmt: skip
-        past = list(self.past)
+        sources = {at: s.figures() for at, s in self.sources.items()}
+        past = {at: list(source.past) for at, source in self.sources.items()}
         return {
-            "partitions": self.partitions, "sources": sources, "past": past,
-            "listened_ms": self.listened_ms, "named_ms": self.named_ms,
+            "partitions": self.partitions, "sources": sources, "past": past, "listened_ms": self.listened_ms,
+            "named_ms": self.named_ms, "watermark_ms": self.watermark_ms, "rose_ms": self.rose_ms,
         }  # fmt: skip
 
     @classmethod
     def unpack(cls, packed: dict[str, Any]) -> "TopicProgress":
         """The inverse of `pack`."""
         sources = {int(at): Source(*fields) for at, fields in packed["sources"].items()}
-        past = deque((clock, highest) for clock, highest in packed["past"])
-        return cls(packed["partitions"], sources, past, packed["listened_ms"], packed["named_ms"])
+        for at, past in packed["past"].items():
+            sources[int(at)].past.extend((still_ms, overall_ms) for still_ms, overall_ms in past)
+        times = (packed[name] for name in ("listened_ms", "named_ms", "watermark_ms", "rose_ms"))
+        return cls(packed["partitions"], sources, *times)

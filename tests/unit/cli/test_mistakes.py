@@ -40,11 +40,11 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         ("rules aply x", 2, "Did you mean 'apply'"),
-        ("rules check rules.yaml", 1, "rules.yaml:5: annotations.summary: 'valu' is not known"),
-        ("rules check rules.yaml", 1, "rules.yaml:7: metric_typ: is not a known field; did you mean 'metric_type'?"),
-        ("rules check rules.yaml", 1, "rules.yaml:8: threshold: 'high' must be a number"),
+        ("rules check rules.yaml", 1, "rules.yaml:5:28: annotations.summary: 'valu' is not known"),
+        ("rules check rules.yaml", 1, "rules.yaml:7:5: metric_typ: is not a known field; did you mean 'metric_type'?"),
+        ("rules check rules.yaml", 1, "rules.yaml:8:16: threshold: 'high' must be a number"),
         ("rules check twice.yaml", 1, "id: 'a' stands in"),
-        ("rules check broken.yaml", 1, "broken.yaml:1: is not YAML"),
+        ("rules check broken.yaml", 1, "broken.yaml:1:2: is not YAML"),
         ("rules check bomb.yaml", 1, "an anchor (&a) is not allowed"),
         ("rules check none.yaml", 1, "none.yaml: there is no such file; check the path"),
         ("rules list", 3, "cannot be reached"),
@@ -88,10 +88,11 @@ def test_a_wrong_setting_names_the_variable(
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (
-        "up", "evaluate", "route", "deliver", "api", "bench", "produce", "kafka start", "kafka stop", "topics create",
-        "topics check", "rules check", "rules apply", "rules list", "rules get", "rules delete", "alerts list",
-        "alerts show", "alerts ack", "alerts resolve", "alerts trigger", "channels list", "channels test", "dlq list",
-        "dlq show", "dlq redrive", "config show",
+        "up", "evaluate", "route", "deliver", "api", "bench", "backtest", "produce", "kafka start", "kafka stop",
+        "topics create", "topics check", "rules check", "rules test", "rules apply", "rules list", "rules get",
+        "rules delete",
+        "alerts list", "alerts show", "alerts ack", "alerts resolve", "alerts trigger", "channels list",
+        "channels test", "dlq list", "dlq show", "dlq redrive", "config show",
     ):  # fmt: skip
         assert run([*command.split(), "--help"]) == 0
         assert f"tocsin {command.split()[0]}" in capsys.readouterr().out.split("Example")[1], command

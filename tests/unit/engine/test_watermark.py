@@ -25,8 +25,10 @@ def test_a_partition_that_nobody_reads_is_not_idle() -> None:
     for clock_ms in range(2_000, 20_000, 1_000):
         watermark = topic.apply(tick(clock_ms, read(0, clock_ms, clock_ms)), TOPIC, TIMING)
         assert watermark == 900
-        assert topic.idle_watermark(clock_ms) <= 1_000
-    assert topic.apply(tick(21_000, read(0, 19_000, 19_000), read(1, 900)), TOPIC, TIMING) == 19_000
+        assert topic.idle_watermark() <= 1_000
+    for clock_ms in (21_000, 22_000, 23_000):
+        watermark = topic.apply(tick(clock_ms, read(0, 19_000, 19_000), read(1, 900)), TOPIC, TIMING)
+    assert watermark == 19_000
 
 
 def test_a_sample_from_the_future_does_not_wait_for_ever() -> None:
@@ -44,4 +46,4 @@ def test_a_late_tick_does_not_say_that_a_time_was_reached_before() -> None:
     topic.apply(tick(1_000, read(0, 900), read(1, 900)), TOPIC, TIMING)
     topic.rising(0, np.array([9_000]), 9_000)
     topic.apply(tick(2_000, read(0, 900), read(1, 900)), TOPIC, TIMING)
-    assert topic.idle_watermark(3_000) <= 3_000
+    assert topic.idle_watermark() <= 3_000

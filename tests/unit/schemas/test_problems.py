@@ -13,16 +13,21 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.settings import Settings
 
+TEXT = "must be text; put it in quotes"
 CANARY = 13371337
 
 
 @pytest.mark.parametrize(
     ("kind", "config", "told"),
     [
-        ("email", {"password": CANARY}, "config.password: must be text"),
-        ("slack", {"webhook_url": CANARY}, "config.webhook_url: must be text"),
-        ("webhook", {"secret": [CANARY]}, "config.secret: must be text"),
-        ("webhook", {"headers": {"Authorization": CANARY}}, "config.headers.Authorization: must be text"),
+        ("email", {"password": CANARY}, f"config.password: {TEXT}"),
+        ("slack", {"webhook_url": CANARY}, f"config.webhook_url: {TEXT}"),
+        ("webhook", {"secret": [CANARY]}, f"config.secret: {TEXT}"),
+        (
+            "webhook",
+            {"headers": {"Authorization": CANARY}},
+            f"config.headers.Authorization: {TEXT}",
+        ),
         ("webhook", {"headers": f"Bearer {CANARY}"}, "config.headers: must be a mapping of names to values"),
     ],
 )
@@ -42,10 +47,10 @@ def test_a_configuration_or_a_setting_that_holds_credentials_is_not_repeated_eit
     ]
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"kafka": {"sasl_password": CANARY}})
-    assert [str(error) for error in field_errors(caught.value, Settings)] == ["kafka.sasl_password: must be text"]
+    assert [str(error) for error in field_errors(caught.value, Settings)] == [f"kafka.sasl_password: {TEXT}"]
 
 
 def test_what_is_no_credential_is_repeated() -> None:
     with pytest.raises(ValidationError) as caught:
         check_config("email", {"smtp_host": CANARY})
-    assert f"config.smtp_host: {CANARY} must be text" in map(str, config_errors("email", caught.value))
+    assert f"config.smtp_host: {CANARY} {TEXT}" in map(str, config_errors("email", caught.value))

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from tocsin.engine.combine.group_lane import GroupLane
-from tocsin.engine.combine.windows import Shares
+from tocsin.engine.combine.shares import Shares
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, burn_hop_ms
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.series import SeriesTable
-from tocsin.engine.evaluate.statistic import COUNT, Span
+from tocsin.engine.evaluate.statistic import Span
 from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.engine.frame import Floats, Ints
 from tocsin.engine.partial import Panes
@@ -30,7 +30,6 @@ class BurnGroups(GroupLane):
     """`burning` is, by pair, the slower of its two burn rates when it was last looked at."""
 
     def __init__(self, spec: GroupSpec, judged: Judged, series: SeriesTable) -> None:
-        self.group = spec
         self._allowed = 1 - spec.objective / 100
         self._closed_ms = [0] * len(spec.burns)
         severities = sorted({burn.severity for burn in spec.burns}, key=lambda severity: severity.rank)
@@ -43,48 +42,54 @@ class BurnGroups(GroupLane):
         hops = [burn_hop_ms(burn) for burn in spec.burns for _ in range(_PARTS)]
         self._parts = [Shares({self._aggregate}, hop) for hop in hops]
 
-    def take_panes(self, part: int, panes: Panes, listened_ms: int, out: list[Signal]) -> None:
+    def take_panes(self, part: int, panes: Panes, listened_ms: int) -> None:
         """See GroupLane."""
-        hop = self._parts[part].hop
-        at_ms = np.full(len(panes.keys), int(np.frombuffer(panes.starts, np.int64).max()) + hop)
-        self._parts[part].add(self.slots_of(panes.keys, at_ms, listened_ms), panes)
+        slots = self.slots_of(panes.keys)
+        end_ms = int(np.frombuffer(panes.starts, np.int64).max()) + self._parts[part].hop
+        self.saw(slots, np.full(len(slots), end_ms), listened_ms)
+        self._parts[part].add(slots, panes)
 
-    def advance(self, watermark_ms: int, out: list[Signal]) -> None:
-        """See GroupLane."""
-        due: list[tuple[int, int]] = []
-        for pair, burn in enumerate(self.group.burns):
+    def advance(self, watermark_ms: int, listened_ms: int, out: list[Signal]) -> None:
+        """See GroupLane. All pairs whose windows end at one time are looked at together."""
+        due: dict[int, list[int]] = {}
+        for pair, burn in enumerate(self.spec.burns):
             total = self._parts[_PARTS * pair + 1]
-            until = (watermark_ms - self.group.lateness_ms) // total.hop * total.hop
-            due += [(end, pair) for end in total.ends(self._closed_ms[pair], until, burn.long)]
+            until = (watermark_ms - self.spec.lateness_ms) // total.hop * total.hop
+            for end in total.ends(self._closed_ms[pair], until, burn.long):
+                due.setdefault(end, []).append(pair)
             self._closed_ms[pair] = max(self._closed_ms[pair], until)
-        for end, pair in sorted(due):
-            self._close(end, pair, out)
-        for pair, burn in enumerate(self.group.burns):
+        for end in sorted(due):
+            self._close(end, due[end], out)
+        for pair, burn in enumerate(self.spec.burns):
             for part in self._parts[_PARTS * pair : _PARTS * (pair + 1)]:
                 part.expire(self._closed_ms[pair] - burn.long + part.hop)
 
-    def _close(self, end: int, pair: int, out: list[Signal]) -> None:
-        burn, total = self.group.burns[pair], self._parts[_PARTS * pair + 1]
-        slots = np.array(sorted(total.slots_in(end - burn.long, end)), np.int64)
-        if not len(slots):
-            return
-        rates = [self._rate(pair, slots, end - length, end) for length in (burn.long, burn.short)]
-        self.columns["burning"][slots, pair] = np.minimum(*rates)
+    def _close(self, end: int, pairs: list[int], out: list[Signal]) -> None:
+        seen: list[Ints] = []
+        for pair in pairs:
+            burn, total = self.spec.burns[pair], self._parts[_PARTS * pair + 1]
+            slots = total.slots_in(end - burn.long, end)
+            rates = [self._rate(pair, slots, end - length, end) for length in (burn.long, burn.short)]
+            self.columns["burning"][slots, pair] = np.minimum(*rates)
+            seen.append(slots)
+        slots = np.unique(np.concatenate(seen))
         self.columns["judged"][slots] = end
         self.columns.touch(slots)
         burning = self.columns["burning"][slots]
         reached = np.where(burning >= self._factors, self._places, 0.0).max(axis=1)
-        counts = total.panes(slots, end - burn.long, end)[COUNT].sum(axis=1)
-        evidence = self._evidence(burning, reached, (end - burn.long, end), counts)
+        widest = max(pairs, key=lambda pair: self.spec.burns[pair].long)
+        window = end - self.spec.burns[widest].long, end
+        counts = self._parts[_PARTS * widest + 1].counts(slots, *window)
+        evidence = self._evidence(burning, reached, window, counts)
         points = Points.one_each(slots, np.full(len(slots), end), reached, evidence)
         self.judge_all({"last": points}, out)
 
     def _rate(self, pair: int, slots: Ints, begin: int, end: int) -> Floats:
         answers = []
+        span = Span(np.full(len(slots), begin), np.full(len(slots), end), np.ones(len(slots), np.int64))
         for part in self._parts[_PARTS * pair : _PARTS * (pair + 1)]:
-            panes = part.panes(slots, begin, end)
-            span = Span(np.full(len(slots), begin), np.full(len(slots), end), np.maximum(panes[COUNT].sum(axis=1), 1))
-            answers.append(mergeable_of(self._aggregate).answer(self._aggregate, panes, span))
+            figures = part.figures(self._aggregate, slots, begin, end)
+            answers.append(mergeable_of(self._aggregate).answer(self._aggregate, figures, span))
         wrong, everything = answers
         share = np.divide(wrong, everything, out=np.zeros(len(slots)), where=everything > 0)
         return np.asarray(share / self._allowed)
@@ -92,7 +97,7 @@ class BurnGroups(GroupLane):
     def _evidence(
         self, burning: Floats, reached: Floats, window: tuple[int, int], counts: Ints
     ) -> Callable[[int], Evidence]:
-        names = [f"burn_{format_duration(burn.long)}" for burn in self.group.burns]
+        names = [f"burn_{format_duration(burn.long)}" for burn in self.spec.burns]
 
         def evidence(index: int) -> Evidence:
             over = burning[index] / self._factors
@@ -100,7 +105,7 @@ class BurnGroups(GroupLane):
             facts = {"burn": float(burning[index, worst]), "factor": float(self._factors[worst])}
             facts |= dict(zip(names, burning[index].tolist(), strict=True))
             samples = int(counts[index])
-            return Evidence(metric=self.group.metric, window=window, samples=samples, facts=facts)
+            return Evidence(metric=self.spec.metric, window=window, samples=samples, facts=facts)
 
         return evidence
 

@@ -17,6 +17,7 @@ from tocsin.engine.evaluate.checkpoint import (
     unpack_plan,
 )
 from tocsin.engine.evaluate.copies import Copies, Get, sealed
+from tocsin.engine.partial import Change
 
 
 def checkpoint(state: CombineState) -> tuple[dict[str, bytes], bytes]:
@@ -30,7 +31,7 @@ def checkpoint(state: CombineState) -> tuple[dict[str, bytes], bytes]:
     for key, lane in state.lanes.items():
         put_lane(copies, key, lane)
     gatherers = {
-        source: (one.sequence, one.watermark_ms, one.listened_ms, one.credit_ms)
+        source: (one.sequence, one.watermark_ms, one.listened_ms, one.credit_ms, one.clock_ms)
         for source, one in state.gatherers.items()
     }
     header = {
@@ -44,6 +45,10 @@ def checkpoint(state: CombineState) -> tuple[dict[str, bytes], bytes]:
         "listened_ms": state.listened_ms,
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
+        "advanced_ms": state.advanced_ms,
+        "sequence": state.sequence,
+        "heard": state.heard,
+        "early": state.early,
     }
     return copies.written(), sealed(msgspec.msgpack.encode(header))
 
@@ -57,6 +62,8 @@ def restore(get: Get, partition: int) -> CombineState:
     state.copies = Copies(header["copies"])
     state.offset, state.wanted, state.listened_ms = header["offset"], header["wanted"], header["listened_ms"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
+    state.advanced_ms, state.sequence, state.heard = header["advanced_ms"], header["sequence"], header["heard"]
+    state.early = msgspec.convert(header["early"], list[Change])
     state.gatherers = {source: Gatherer(*fields) for source, fields in header["gatherers"].items()}
 
     def entry(name: str) -> bytes:
@@ -69,4 +76,5 @@ def restore(get: Get, partition: int) -> CombineState:
     for key, spec in state.plan.groups.items():
         lane = state.lanes[key] = make_group_lane(spec, state.plan.group_rules[key], state.series)
         read_lane(lane, key, header["lanes"][key], entry)
+    state.find_parts()
     return state

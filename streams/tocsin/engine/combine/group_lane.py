@@ -1,11 +1,13 @@
 """What lanes of groups share: groups instead of series, shares instead of samples, and the watermark that closes."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
+from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.lane import FREE, Lane
-from tocsin.engine.evaluate.plan import GroupSpec
+from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
@@ -17,31 +19,53 @@ TOPIC = "partials"
 
 
 class GroupLane(Lane):
-    """Groups are numbered in a table of their own, as series are, and have slots as series have."""
+    """Groups are numbered in a table as series are, and have slots as series have. Of the same labels each lane has a
+    group of its own: what is heard of one metric says nothing about another."""
 
-    group: GroupSpec
+    spec: GroupSpec
 
-    def slots_of(self, keys: list[bytes], at_ms: Ints, listened_ms: int) -> Ints:
-        """The slots of groups, made when they are new; notes that they were seen."""
-        numbers = np.empty(len(keys), np.int64)
-        for index, key in enumerate(keys):
-            identity = series_id(key)
+    def __init__(self, spec: LaneSpec | GroupSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
+        super().__init__(spec, judged, series, own)
+        self._prefix = self.spec.key.encode()
+        self._numbers: dict[bytes, int] = {}  # of groups that were asked for since the start, by key
+
+    def slots_of(self, keys: Sequence[bytes]) -> Ints:
+        """The slots of groups, made when they are new."""
+        return self.slots(np.array([self._number(key) for key in keys], np.int64))
+
+    def _number(self, key: bytes) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            whole = self._prefix + key
+            identity = series_id(whole)
             number = self.series.numbers.get(identity)
             if number is None:
-                number = self.series.add(identity, key, None)
+                number = self.series.add(identity, whole, None)
             if self.slot_of(number) == FREE:
                 self.admit(number)
-            numbers[index] = number
-        if len(keys):
-            self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC), listened_ms)
-        return self.slots(numbers)
+            self._numbers[key] = number
+        return number
+
+    def saw(self, slots: Ints, at_ms: Ints, listened_ms: int) -> None:
+        """Something came of groups."""
+        numbers = self.columns["series"][slots]
+        self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC))
+        self.series.count_silence(TOPIC, listened_ms)
+        np.maximum.at(self.columns["heard"], slots, at_ms)
+
+    def dismiss(self, number: int) -> None:
+        """See Lane."""
+        key = self.series.keys[number]
+        if key is not None and key.startswith(self._prefix):
+            self._numbers.pop(key.removeprefix(self._prefix), None)
+        super().dismiss(number)
 
     @abstractmethod
-    def take_panes(self, part: int, panes: Panes, listened_ms: int, out: list[Signal]) -> None:
+    def take_panes(self, part: int, panes: Panes, listened_ms: int) -> None:
         """Shares that were gathered for part number `part` of this lane."""
 
     @abstractmethod
-    def advance(self, watermark_ms: int, out: list[Signal]) -> None:
+    def advance(self, watermark_ms: int, listened_ms: int, out: list[Signal]) -> None:
         """All shares of panes that end by the watermark, less the lateness, are here."""
 
     def take(self, samples: Samples, out: list[Signal]) -> None:

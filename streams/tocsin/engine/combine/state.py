@@ -1,43 +1,70 @@
 """What combine knows of one partition of `partials`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+import msgspec
+
+from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import TOPIC, GroupLane, group_table
 from tocsin.engine.combine.lanes import make_group_lane
 from tocsin.engine.combine.silence import SilenceGroups
 from tocsin.engine.evaluate.copies import Copies
+from tocsin.engine.evaluate.lane import FREE
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.series import SeriesTable
+from tocsin.engine.evaluate.sharing import Sender, numbered_from
 from tocsin.engine.evaluate.state import stopped
 from tocsin.engine.ingest.step import UNSEEN_MS
-from tocsin.engine.partial import Progress, home_of
+from tocsin.engine.partial import Change, Panes, Progress, home_of
 from tocsin.schemas.signal import Signal
+
+_SENDER: Final = "combine/"
 
 
 @dataclass(slots=True)
 class Gatherer:
-    """One samples partition: the number of the last record applied, how far it is, and how long it was listened to."""
+    """One samples partition: the number of the last record applied, how far it is, how long it was listened to, and its
+    clock. `credit_ms` is for how long it was listened to when others were not yet."""
 
     sequence: int = -1
     watermark_ms: int = UNSEEN_MS
     listened_ms: int = -1
     credit_ms: int = 0
+    clock_ms: int = 0
+
+    def note(self, progress: Progress) -> None:
+        """How far it is. No more time was listened to than went by: topics come and go, each with a time of its own."""
+        if self.listened_ms >= 0:
+            heard_ms = min(progress.listened_ms - self.listened_ms, progress.clock_ms - self.clock_ms)
+            self.credit_ms += max(heard_ms, 0)
+        self.listened_ms, self.clock_ms = progress.listened_ms, progress.clock_ms
+        self.watermark_ms = max(self.watermark_ms, progress.watermark_ms)
 
 
 @dataclass(slots=True)
 class CombineState:
-    """State after the record at `offset` of a partition of `partials`; -1 before the first."""
+    """State after the record at `offset` of a partition of `partials`; -1 before the first.
+
+    `early` are changes said by a newer plan than ours, `heard` the last numbers of other partitions that said some.
+    """
 
     partition: int = 0
     offset: int = -1
     plan: Plan = field(default_factory=Plan)
     series: SeriesTable = field(default_factory=group_table)
     lanes: dict[str, GroupLane] = field(default_factory=dict)
+    parts: dict[str, list[tuple[GroupLane, int]]] = field(default_factory=dict)  # by key of the lane that gathers
     gatherers: dict[str, Gatherer] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
+    early: list[Change] = field(default_factory=list)
     wanted: int = 0  # how many gatherers there are
     listened_ms: int = 0
     clock_ms: int = 0
     looked_s: int = 0
+    advanced_ms: int = UNSEEN_MS
+    sequence: int = 0  # of the next change that it says
     copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
 
@@ -49,13 +76,38 @@ class CombineState:
         gatherer.sequence = sequence
         return False
 
+    def hear(self, change: Change) -> None:
+        """A member of a composite changed. Samples partitions say so before what they send next, as often as they are
+        replayed; of others each change has a number of its own."""
+        if change.source in self.gatherers:
+            if change.sequence <= self.gatherers[change.source].sequence:
+                return
+        elif change.source.startswith(_SENDER):
+            if change.sequence <= self.heard.get(change.source, -1):
+                return
+            self.heard[change.source] = change.sequence
+        self._hand_on(change)
+
+    def _hand_on(self, change: Change) -> None:
+        lane = self.lanes.get(change.lane)
+        if isinstance(lane, CompositeGroups):
+            lane.take_change(change)
+        elif change.rules_offset > self.plan.offset:
+            self.early.append(change)
+
+    def sender(self) -> Sender:
+        """Who says what members of composites do that are groups themselves."""
+        self.sequence = numbered_from(self.sequence, self.clock_ms)
+        return Sender(f"{_SENDER}{self.partition}", self.sequence, self.plan.offset)
+
+    def number(self, changes: Sequence[Change]) -> list[Change]:
+        """Changes of ours, each with its own number."""
+        first, self.sequence = self.sequence, self.sequence + len(changes)
+        return [msgspec.structs.replace(change, sequence=first + index) for index, change in enumerate(changes)]
+
     def note(self, progress: Progress) -> None:
         """How far a gatherer is; time passes as far as all of them were listened to."""
-        gatherer = self.gatherers[progress.source]
-        if gatherer.listened_ms >= 0:
-            gatherer.credit_ms += max(progress.listened_ms - gatherer.listened_ms, 0)
-        gatherer.listened_ms = progress.listened_ms
-        gatherer.watermark_ms = max(gatherer.watermark_ms, progress.watermark_ms)
+        self.gatherers[progress.source].note(progress)
         self.wanted, self.clock_ms = progress.sources, max(self.clock_ms, progress.clock_ms)
         if len(self.gatherers) >= self.wanted:
             heard = min(one.credit_ms for one in self.gatherers.values())
@@ -71,7 +123,10 @@ class CombineState:
         return min(one.watermark_ms for one in self.gatherers.values())
 
     def adopt(self, plan: Plan, at_ms: int, partitions: int) -> list[Signal]:
-        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
+        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end.
+
+        There are as many partitions of `partials` as of `samples`.
+        """
         old = self.lanes
         out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
         self.plan, self.lanes = plan, {}
@@ -84,7 +139,33 @@ class CombineState:
             if isinstance(lane, SilenceGroups):
                 own = [key for key in lane.expected() if home_of(key, partitions) == self.partition]
                 lane.expect(own, max(self.watermark_ms, at_ms), self.listened_ms)
+        self.find_parts()
+        for number in self.series.all():
+            if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
+                self.series.remove(number)
+        early, self.early = self.early, []
+        for change in early:
+            self._hand_on(change)
         return out
+
+    def find_parts(self) -> None:
+        """Note which lanes wait for which shares."""
+        self.parts = {}
+        for lane in self.lanes.values():
+            for part, key in enumerate(lane.spec.parts):
+                self.parts.setdefault(key, []).append((lane, part))
+
+    def take_panes(self, panes: Panes) -> None:
+        """Shares of groups."""
+        for lane, part in self.parts.get(panes.lane, ()):
+            lane.take_panes(part, panes, self.listened_ms)
+
+    def advance(self, out: list[Signal]) -> None:
+        """Go on with everything that the watermark has passed."""
+        if self.watermark_ms > self.advanced_ms:
+            self.advanced_ms = self.watermark_ms
+            for lane in self.lanes.values():
+                lane.advance(self.watermark_ms, self.listened_ms, out)
 
     def look(self, quiet_ms: int, forget_ms: int, out: list[Signal]) -> None:
         """Groups that fell silent, and those of which nothing was heard for long."""
@@ -93,7 +174,8 @@ class CombineState:
         for lane in self.lanes.values():
             lane.quiet(now_ms, 2**62, quiet_ms, out)
         for number in self.series.idle(listened, forget_ms).tolist():
-            if self.series.keys[number] is not None and all(lane.is_at_rest(number) for lane in self.lanes.values()):
-                for lane in self.lanes.values():
+            watching = [lane for lane in self.lanes.values() if lane.slot_of(number) != FREE]
+            if self.series.keys[number] is not None and all(lane.is_at_rest(number) for lane in watching):
+                for lane in watching:
                     lane.dismiss(number)
                 self.series.remove(number)

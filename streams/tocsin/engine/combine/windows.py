@@ -1,148 +1,100 @@
-"""Windows over groups, and ratios of two of them: shares of all partitions put together, pane by pane."""
+"""Windows over groups, and ratios of two of them."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from tocsin.engine.combine.group_lane import GroupLane
-from tocsin.engine.evaluate.columns import Spec
-from tocsin.engine.evaluate.pane_rows import PaneRows
+from tocsin.engine.combine.shares import Shares
 from tocsin.engine.evaluate.plan import GroupSpec, Judged
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.series import SeriesTable
-from tocsin.engine.evaluate.statistic import COUNT, Mergeable, Span
-from tocsin.engine.evaluate.statistics import mergeable_of, mergeables_of
+from tocsin.engine.evaluate.statistic import Span
+from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.engine.frame import Floats, Ints
 from tocsin.engine.partial import Panes
 from tocsin.schemas.signal import Evidence, Signal
 
 _NOTHING_IS_ZERO: Final = ("sum", "count", "increase", "rate")
-
-
-class Shares:
-    """The open panes of one part of a lane."""
-
-    def __init__(self, aggregates: set[str], hop_ms: int) -> None:
-        self.hop = hop_ms
-        self.statistics: dict[str, Mergeable] = mergeables_of(aggregates)
-        self.rows = PaneRows(self.statistics)
-
-    def add(self, slots: Ints, panes: Panes) -> None:
-        """Shares of groups, given by slot."""
-        starts = np.frombuffer(panes.starts, np.int64)
-        groups = slots[np.frombuffer(panes.groups, np.uint32)]
-        figures = {name: panes.figure(name, len(starts)) for name in self.rows.names if name in panes.figures}
-        if len(figures) == len(self.rows.names):  # else gathered before a rule asked for more
-            self.rows.merge(self.rows.place(groups, starts), figures)
-
-    def slots_in(self, begin: int, end: int) -> set[int]:
-        """Groups with a share in [begin, end)."""
-        return {slot for start in range(begin, end, self.hop) for slot in self.rows.groups_at(start)}
-
-    def panes(self, slots: Ints, begin: int, end: int) -> dict[str, NDArray[Any]]:
-        """Figures of slots x panes in [begin, end)."""
-        rows = np.full((len(slots), (end - begin) // self.hop), -1, np.int64)
-        for place, start in enumerate(range(begin, end, self.hop)):
-            at = self.rows.groups_at(start)
-            if at:
-                rows[:, place] = [at.get(slot, -1) for slot in slots.tolist()]
-        return self.rows.figures(rows)
-
-    def expire(self, begin: int) -> None:
-        """No window needs panes that start before."""
-        for start in self.rows.starts():
-            if start >= begin:
-                break
-            self.rows.drop(start)
-
-    def ends(self, closed_ms: int, until_ms: int, size_ms: int) -> Iterator[int]:
-        """Ends of windows in (closed, until] that hold a pane."""
-        starts = self.rows.starts()
-        if not starts:
-            return
-        end = max(closed_ms, starts[0]) // self.hop * self.hop + self.hop
-        last = starts[-1]
-        while end <= until_ms and end - size_ms <= last:
-            yield end
-            end += self.hop
+_UNSEEN: Final = 2**62
 
 
 class WindowGroups(GroupLane):
-    """One part is judged as it is; of two the first is divided by the second."""
+    """One part is judged as it is; of two the first is divided by the second. `began` is a group's first pane."""
 
     def __init__(self, spec: GroupSpec, judged: Judged, series: SeriesTable) -> None:
         assert spec.window is not None
-        self.group = spec
         self.size, self.hop = spec.window.length_ms, spec.window.hop_ms
         self.closed_ms = 0
-        self._listened_ms = 0
-        own: Spec = {"began": ("i8", 0, -1)}
-        super().__init__(spec, judged, series, own)
+        super().__init__(spec, judged, series, {"began": ("i8", 0, _UNSEEN)})
         self._parts = [Shares(self.aggregates, self.hop) for _ in spec.parts]
 
     def adopt(self, judged: Judged) -> None:
         """See Lane."""
         super().adopt(judged)
-        if set(mergeables_of(self.aggregates)) != set(self._parts[0].statistics):
-            before, self._parts = self._parts, [Shares(self.aggregates, self.hop) for _ in self._parts]
-            for old, new in zip(before, self._parts, strict=True):
-                new.rows.unpack(old.rows.pack())
+        for part in self._parts:
+            part.rows = part.rows.asked_for(self.aggregates)
 
-    def take_panes(self, part: int, panes: Panes, listened_ms: int, out: list[Signal]) -> None:
+    def take_panes(self, part: int, panes: Panes, listened_ms: int) -> None:
         """See GroupLane."""
         starts = np.frombuffer(panes.starts, np.int64)
-        at_ms = np.full(len(panes.keys), int(starts.max()) + self.hop)
-        slots = self.slots_of(panes.keys, at_ms, listened_ms)
-        fresh = self.columns["began"][slots] < 0
-        self.columns["began"][slots[fresh]] = int(starts.min())
+        slots = self.slots_of(panes.keys)
+        self.saw(slots, np.full(len(slots), int(starts.max()) + self.hop), listened_ms)
+        self.columns["began"][slots] = np.minimum(self.columns["began"][slots], int(starts.min()))
+        self.columns.touch(slots)
         self._parts[part].add(slots, panes)
 
-    def advance(self, watermark_ms: int, out: list[Signal]) -> None:
+    def advance(self, watermark_ms: int, listened_ms: int, out: list[Signal]) -> None:
         """See GroupLane."""
-        until = (watermark_ms - self.group.lateness_ms) // self.hop * self.hop
+        until = (watermark_ms - self.spec.lateness_ms) // self.hop * self.hop
         if until <= self.closed_ms:
             return
-        ends = sorted({end for part in self._parts for end in part.ends(self.closed_ms, until, self.size)})
-        for end in ends:
+        for end in list(self._parts[-1].ends(self.closed_ms, until, self.size)):
             self._close(end, out)
-            for part in self._parts:
-                part.expire(end - self.size + self.hop)
         self.closed_ms = until
         for part in self._parts:
             part.expire(until - self.size + self.hop)
 
     def _close(self, end: int, out: list[Signal]) -> None:
+        """Judge the groups that have a sample in the window; of a ratio, one to divide by."""
         begin = end - self.size
-        slots = np.array(sorted(set().union(*(part.slots_in(begin, end) for part in self._parts))), np.int64)
-        if not len(slots):
-            return
-        panes = [part.panes(slots, begin, end) for part in self._parts]
-        counts = [found[COUNT].sum(axis=1) for found in panes]
-        some = np.flatnonzero(counts[-1] > 0)
-        slots, counts = slots[some], [count[some] for count in counts]
-        panes = [{name: figures[some] for name, figures in found.items()} for found in panes]
-        if not len(slots):
-            return
-        at_ms, begins = np.full(len(slots), end), np.full(len(slots), begin)
-        spans = [Span(begins, at_ms, np.maximum(count, 1)) for count in counts]
+        slots = self._parts[-1].slots_in(begin, end)
+        counts = [part.counts(slots, begin, end) for part in self._parts]
+        at_ms = np.full(len(slots), end)
         evidence = self._evidence(end, counts[-1])
         points = {}
         for aggregate in self.aggregates:
-            answers = [mergeable_of(aggregate).answer(aggregate, p, s) for p, s in zip(panes, spans, strict=True)]
-            values = answers[0] if len(answers) == 1 else _ratio(aggregate, answers, counts[0])
+            values = self._values(aggregate, slots, begin, counts)
             points[aggregate] = Points.one_each(slots, at_ms, values, evidence)
         if any(source.full for source in self.sources.values()):
             whole = np.flatnonzero(self.columns["began"][slots] <= begin)
             points |= {f"{name}/full": found.take(whole) for name, found in points.items()}
         self.columns["judged"][slots] = end
+        self.columns.touch(slots)
         self.judge_all(points, out)
 
+    def _values(self, aggregate: str, slots: Ints, begin: int, counts: list[Ints]) -> Floats:
+        """NaN where there is none: also while some partition had not been asked yet when the window began."""
+        end, begins = begin + self.size, np.full(len(slots), begin)
+        if not all(part.is_complete(aggregate, begin) for part in self._parts):
+            return np.full(len(slots), np.nan)
+        answers = []
+        for part, count in zip(self._parts, counts, strict=True):
+            span = Span(begins, begins + self.size, np.maximum(count, 1))
+            figures = part.figures(aggregate, slots, begin, end)
+            with np.errstate(invalid="ignore"):  # a ratio's upper part may hold nothing
+                answers.append(mergeable_of(aggregate).answer(aggregate, figures, span))
+        return answers[0] if len(answers) == 1 else _ratio(aggregate, answers, counts[0])
+
     def _evidence(self, end: int, counts: Ints) -> Callable[[int], Evidence]:
-        metric, window = self.group.metric, (end - self.size, end)
+        metric, window = self.spec.metric, (end - self.size, end)
         return lambda index: Evidence(metric=metric, window=window, samples=int(counts[index]))
+
+    def ended_ms(self, slots: Ints) -> Ints:
+        """See Lane."""
+        return np.asarray(self.columns["heard"][slots] - self.hop + self.size)
 
     def dismiss(self, number: int) -> None:
         """See Lane."""
@@ -168,5 +120,5 @@ def _ratio(aggregate: str, answers: list[Floats], counts: Ints) -> Floats:
         above = np.where(counts > 0, answers[0], 0.0)
     else:
         above = np.where(counts > 0, answers[0], np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.asarray(np.where(answers[1] != 0, above / answers[1], np.nan))

@@ -37,8 +37,10 @@ def new_cell(fingerprint: str, rule: Rule) -> Cell:
     return Cell(fingerprint, [0] * levels, [0] * levels)
 
 
-def advanced(cell: Cell, rule: Rule, level: int, state: int, begins: bool, ends: bool, at_ms: int) -> int:
-    """The state of one level after a value that meets its condition (`begins`) or would end its alert (`ends`)."""
+def advanced(cell: Cell, rule: Rule, level: int, states: Sequence[int], begins: bool, ends: bool, at_ms: int) -> int:
+    """The state of one level after a value that meets its condition (`begins`) or would end its alert (`ends`);
+    `states` are those of all levels before it."""
+    state = states[level]
     if state == NO_DATA:
         return FIRING if begins else REST
     if state in (FIRING, KEEPING):
@@ -51,14 +53,24 @@ def advanced(cell: Cell, rule: Rule, level: int, state: int, begins: bool, ends:
         return REST
     if state == REST:
         cell.since[level] = at_ms
-        cell.due[level] = due_ms(cell, rule, level)
+        cell.due[level] = due_ms(cell, rule, level, states)
     return FIRING if at_ms >= cell.due[level] else PENDING
 
 
-def due_ms(cell: Cell, rule: Rule, level: int) -> int:
-    """When a level that began may fire: after its hold, and after the cooldown unless it is worse than last time."""
+def due_ms(cell: Cell, rule: Rule, level: int, states: Sequence[int]) -> int:
+    """When a level that began may fire: after its hold, and after the cooldown unless it is worse than last time. An
+    alert that fires already may reach other levels at any time: the cooldown is between alerts."""
     held_ms = cell.since[level] + rule.hold_ms(level)
-    return held_ms if level > cell.fired_level else max(held_ms, cell.cool_ms)
+    if level > cell.fired_level or shown(states) != NONE:
+        return held_ms
+    return max(held_ms, cell.cool_ms)
+
+
+def wait_anew(cell: Cell, rule: Rule, states: Sequence[int]) -> None:
+    """Levels that wait do so as the rule, and the alert's state, are now."""
+    for level, state in enumerate(states):
+        if state == PENDING:
+            cell.due[level] = due_ms(cell, rule, level, states)
 
 
 def shown(states: Sequence[int]) -> int:

@@ -84,7 +84,7 @@ def restore(get: Get, source: str = "") -> PartitionState:
             flow.unpack(entry(f"waiting/{lateness_ms}"))
     for key, spec in state.plan.specs.items():
         lane = make_lane(spec, state.plan.rules[key], state.series)
-        state.flows[spec.lateness_ms].lanes[key] = lane
+        state.flows[spec.flow].lanes[key] = lane
         read_lane(lane, key, header["lanes"][key], entry)
     return state
 

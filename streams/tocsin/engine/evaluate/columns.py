@@ -45,6 +45,15 @@ class Columns:
         """Rows that fit without growing."""
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
 
+    def reshape(self, spec: Spec) -> list[str]:
+        """Have these columns instead: those that were there stay as they are. Returns the names of new ones."""
+        fresh = [name for name in spec if name not in self.arrays]
+        capacity = self.capacity
+        self.spec = spec
+        self.arrays = {name: self._fresh(name, capacity) if name in fresh else self.arrays[name] for name in spec}
+        self.dirty[:] = True
+        return fresh
+
     def renew(self, row: int) -> None:
         """Give a row its initial values again."""
         for name, array in self.arrays.items():

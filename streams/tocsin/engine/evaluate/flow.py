@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.lane import FREE, Lane
+from tocsin.engine.evaluate.plan import UNORDERED
 from tocsin.engine.evaluate.samples import Samples, release
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
@@ -15,7 +16,8 @@ from tocsin.schemas.signal import Signal
 @dataclass(slots=True)
 class Flow:
     """Samples are held until the watermark is `lateness_ms` past them, then judged in order of event time. Only where
-    nothing is waited for, series that lie on one partition in order go straight on."""
+    nothing is waited for, series that lie on one partition in order go straight on, and where lanes need no order, all
+    of them."""
 
     lateness_ms: int
     lanes: dict[str, Lane] = field(default_factory=dict)
@@ -27,6 +29,9 @@ class Flow:
     ) -> None:
         """Samples of one run; `rising_ms` is the watermark after each of them, `arrival` their place in it. `home` is
         the source whose series need not wait for other partitions, if this run's producer keeps them on one."""
+        if self.lateness_ms == UNORDERED:
+            self.ready.append(samples)
+            return
         if self.lateness_ms == 0 and home is not None:
             direct = series.columns["home"][samples.series] == home
             waiting = self.waiting.get(topic)
@@ -61,6 +66,12 @@ class Flow:
         if waiting is not None and len(waiting):
             self._release(topic, Samples.none(), np.array([watermark_ms], np.int64), np.empty(0, np.int64))
 
+    def drop(self, numbers: Ints) -> None:
+        """Nobody watches these series any more."""
+        for topic, waiting in self.waiting.items():
+            if len(waiting):
+                self.waiting[topic] = waiting.take(~np.isin(waiting.series, numbers))
+
     def until_ms(self) -> int:
         """Before this event time nothing waits."""
         return min((int(waiting.at_ms.min()) for waiting in self.waiting.values() if len(waiting)), default=2**62)
@@ -73,7 +84,7 @@ class Flow:
         narrow = samples.series.astype(np.uint16) if series.columns.count < 2**16 else samples.series
         samples = samples.take(np.argsort(narrow, kind="stable"))
         for lane in self.lanes.values():
-            lane.take(samples, out)
+            lane.hear(samples, out)
 
     def pack(self) -> bytes:
         """The waiting samples, for a checkpoint."""

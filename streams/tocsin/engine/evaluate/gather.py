@@ -1,93 +1,173 @@
 """The share that this samples partition has in groups of series, sent on pane by pane behind the watermark."""
 
-from typing import Any, Final
+import heapq
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.instants import in_order
-from tocsin.engine.evaluate.lane import Lane
+from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.pane_rows import PaneRows
 from tocsin.engine.evaluate.plan import Judged, LaneSpec
 from tocsin.engine.evaluate.points import segments
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.statistic import Run
-from tocsin.engine.evaluate.statistics import mergeables_of
 from tocsin.engine.frame import Floats, Ints
 from tocsin.engine.partial import Panes, flat, indexes
 from tocsin.schemas.labels import series_key
 from tocsin.schemas.signal import Signal
 
-_NO_GROUP: Final = -1
+
+class GroupNumbers:
+    """Small numbers for the groups that series of this lane belong to, and how many series each has."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes | None] = []  # None: a number that is free
+        self.members: list[int] = []
+        self._numbers: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self.empty: set[int] = set()  # groups without series, whose last panes may still be open
+
+    def join(self, key: bytes) -> int:
+        """One more series of a group."""
+        number = self._numbers.get(key)
+        if number is None:
+            if self._free:
+                number = heapq.heappop(self._free)  # the smallest, so that a restored lane goes on alike
+                self.keys[number], self.members[number] = key, 0
+            else:
+                number = len(self.keys)
+                self.keys.append(key)
+                self.members.append(0)
+            self._numbers[key] = number
+        self.members[number] += 1
+        self.empty.discard(number)
+        return number
+
+    def leave(self, number: int) -> None:
+        """One series less."""
+        self.members[number] -= 1
+        if not self.members[number]:
+            self.empty.add(number)
+
+    def forget(self, number: int) -> None:
+        """A group that is empty, and of which nothing is left to be sent."""
+        key = self.keys[number]
+        assert key is not None
+        del self._numbers[key]
+        self.keys[number] = None
+        self.empty.discard(number)
+        heapq.heappush(self._free, number)
+
+    def restore(self, keys: list[bytes | None], groups: Ints) -> None:
+        """As it was: `keys`, and the group of each series."""
+        self.keys = keys
+        self.members = np.bincount(groups, minlength=len(keys)).tolist()
+        self._numbers = {key: number for number, key in enumerate(keys) if key is not None}
+        self._free = [number for number, key in enumerate(keys) if key is None]
+        self.empty = {number for number in self._numbers.values() if not self.members[number]}
 
 
 class GatherLane(Lane):
     """`group` is each slot's group, `value` its last value. Panes before `closed_ms` were sent."""
+
+    spec: LaneSpec
 
     def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable) -> None:
         assert spec.window is not None
         assert spec.group_by is not None
         self.hop = spec.window.hop_ms
         self.closed_ms = 0
-        self._groups: dict[bytes, int] = {}
-        self._keys: list[bytes] = []
-        super().__init__(spec, judged, series, {"group": ("i8", 0, _NO_GROUP), "value": ("f8", 0, np.nan)})
-        self._panes = PaneRows(mergeables_of(self.aggregates))
+        self.groups = GroupNumbers()
+        super().__init__(spec, judged, series, {"group": ("i8", 0, FREE), "value": ("f8", 0, np.nan)})
+        self._group_by = spec.group_by
+        self._panes = PaneRows(self.aggregates, self.hop)
 
     def _judge(self, judged: Judged) -> None:
         """Nothing is judged here."""
         super()._judge({})
         self.sources = {key: source for key, (source, _) in judged.items()}
+        self._versions = [version for _, versions in judged.values() for version in versions]
 
     def adopt(self, judged: Judged) -> None:
-        """See Lane; rules that ask for other figures begin with what comes from now on."""
-        before = self._panes
+        """See Lane; rules that ask for other figures begin with the panes that are new then."""
         super().adopt(judged)
-        if set(mergeables_of(self.aggregates)) != set(before.statistics):
-            self._panes = PaneRows(mergeables_of(self.aggregates))
-            self._panes.unpack(before.pack())
+        self._panes = self._panes.asked_for(self.aggregates)
 
     def admit(self, number: int) -> None:
         """See Lane."""
         super().admit(number)
         _, labels = self.series.describe(number)
-        assert self.spec.group_by is not None
-        key = series_key("", {name: labels.get(name, "") for name in self.spec.group_by})
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = len(self._keys)
-            self._keys.append(key)
-        self.columns["group"][self.slot_of(number)] = group
+        key = series_key("", {name: labels.get(name, "") for name in self._group_by})
+        self.columns["group"][self.slot_of(number)] = self.groups.join(key)
+
+    def dismiss(self, number: int) -> None:
+        """See Lane."""
+        slot = self.slot_of(number)
+        if slot != FREE:
+            self.groups.leave(int(self.columns["group"][slot]))
+        super().dismiss(number)
+        self._forget_empty()
+
+    def _forget_empty(self) -> None:
+        if self.groups.empty:
+            open_panes = {group for start in self._panes.starts() for group in self._panes.groups_at(start).tolist()}
+            for number in sorted(self.groups.empty - open_panes):
+                self.groups.forget(number)
 
     def take(self, samples: Samples, out: list[Signal]) -> None:
-        """See Lane."""
-        slots, samples = in_order(self, samples)
+        """See Lane. Only where growth is asked for must the samples of a series be in order."""
+        slots, samples = in_order(self, samples) if self.spec.in_order else self._watched(samples)
         if not len(slots):
             return
-        before = self._predecessors(slots, samples.values)
-        starts = samples.at_ms // self.hop * self.hop
+        before = self._predecessors(slots, samples) if self.spec.in_order else None
+        starts = samples.at_ms - samples.at_ms % self.hop
         late = starts < self.closed_ms
         if late.any():
             self.note_late(samples.take(late))
-            slots, samples, starts, before = slots[~late], samples.take(~late), starts[~late], before[~late]
+            slots, samples, starts = slots[~late], samples.take(~late), starts[~late]
+            before = None if before is None else before[~late]
             if not len(slots):
                 return
-        groups = self.columns["group"][slots]
-        order = np.lexsort((samples.values, samples.at_ms, starts, groups))
-        groups, starts = groups[order], starts[order]
-        change = np.concatenate(([True], (np.diff(groups) != 0) | (np.diff(starts) != 0)))
-        first = np.flatnonzero(change)
-        run = Run(samples.at_ms[order], samples.values[order], np.cumsum(change) - 1, first, before[order])
-        self._panes.fold(self._panes.place(groups[first], starts[first]), run)
+        self._fold(self.columns["group"][slots], starts, samples, before)
 
-    def _predecessors(self, slots: Ints, values: Floats) -> Floats:
+    def _watched(self, samples: Samples) -> tuple[Ints, Samples]:
+        slots = self.slots(samples.series)
+        watched = slots != FREE
+        return (slots, samples) if watched.all() else (slots[watched], samples.take(watched))
+
+    def _fold(self, groups: Ints, starts: Ints, samples: Samples, before: Floats | None) -> None:
+        """Add samples to their panes: those of one pane of one group side by side, in whatever order."""
+        low = int(starts.min())
+        places = groups * ((int(starts.max()) - low) // self.hop + 1) + (starts - low) // self.hop
+        order = np.argsort(places.astype(np.uint16) if places.max() < 2**16 else places, kind="stable")
+        places = places[order]
+        change = np.concatenate(([True], places[1:] != places[:-1]))
+        first = np.flatnonzero(change)
+        run = Run(
+            samples.at_ms[order],
+            samples.values[order] + 0.0,  # of two zeros of either sign none is the lower
+            np.cumsum(change) - 1,
+            first,
+            None if before is None else before[order],
+        )
+        self._panes.fold(self._panes.place(groups[order[first]], starts[order[first]]), run)
+
+    def _predecessors(self, slots: Ints, samples: Samples) -> Floats:
+        """The value before each sample in its series, NaN before the first."""
         begins = segments(slots)
         unique = slots[begins[:-1]]
-        before = np.concatenate(([np.nan], values[:-1]))
+        before = np.concatenate(([np.nan], samples.values[:-1]))
         before[begins[:-1]] = self.columns["value"][unique]
-        self.columns["value"][unique] = values[begins[1:] - 1]
+        self.columns["value"][unique] = samples.values[begins[1:] - 1]
         return before
+
+    def versions(self) -> list[RuleVersion]:
+        """See Lane."""
+        return self._versions
 
     def is_due(self, watermark_ms: int) -> bool:
         """Whether there is a pane that the watermark has passed."""
@@ -106,20 +186,24 @@ class GatherLane(Lane):
                 break
             found.append(self._sent(start, source, sequence + len(found)))
             self._panes.drop(start)
+        self._forget_empty()
         return found
 
     def _sent(self, start: int, source: str, sequence: int) -> Panes:
-        at = self._panes.groups_at(start)
-        groups = sorted(at)
-        rows = np.array([at[group] for group in groups], np.int64)
+        panes = self._panes
+        groups = panes.groups_at(start)
+        complete = [one for name, one in panes.statistics.items() if panes.is_complete(name, start)]
+        names = [name for statistic in complete for name in statistic.figures]
+        keys = [key for group in groups.tolist() if (key := self.groups.keys[group]) is not None]
+        assert len(keys) == len(groups), "a group was forgotten before its panes were sent"
         return Panes(
             source,
             sequence,
             self.spec.key,
-            [self._keys[group] for group in groups],
+            keys,
             indexes(np.arange(len(groups))),
             np.full(len(groups), start, np.int64).tobytes(),
-            flat(self._panes.figures(rows)),
+            flat(panes.figures(panes.rows_at(start, groups), names)),
         )
 
     def is_at_rest(self, number: int) -> bool:
@@ -128,12 +212,12 @@ class GatherLane(Lane):
 
     def pack_whole(self) -> bytes:
         """See Lane."""
-        whole = {"closed_ms": self.closed_ms, "keys": self._keys, "panes": self._panes.pack()}
+        whole = {"closed_ms": self.closed_ms, "keys": self.groups.keys, "panes": self._panes.pack()}
         return msgspec.msgpack.encode(whole)
 
     def unpack_whole(self, value: bytes) -> None:
         """See Lane."""
         whole: dict[str, Any] = msgspec.msgpack.decode(value)
-        self.closed_ms, self._keys = whole["closed_ms"], whole["keys"]
-        self._groups = {key: group for group, key in enumerate(self._keys)}
+        self.closed_ms = whole["closed_ms"]
+        self.groups.restore(whole["keys"], self.columns["group"][self.occupied()])
         self._panes.unpack(whole["panes"])

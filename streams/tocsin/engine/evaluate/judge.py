@@ -7,6 +7,7 @@ value. The outcome is that of going through all values of all series one by one,
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -18,11 +19,11 @@ from tocsin.engine.evaluate.cell import (
     REST,
     Cell,
     advanced,
-    due_ms,
     new_cell,
     shown,
     since_ms,
     transitions,
+    wait_anew,
 )
 from tocsin.engine.evaluate.columns import Columns
 from tocsin.engine.evaluate.condition import Condition, Flags
@@ -51,7 +52,18 @@ class Subject:
     unit: str | None
 
 
+NEVER_MS: Final = 2**61
 Describe = Callable[[int], Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Slots from which nothing came since `latest_ms`, as of `now_ms`; what did was judged up to `judged_ms`."""
+
+    slots: Ints
+    latest_ms: Ints
+    judged_ms: Ints
+    now_ms: Ints
 
 
 class Judge:
@@ -127,13 +139,15 @@ class Judge:
             before, states = (
                 states,
                 [
-                    advanced(cell, rule, level, state, begins[level], ends[level], at_ms)
-                    for level, state in enumerate(states)
+                    advanced(cell, rule, level, states, begins[level], ends[level], at_ms)
+                    for level in range(len(states))
                 ],
             )
             for kind in transitions(before, states):
                 subject, evidence = describe(slot), points.evidence(index)
                 out.append(self._signal(cell, owner, kind, (before, states), at_ms, value, subject, evidence))
+            if states != before:
+                wait_anew(cell, rule, states)
         self._keep(slot, owner, states, cell)
 
     def _keep(self, slot: int, owner: int, states: list[int], cell: Cell | None) -> None:
@@ -200,23 +214,28 @@ class Judge:
         )
         self._keep(slot, owner, after, cell)
 
-    def silent(self, slots: Ints, latest_ms: Ints, silent_ms: Ints, describe: Describe, out: list[Signal]) -> None:
-        """Series from which nothing has come for a while: what each rule's policy makes of it."""
+    def silent(self, silence: Silence, describe: Describe, out: list[Signal]) -> None:
+        """Series from which nothing has come for a while: what each rule's policy makes of it.
+
+        An alert that fires already goes on as it is: silence neither ends it nor makes it another.
+        """
+        slots, latest_ms = silence.slots, silence.latest_ms
         for owner, version in enumerate(self.versions):
             rule = version.rule
             if rule.on_no_data == "keep":
                 continue
-            chosen = np.flatnonzero(silent_ms >= rule.no_data_after)
+            due_ms = np.maximum(latest_ms + rule.no_data_after, silence.judged_ms)
+            chosen = np.flatnonzero(silence.now_ms >= due_ms)
             if not len(chosen):
                 continue
             states = self.columns["state"][slots[chosen], self._columns[owner]]
-            wanted = ~(states == NO_DATA).any(axis=1) if rule.on_no_data == "alert" else (states != REST).any(axis=1)
+            wanted = ~(states >= FIRING).any(axis=1) if rule.on_no_data == "alert" else (states != REST).any(axis=1)
             for index in chosen[wanted].tolist():
-                at_ms = int(latest_ms[index]) + rule.no_data_after
+                slot, at_ms = int(slots[index]), int(due_ms[index])
                 if rule.on_no_data == "ok":
-                    self._end(int(slots[index]), owner, at_ms, "no data", describe, out)
+                    self._end(slot, owner, at_ms, "no data", describe, out)
                 else:
-                    self._no_data(int(slots[index]), owner, int(latest_ms[index]), at_ms, describe, out)
+                    self._no_data(slot, owner, int(latest_ms[index]), at_ms, describe, out)
 
     def _no_data(
         self, slot: int, owner: int, latest_ms: int, at_ms: int, describe: Describe, out: list[Signal]
@@ -224,14 +243,11 @@ class Judge:
         rule = self.versions[owner].rule
         cell = self.cells.get((slot, owner)) or new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
         before: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
-        after = before.copy()
-        level = max(shown(before), 0)
-        if before[level] == REST:
-            cell.since[level] = latest_ms
-        after[level] = NO_DATA
-        after = [REST if state == PENDING else state for state in after]
-        # A cell at rest may be forgotten at a checkpoint: what it remembers must not show.
-        value = cell.value if any(before) else 0.0
+        after = [NO_DATA, *(REST for _ in before[1:])]
+        if before[0] == REST:
+            cell.since[0] = latest_ms
+        # A cell at rest may have been pruned: what it last said must not show.
+        value = cell.value if PENDING in before else 0.0
         for kind in transitions(before, after):
             evidence = Evidence(metric=rule.metric_type, window=(latest_ms, at_ms), samples=0)
             out.append(
@@ -240,11 +256,12 @@ class Judge:
         self._keep(slot, owner, after, cell)
 
     def inherit(self, old: "Judge") -> None:
-        """Take over the state of rules that are in both; a changed duration counts from now on, a changed cooldown from
-        the next firing on."""
+        """Take over the state of rules that are in both, and go on; a changed duration counts from now on, a changed
+        cooldown from the next firing on."""
         self.columns.add(old.columns.count)
-        places = {version.rule.id: owner for owner, version in enumerate(old.versions)}
-        moved = {places[v.rule.id]: owner for owner, v in enumerate(self.versions) if v.rule.id in places}
+        places = {(version.rule.id, version.epoch): owner for owner, version in enumerate(old.versions)}
+        kept = [(places.get((version.rule.id, version.epoch)), owner) for owner, version in enumerate(self.versions)]
+        moved = {source: owner for source, owner in kept if source is not None}
         rows = slice(old.columns.count)
         for source, owner in moved.items():
             for name in ("state", "due"):
@@ -253,15 +270,18 @@ class Judge:
             if source in moved:
                 owner = moved[source]
                 rule, states = self.versions[owner].rule, self.columns["state"][slot, self._columns[owner]].tolist()
-                for level, state in enumerate(states):
-                    if state == PENDING:
-                        cell.due[level] = due_ms(cell, rule, level)
+                wait_anew(cell, rule, states)
                 self.columns["due"][slot, self._columns[owner]] = cell.due
                 self.cells[slot, owner] = cell
 
     def columns_of(self, owner: int) -> slice:
         """The columns of one rule."""
         return self._columns[owner]
+
+    def waits_ms(self, slots: Ints) -> Ints:
+        """When the first level that waits may fire, by slot; never where none does."""
+        waits = self.columns["state"][slots] == PENDING
+        return np.asarray(np.where(waits, self.columns["due"][slots], NEVER_MS).min(axis=1))
 
     def is_at_rest(self, slot: int) -> bool:
         """Whether no rule has anything pending or firing on a slot."""

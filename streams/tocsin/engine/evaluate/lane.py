@@ -11,10 +11,10 @@ from tocsin.engine.evaluate.cell import Cell
 from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
-from tocsin.engine.evaluate.judge import Judge, Subject
+from tocsin.engine.evaluate.judge import Judge, RuleVersion, Silence, Subject
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
-from tocsin.engine.evaluate.points import Points
+from tocsin.engine.evaluate.points import Points, running_maximum, segments
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
@@ -30,7 +30,9 @@ class Lane(ABC):
     def __init__(self, spec: LaneSpec | GroupSpec, judged: Judged, series: SeriesTable, own: Spec) -> None:
         self.spec = spec
         self.series = series
-        self.columns = Columns({"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), **own})
+        shared: Spec = {"series": ("i8", 0, FREE), "judged": ("i8", 0, UNSEEN_MS), "heard": ("i8", 0, UNSEEN_MS)}
+        assert not shared.keys() & own.keys()
+        self.columns = Columns(shared | own)
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on
         self.refused = 0  # series beyond the most that the rules allow
@@ -42,6 +44,7 @@ class Lane(ABC):
         self.sources: dict[str, Source] = {}
         self.judges: dict[str, Judge] = {}
         self.derivations: dict[str, Derivation] = {}
+        self._shortest_ms = _shortest_silence(judged)
         for key, (source, versions) in sorted(judged.items()):
             self.sources[key], self.judges[key] = source, Judge(versions)
             if source.derivation:
@@ -74,6 +77,7 @@ class Lane(ABC):
             for table in self._tables():
                 table.add()
         self.columns["series"][slot] = number
+        self.columns["heard"][slot] = self.series.columns["latest"][number]
         self._place(number, slot)
 
     def dismiss(self, number: int) -> None:
@@ -124,11 +128,17 @@ class Lane(ABC):
             if key in self.derivations:
                 found = self.derivations[key].derive(found)
             judge.judge(found, self.describe, out)
+            if self.series.watch is not None:
+                self.series.watch(judge, found, self.describe)
 
     def adopt(self, judged: Judged) -> None:
         """Go on with other rules on the same lane; state of rules that stay is kept."""
         judges, derivations = self.judges, self.derivations
+        heeded = self._shortest_ms is not None
         self._judge(judged)
+        if not heeded:
+            slots = self.occupied()
+            self.columns["heard"][slots] = self.series.columns["latest"][self.columns["series"][slots]]
         for key, judge in self.judges.items():
             if key in judges:
                 judge.inherit(judges[key])
@@ -141,16 +151,20 @@ class Lane(ABC):
                 derivation.columns.add(self.columns.count)
         self.columns.dirty[:] = True
 
+    def versions(self) -> list[RuleVersion]:
+        """The rules that look at this lane."""
+        return [version for judge in self.judges.values() for version in judge.versions]
+
     def note_late(self, samples: Samples) -> None:
         """Samples that came after what they belong to was judged: counted, and kept where a rule asks for it."""
         self.late += len(samples)
-        if any(version.rule.keep_late for judge in self.judges.values() for version in judge.versions):
+        if any(version.rule.keep_late for version in self.versions()):
             self.kept_late.append(samples)
 
     def hand_over_late(self) -> list[LateSample]:
         """The late samples that were kept since the last time."""
         kept, self.kept_late = self.kept_late, []
-        rules = sorted(v.rule.id for judge in self.judges.values() for v in judge.versions if v.rule.keep_late)
+        rules = sorted({version.rule.id for version in self.versions() if version.rule.keep_late})
         found = []
         for samples in kept:
             for index in range(len(samples)):
@@ -161,20 +175,72 @@ class Lane(ABC):
                 found.append(LateSample(name, value, at_ms, labels, rules, *place))
         return found
 
+    def hear(self, samples: Samples, out: list[Signal]) -> None:
+        """Take samples, as `take`, and tell rules that ask for it where a series had been silent before one of them:
+        what silence means follows from the samples, and not from when they came."""
+        if self._shortest_ms is None:
+            self.take(samples, out)
+            return
+        slots = self.slots(samples.series)
+        watched = slots != FREE
+        slots, samples = slots[watched], samples.take(watched)
+        if not len(slots):
+            return
+        begins = segments(slots)
+        unique = slots[begins[:-1]]
+        before = running_maximum(samples.at_ms, begins, self.columns["heard"][unique])
+        unheard = before < samples.at_ms.min()
+        before[unheard] = self.columns["heard"][slots[unheard]]
+        silent = (before > UNSEEN_MS) & (samples.at_ms - self._shortest_ms >= before)
+        last = begins[1:] - 1
+        latest_ms = np.maximum(before[last], samples.at_ms[last])
+        if silent.any():
+            so_far = np.cumsum(silent, dtype=np.int64)
+            turns = so_far - np.repeat(so_far[begins[:-1]] - silent[begins[:-1]], np.diff(begins))
+            for turn in range(int(turns.max()) + 1):
+                chosen = turns == turn
+                first = np.flatnonzero(chosen & silent)
+                self._fall_silent(slots[first], before[first], samples.at_ms[first], out)
+                self.take(samples.take(chosen), out)
+        else:
+            self.take(samples, out)
+        self.columns["heard"][unique] = latest_ms
+        self.columns.touch(unique)
+
     @abstractmethod
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """Samples of any series, grouped by series and in order within each; signals are added to `out`."""
 
+    def ended_ms(self, slots: Ints) -> Ints:
+        """When the last value that a slot's samples give is due: the end of the last window that holds any."""
+        return np.asarray(self.columns["judged"][slots])
+
+    def finish(self, slots: Ints, out: list[Signal]) -> None:  # noqa: B027 - most lanes keep nothing open
+        """Judge what is open of some slots: nothing more comes that would belong to it."""
+
+    def _fall_silent(self, slots: Ints, latest_ms: Ints, now_ms: Ints, out: list[Signal]) -> None:
+        ended_ms = self.ended_ms(slots)
+        over = now_ms >= np.maximum(latest_ms + (self._shortest_ms or 0), ended_ms)
+        if not over.any():
+            return
+        self.finish(slots[over], out)
+        silence = Silence(slots[over], latest_ms[over], ended_ms[over], now_ms[over])
+        for judge in self.judges.values():
+            judge.silent(silence, self.describe, out)
+
     def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
         """Time went by. `now_ms` is, by series number, where its event time stands by now; whatever lies before
-        `until_ms` has been taken. Rules hear of series that fell silent."""
+        `until_ms` has been taken. Rules that ask for it hear of series that fell silent."""
+        if self._shortest_ms is None:
+            return
         slots = self.occupied()
-        if len(slots):
-            numbers = self.columns["series"][slots]
-            latest_ms = self.series.columns["latest"][numbers]
-            silent_ms = now_ms[numbers] - latest_ms
-            for judge in self.judges.values():
-                judge.silent(slots, latest_ms, silent_ms, self.describe, out)
+        numbers = self.columns["series"][slots]
+        latest_ms = self.columns["heard"][slots]
+        # Where these differ, samples still wait.
+        whole = (latest_ms == self.series.columns["latest"][numbers]) & (latest_ms > UNSEEN_MS)
+        if whole.any():
+            slots, numbers, latest_ms = slots[whole], numbers[whole], latest_ms[whole]
+            self._fall_silent(slots, latest_ms, now_ms[numbers] - self.spec.lateness_ms, out)
 
     def is_at_rest(self, number: int) -> bool:
         """Whether a series could be forgotten without anybody noticing."""
@@ -249,3 +315,10 @@ class Lane(ABC):
     def restore_header(self, header: dict[str, Any]) -> None:
         """The inverse of `header`."""
         self.late, self.refused = header["late"], header["refused"]
+
+
+def _shortest_silence(judged: Judged) -> int | None:
+    """After how long some rule wants to hear of a silent series; None where none does."""
+    rules = [version.rule for _, versions in judged.values() for version in versions]
+    heeding = [rule.no_data_after for rule in rules if rule.on_no_data != "keep" and rule.condition != "absence"]
+    return min(heeding, default=None)

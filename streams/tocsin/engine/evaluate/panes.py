@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.engine.evaluate.columns import Spec
+from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.plan import Judged, LaneSpec
 from tocsin.engine.evaluate.points import Points, running_maximum, segments
@@ -19,6 +19,7 @@ from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.statistic import COUNT, Run, Span, Statistic
 from tocsin.engine.evaluate.statistics import statistic_of, statistics_of
 from tocsin.engine.frame import Floats, Ints
+from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.signal import Evidence, Signal
 
 UNOPENED = -1
@@ -35,10 +36,21 @@ class PaneTable:
             self.figures |= statistic.figures
 
     def spec(self) -> Spec:
-        """The columns it needs."""
-        return {
+        """The columns it needs: the figures, and since when each statistic has been kept of a slot."""
+        since: Spec = {f"since_{name}": ("i8", 0, UNSEEN_MS) for name in self.statistics}
+        return since | {
             name: (kind, self.panes * max(width, 1), initial) for name, (kind, width, initial) in self.figures.items()
         }
+
+    def with_aggregates(self, aggregates: set[str], columns: Columns, slots: Ints, since_ms: Ints) -> "PaneTable":
+        """The table for other aggregations. Of slots in use, what was not kept so far is kept whole from `since_ms`."""
+        after = PaneTable(statistics_of(aggregates), self.panes)
+        others = {name: spec for name, spec in columns.spec.items() if name not in self.spec()}
+        columns.reshape(others | after.spec())
+        for name in after.statistics:
+            if name not in self.statistics:
+                columns[f"since_{name}"][slots] = since_ms
+        return after
 
     def view(self, columns: Any, name: str) -> NDArray[Any]:
         """A figure as rows x panes, or rows x panes x width."""
@@ -89,20 +101,35 @@ class PaneTable:
             for name in statistic.figures:
                 if name not in chosen:
                     chosen[name] = self.view(columns, name)[rows, panes]
-            found[aggregate] = statistic.answer(aggregate, chosen, span)
+            answer = statistic.answer(aggregate, chosen, span)
+            partial = columns[f"since_{statistic.name}"][slots] > span.begin_ms
+            found[aggregate] = np.where(partial, np.nan, answer)
         return found
 
 
 class PaneLane(Lane):
-    """`start` is where a slot's open hop begins; pane `at // hop % panes` holds that hop. `began` is its first hop."""
+    """`start` is where a slot's open hop begins; pane `at // hop % panes` holds that hop. `began` is its first sample.
+
+    Samples of an open hop may come in any order.
+    """
 
     def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable) -> None:
         assert spec.window is not None
         self.size, self.hop = spec.window.length_ms, spec.window.hop_ms
         aggregates = {source.aggregate for source, _ in judged.values()}
         self.panes = PaneTable(statistics_of(aggregates), self.size // self.hop)
-        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED), **self.panes.spec()}
-        super().__init__(spec, judged, series, own)
+        own: Spec = {"start": ("i8", 0, UNOPENED), "began": ("i8", 0, UNOPENED)}
+        figures = self.panes.spec()
+        assert not own.keys() & figures.keys()
+        super().__init__(spec, judged, series, own | figures)
+
+    def adopt(self, judged: Judged) -> None:
+        """See Lane; what was not kept of an open hop is answered from the next one on."""
+        super().adopt(judged)
+        slots = self.occupied()
+        start = self.columns["start"][slots]
+        since_ms = np.where(start == UNOPENED, UNSEEN_MS, start + self.hop)
+        self.panes = self.panes.with_aggregates(self.aggregates, self.columns, slots, since_ms)
 
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """See Lane."""
@@ -128,19 +155,17 @@ class PaneLane(Lane):
         first = np.concatenate(([0], np.flatnonzero(change) + 1))
         group_slots, group_hops = slots[first], hops[first]
         group = np.repeat(np.arange(len(first)), np.diff(np.concatenate((first, [len(slots)]))))
-        at_ms, values = samples.at_ms, samples.values
-        if (np.diff(at_ms)[np.diff(group) == 0] < 0).any():
-            order = np.lexsort((at_ms, group))
-            at_ms, values = at_ms[order], values[order]
         panes = group_hops // self.hop % self.panes.panes
         going_on = self.columns["start"][group_slots] == group_hops
-        run = Run(at_ms, values, group, first)
+        run = Run(samples.at_ms, samples.values, group, first)
         figures = self.panes.fold(run, self.panes.held(self.columns, group_slots, panes, going_on))
         slot_begins = segments(group_slots)
         rank = np.arange(len(first)) - np.repeat(slot_begins[:-1], np.diff(slot_begins))
         for turn in range(int(rank.max()) + 1):
             chosen = np.flatnonzero(rank == turn)
             self._advance(group_slots[chosen], group_hops[chosen], out)
+            if turn == 0:
+                self._begin(run, group_slots, chosen)
             self.panes.store(
                 self.columns, group_slots[chosen], panes[chosen], {name: f[chosen] for name, f in figures.items()}
             )
@@ -153,7 +178,6 @@ class PaneLane(Lane):
         start = self.columns["start"]
         fresh = start[slots] == UNOPENED
         start[slots[fresh]] = hops[fresh]
-        self.columns["began"][slots[fresh]] = hops[fresh]
         behind = np.flatnonzero(start[slots] < hops)
         while len(behind):
             chosen = slots[behind]
@@ -161,6 +185,12 @@ class PaneLane(Lane):
             empty = ~self.columns[COUNT][chosen].any(axis=1)
             start[chosen[empty]] = hops[behind[empty]]
             behind = behind[start[chosen] < hops[behind]]
+
+    def _begin(self, run: Run, slots: Ints, first: Ints) -> None:
+        """Note the first sample of slots that had none; `first` is each slot's first group."""
+        chosen = first[self.columns["began"][slots[first]] == UNOPENED]
+        if len(chosen):
+            self.columns["began"][slots[chosen]] = np.minimum.reduceat(run.at_ms, run.first)[chosen]
 
     def _close(self, slots: Ints, out: list[Signal]) -> None:
         """Judge the window that ends with each slot's open hop, then open the next hop."""
@@ -202,8 +232,22 @@ class PaneLane(Lane):
             due_ms = start + self.hop + quiet_ms + self.spec.lateness_ms
             over = (start != UNOPENED) & (now_ms[self.columns["series"][slots]] >= due_ms)
             slots = slots[over & (start + self.hop <= until_ms)]
-            slots = slots[self.columns[COUNT][slots].any(axis=1)]
-            if len(slots):
-                self._close(slots, out)
-                self.columns.touch(slots)
+            slots = self._close_filled(slots, out)
         super().quiet(now_ms, until_ms, quiet_ms, out)
+
+    def _close_filled(self, slots: Ints, out: list[Signal]) -> Ints:
+        """Close a window of those slots that hold something; returns these."""
+        slots = slots[self.columns[COUNT][slots].any(axis=1)]
+        if len(slots):
+            self._close(slots, out)
+            self.columns.touch(slots)
+        return slots
+
+    def ended_ms(self, slots: Ints) -> Ints:
+        """See Lane."""
+        return np.asarray(self.columns["judged"][slots] + self.size)
+
+    def finish(self, slots: Ints, out: list[Signal]) -> None:
+        """See Lane."""
+        while len(slots):
+            slots = self._close_filled(slots, out)

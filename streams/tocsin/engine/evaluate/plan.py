@@ -8,13 +8,15 @@ from pydantic import BaseModel
 
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.window import Window
 
-_SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
+SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
+UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -22,7 +24,8 @@ _BURN_PANES: Final = 5  # a short window
 class LaneSpec:
     """What a lane watches, and how; its `key` is the same for the same watch, whatever the rules.
 
-    `group_by` is None where each series is looked at by itself; else the lane gathers for groups.
+    `group_by` is None where each series is looked at by itself; else the lane gathers for groups. Only such a lane may
+    do without the samples of a series `in_order`.
     """
 
     metric: str
@@ -32,6 +35,7 @@ class LaneSpec:
     most_series: int
     absence: Absence | None = None
     group_by: tuple[str, ...] | None = None
+    in_order: bool = True
 
     @property
     def key(self) -> str:
@@ -40,8 +44,13 @@ class LaneSpec:
         absence = self.absence.model_dump_json() if self.absence else "-"
         groups = "-" if self.group_by is None else "\x01".join(("by", *self.group_by))
         matchers = "\x01".join(sorted(map(str, self.matchers)))
-        bounds = f"{self.lateness_ms}/{self.most_series}"
+        bounds = f"{self.lateness_ms}/{self.most_series}/{self.in_order:d}"
         return f"{self.metric}\x00{matchers}\x00{window}\x00{bounds}\x00{absence}\x00{groups}"
+
+    @property
+    def flow(self) -> int:
+        """Which flow feeds it: that of its lateness, or the one that holds nothing back."""
+        return self.lateness_ms if self.in_order else UNORDERED
 
     @property
     def kind(self) -> str:
@@ -124,15 +133,20 @@ class Plan:
     groups: dict[str, GroupSpec] = field(default_factory=dict)
     group_rules: dict[str, Judged] = field(default_factory=dict)
     versions: dict[str, RuleVersion] = field(default_factory=dict)  # disabled rules too
+    composites: dict[str, list[GroupSpec]] = field(default_factory=dict)  # by member's rule
 
     def add(self, spec: LaneSpec, source: Source, version: RuleVersion) -> None:
         """A rule looks at a lane."""
         self.specs.setdefault(spec.key, spec)
         self.rules.setdefault(spec.key, {}).setdefault(source.key, (source, []))[1].append(version)
 
-    def composites_over(self, rule_id: str) -> list[GroupSpec]:
-        """The composites that look at a rule."""
-        return [spec for spec in self.groups.values() if any(member.rule == rule_id for member in spec.members)]
+    def add_group(self, spec: GroupSpec, source: Source, version: RuleVersion) -> None:
+        """A rule looks at groups."""
+        if spec.key not in self.groups:
+            self.groups[spec.key] = spec
+            for rule_id in {member.rule for member in spec.members}:
+                self.composites.setdefault(rule_id, []).append(spec)
+        self.group_rules.setdefault(spec.key, {}).setdefault(source.key, (source, []))[1].append(version)
 
 
 def is_grouped(rule: Rule) -> bool:
@@ -151,25 +165,24 @@ def lane_of(rule: Rule) -> LaneSpec:
 def gathered_by(rule: Rule) -> list[tuple[LaneSpec, Source]]:
     """The lanes that gather for a rule on groups."""
 
-    def spec(metric: str, hop_ms: int) -> LaneSpec:
+    def lane(metric: str, hop_ms: int, aggregate: str) -> tuple[LaneSpec, Source]:
         window = Window(type="tumbling", size=hop_ms / 1_000)  # type: ignore[arg-type]  # seconds, as users write them
-        return LaneSpec(metric, rule.match, window, rule.lateness_ms, rule.max_series, None, group_labels(rule))
+        bounds = rule.lateness_ms, rule.max_series
+        in_order = mergeable_of(aggregate).needs_order
+        return LaneSpec(metric, rule.match, window, *bounds, None, group_labels(rule), in_order), Source(aggregate)
 
     settings = rule.settings
     if rule.condition == "composite":
         return []
     if isinstance(settings, Absence):
-        return [(spec(rule.metric_type, _SEEN_EVERY_MS), Source("last"))]
+        return [lane(rule.metric_type, SEEN_EVERY_MS, "last")]
     if isinstance(settings, BurnRate):
-        source = Source("increase" if settings.counters else "sum")
-        return [
-            (spec(metric, burn_hop_ms(burn)), source)
-            for burn in settings.windows
-            for metric in (rule.metric_type, settings.total)
-        ]
+        aggregate = "increase" if settings.counters else "sum"
+        metrics = [rule.metric_type, settings.total]
+        return [lane(metric, burn_hop_ms(burn), aggregate) for burn in settings.windows for metric in metrics]
     assert rule.window is not None
     metrics = [rule.metric_type, rule.ratio.per] if rule.ratio else [rule.metric_type]
-    return [(spec(metric, rule.window.hop_ms), Source(rule.aggregate)) for metric in metrics]
+    return [lane(metric, rule.window.hop_ms, rule.aggregate) for metric in metrics]
 
 
 def burn_hop_ms(burn: BurnWindow) -> int:
@@ -238,7 +251,5 @@ def compile_plan(versions: Iterable[RuleVersion], offset: int) -> Plan:
             continue
         for spec, source in gathered_by(rule):
             plan.add(spec, source, version)
-        group, source = group_of(rule), source_of(rule)
-        plan.groups.setdefault(group.key, group)
-        plan.group_rules.setdefault(group.key, {}).setdefault(source.key, (source, []))[1].append(version)
+        plan.add_group(group_of(rule), source_of(rule), version)
     return plan

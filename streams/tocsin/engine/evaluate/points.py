@@ -64,10 +64,12 @@ def segments(slots: Ints) -> Ints:
 
 
 def running_maximum(values: Ints, begins: Ints, floor: Ints) -> Ints:
-    """For each value the maximum of its run's floor and the values before it in its run."""
+    """For each value the maximum of its run's floor and the values before it in its run, as far as a comparison with
+    the value tells."""
     lengths = np.diff(begins)
-    low = min(int(values.min()), int(floor.min()))
-    span = max(int(values.max()), int(floor.max())) - low + 1
+    low, high = int(values.min()) - 1, int(values.max()) + 1
+    floor = np.clip(floor, low, high)  # beyond these it compares alike
+    span = high - low + 1
     lift = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths) * span
     if len(lengths) * span < 2**62:
         shifted = np.empty(len(values), np.int64)

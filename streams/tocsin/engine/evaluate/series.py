@@ -1,25 +1,31 @@
 """The series of one samples partition, by number, and where and when each was seen."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.columns import CHUNK, Columns
+from tocsin.engine.evaluate.judge import Describe, Judge
+from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.labels import parse_series_key, series_id
 
+Watch = Callable[[Judge, Points, Describe], None]
+"""Takes a judge, the points it was given, and what describes their slots; called when it has judged them."""
 UNWATCHED = -1
 NO_HOME, MANY_HOMES = -1, -2
+_NOW = -1  # arrived since the last tick
 MAX_UNWATCHED = 200_000  # ids kept only to know that nothing watches them
 
 
 class SeriesTable:
     """Series that some lane watches. `home` is the one source partition that holds a series, if there is just one;
-    `arrived` is how long its topic had been listened to when its last sample came, `latest` its highest event time.
+    `arrived` is how long its topic had been listened to, at most, when its last sample came, `latest` its highest event
+    time.
 
     Series that nothing watches are known by id only, so that they are not looked at again; a new plan forgets them.
     """
@@ -33,6 +39,8 @@ class SeriesTable:
         self.topics: list[str] = []
         self.unwatched = 0
         self._renamed: set[int] = set()  # chunks
+        self._came: dict[int, list[Ints]] = {}  # since the last tick, by topic
+        self.watch: Watch | None = None  # told of every value that is judged, for plots
         self.columns = Columns(
             {
                 "home": ("i4", 0, NO_HOME),
@@ -88,19 +96,44 @@ class SeriesTable:
             self.topics.append(topic)
         return self.topics.index(topic)
 
-    def saw(self, numbers: Ints, at_ms: Ints, topic: int, listened_ms: int) -> None:
-        """Samples of series came."""
-        self.columns["arrived"][numbers] = listened_ms
+    def saw(self, numbers: Ints, at_ms: Ints, topic: int) -> None:
+        """Samples of series came; their silence counts from the next tick on."""
+        self.columns["arrived"][numbers] = _NOW
+        self._came.setdefault(topic, []).append(numbers)
         self.columns["topic"][numbers] = topic
         np.maximum.at(self.columns["latest"], numbers, at_ms)
         self.columns.touch(numbers)
+
+    def count_silence(self, name: str, heard_ms: int) -> None:
+        """A tick of a topic: what came before it came when the topic had been listened to for at most so long."""
+        topic = self.topics.index(name) if name in self.topics else -1
+        came = self._came.pop(topic, None)
+        if came:
+            numbers = came[0] if len(came) == 1 else np.concatenate(came)
+            new = (self.columns["arrived"][numbers] == _NOW) & (self.columns["topic"][numbers] == topic)
+            self.columns["arrived"][numbers[new]] = heard_ms
+            self.columns.touch(numbers)
+
+    def abandon(self, topic: str) -> None:
+        """A topic is no longer read: should it be again, silence counts from then on."""
+        if topic in self.topics:
+            rows = np.flatnonzero(self.columns["topic"][: self.columns.count] == self.topics.index(topic))
+            self.columns["arrived"][rows] = 0
+            self.columns.touch(rows)
+
+    def keep_time(self, begin_ms: int, step_ms: int) -> None:
+        """In a replay every sample arrives at its event time, however few ticks there were since listening began: what
+        it notes is the tick before it, had there been one every `step_ms`."""
+        latest = self.columns["latest"][: self.columns.count]
+        self.columns["arrived"][: self.columns.count] = ((latest - 1) // step_ms + 1) * step_ms - begin_ms
 
     def now_ms(self, listened_ms: dict[str, int]) -> Ints:
         """By number: where a series' event time would stand, had it gone on since its last sample as time did."""
         count = self.columns.count
         by_topic = np.array([*(listened_ms.get(topic, 0) for topic in self.topics), 0], np.int64)
-        silent = by_topic[self.columns["topic"][:count]] - self.columns["arrived"][:count]
-        return np.asarray(self.columns["latest"][:count] + np.maximum(silent, 0))
+        arrived = self.columns["arrived"][:count]
+        silent = np.maximum(by_topic[self.columns["topic"][:count]] - arrived, 0)
+        return np.asarray(self.columns["latest"][:count] + np.where(arrived == _NOW, 0, silent))
 
     def idle(self, listened_ms: dict[str, int], forget_ms: int) -> Ints:
         """Series from which nothing came for so long that they may be forgotten."""
@@ -126,6 +159,9 @@ class SeriesTable:
     def unpack(self, chunk: int, value: bytes, names: bytes) -> None:
         """Put the entries of a chunk in place; chunks come in order."""
         self.columns.unpack(chunk, msgspec.msgpack.decode(value))
+        first = chunk * CHUNK
+        for number in (np.flatnonzero(self.columns["arrived"][first : self.columns.count] == _NOW) + first).tolist():
+            self._came.setdefault(int(self.columns["topic"][number]), []).append(np.array([number]))
         keys: list[bytes | None]
         keys, units = msgspec.msgpack.decode(names)
         for key, unit in zip(keys, units, strict=True):

@@ -25,8 +25,17 @@ class SessionLane(Lane):
         assert spec.window is not None
         self.gap = spec.window.length_ms
         self.panes = PaneTable(statistics_of(source.aggregate for source, _ in judged.values()), 1)
-        own: Spec = {"opened": ("i8", 0, -1), "touched": ("i8", 0, -1), **self.panes.spec()}
-        super().__init__(spec, judged, series, own)
+        own: Spec = {"opened": ("i8", 0, -1), "touched": ("i8", 0, -1)}
+        figures = self.panes.spec()
+        assert not own.keys() & figures.keys()
+        super().__init__(spec, judged, series, own | figures)
+
+    def adopt(self, judged: Judged) -> None:
+        """See Lane; what was not kept from the beginning of an open session is answered from the next one on."""
+        super().adopt(judged)
+        slots = self.occupied()
+        since_ms = self.columns["touched"][slots] + 1
+        self.panes = self.panes.with_aggregates(self.aggregates, self.columns, slots, since_ms)
 
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """See Lane."""
@@ -65,7 +74,7 @@ class SessionLane(Lane):
         slots = np.sort(slots)
         begin, last = self.columns["opened"][slots], self.columns["touched"][slots]
         counts = self.columns[COUNT][slots].sum(axis=1)
-        span = Span(begin, last + 1, counts)
+        span = Span(begin, last, counts)
         panes = np.zeros((len(slots), 1), np.int64)
         values = self.panes.answers(self.columns, slots, panes, span, self.aggregates)
         evidence = self._evidence(begin, last, counts)
@@ -80,6 +89,14 @@ class SessionLane(Lane):
         return lambda index: Evidence(
             metric=metric, window=(int(begin[index]), int(last[index]) + 1), samples=int(counts[index])
         )
+
+    def ended_ms(self, slots: Ints) -> Ints:
+        """See Lane."""
+        return np.asarray(self.columns["judged"][slots] + self.gap + 1)
+
+    def finish(self, slots: Ints, out: list[Signal]) -> None:
+        """See Lane."""
+        self._close(slots[self.columns["opened"][slots] >= 0], out)
 
     def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
         """Sessions of series from which nothing came for longer than the gap are over."""

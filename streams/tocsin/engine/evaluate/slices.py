@@ -25,6 +25,8 @@ _AT_ONCE: Final = 200_000  # samples unrolled into overlapping windows at a time
 class SliceLane(Lane):
     """Samples that later windows need are kept by slot, in order: `kept` slots, times and values."""
 
+    leaves_out_begin = False  # whether a sample at the very begin of a window is not in it
+
     def __init__(self, spec: LaneSpec, judged: Judged, series: SeriesTable) -> None:
         super().__init__(spec, judged, series, {"began": ("i8", 0, -1)})
         self._slots_kept = np.empty(0, np.int64)
@@ -65,8 +67,8 @@ class SliceLane(Lane):
         """Where windows that are complete now begin and end (indexes), and which samples later ones need."""
 
     @abstractmethod
-    def span(self, begin_ms: Ints, end_ms: Ints) -> tuple[Ints, Ints]:
-        """The event time of windows whose first and last samples have these times: [begin, end)."""
+    def begin_ms(self, first_ms: Ints, last_ms: Ints) -> Ints:
+        """Where windows begin whose first and last samples have these times; they end at the last one, inclusive."""
 
     def _judge_slices(
         self, owner: Ints, at_ms: Ints, values: Floats, begins: Ints, ends: Ints, out: list[Signal]
@@ -75,8 +77,9 @@ class SliceLane(Lane):
         first = np.concatenate(([0], np.cumsum(counts)[:-1]))
         index = np.arange(int(counts.sum())) - np.repeat(first, counts) + np.repeat(begins, counts)
         run = Run(at_ms[index], values[index], np.repeat(np.arange(len(begins)), counts), first)
-        begin_ms, end_ms = self.span(at_ms[begins], at_ms[ends - 1])
-        span = Span(begin_ms, end_ms, counts)
+        last_ms = at_ms[ends - 1]
+        begin_ms = self.begin_ms(at_ms[begins], last_ms)
+        span = Span(begin_ms, last_ms, counts)
         statistics = statistics_of(self.aggregates)
         figures: dict[str, NDArray[Any]] = {}
         for statistic in statistics.values():
@@ -87,9 +90,9 @@ class SliceLane(Lane):
             figures |= {name: found[:, None] for name, found in statistic.fold(run, held).items()}
         slots = owner[ends - 1]
         runs = segments(slots)
-        evidence = self._evidence(begin_ms, end_ms, counts)
+        evidence = self._evidence(begin_ms, last_ms, counts)
         points = {
-            name: Points(slots[runs[:-1]], runs, at_ms[ends - 1], answer, evidence)
+            name: Points(slots[runs[:-1]], runs, last_ms, answer, evidence)
             for name, answer in self._answers(figures, span).items()
         }
         whole = np.flatnonzero(self.columns["began"][slots] <= begin_ms)
@@ -100,10 +103,10 @@ class SliceLane(Lane):
     def _answers(self, figures: dict[str, NDArray[Any]], span: Span) -> dict[str, Floats]:
         return {name: statistic_of(name).answer(name, figures, span) for name in self.aggregates}
 
-    def _evidence(self, begin: Ints, end: Ints, counts: Ints) -> Callable[[int], Evidence]:
-        metric = self.spec.metric
+    def _evidence(self, begin: Ints, last: Ints, counts: Ints) -> Callable[[int], Evidence]:
+        metric, left_out = self.spec.metric, self.leaves_out_begin
         return lambda index: Evidence(
-            metric=metric, window=(int(begin[index]), int(end[index])), samples=int(counts[index])
+            metric=metric, window=(int(begin[index]) + left_out, int(last[index]) + 1), samples=int(counts[index])
         )
 
     def dismiss(self, number: int) -> None:
@@ -131,6 +134,8 @@ class SlidingLane(SliceLane):
     """A window ends at every sample and reaches back `size`: (at - size, at]. At most 10,000 samples are kept a slot;
     of more the oldest are left out."""
 
+    leaves_out_begin = True
+
     def windows(self, owner: Ints, at_ms: Ints, is_new: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
         """See SliceLane."""
         assert self.spec.window is not None
@@ -146,10 +151,10 @@ class SlidingLane(SliceLane):
         keep = np.arange(len(owner)) >= needed_from
         return begins[is_new], ends[is_new], keep
 
-    def span(self, begin_ms: Ints, end_ms: Ints) -> tuple[Ints, Ints]:
+    def begin_ms(self, first_ms: Ints, last_ms: Ints) -> Ints:
         """See SliceLane."""
         assert self.spec.window is not None
-        return end_ms - self.spec.window.length_ms + 1, end_ms + 1
+        return last_ms - self.spec.window.length_ms
 
 
 class CountLane(SliceLane):
@@ -166,6 +171,6 @@ class CountLane(SliceLane):
         ends = np.flatnonzero(place % wanted == wanted - 1) + 1
         return ends - wanted, ends, place >= complete
 
-    def span(self, begin_ms: Ints, end_ms: Ints) -> tuple[Ints, Ints]:
+    def begin_ms(self, first_ms: Ints, last_ms: Ints) -> Ints:
         """See SliceLane."""
-        return begin_ms, end_ms + 1
+        return first_ms

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tocsin.engine.evaluate.copies import Copies
 from tocsin.engine.evaluate.flow import Flow
 from tocsin.engine.evaluate.gather import GatherLane
@@ -22,7 +24,7 @@ class PartitionState:
     offset: int = -1
     plan: Plan = field(default_factory=Plan)
     series: SeriesTable = field(default_factory=SeriesTable)
-    flows: dict[int, Flow] = field(default_factory=dict)  # by lateness
+    flows: dict[int, Flow] = field(default_factory=dict)  # by lateness, and one for what needs no order
     topics: dict[str, TopicProgress] = field(default_factory=dict)
     source_numbers: dict[tuple[str, int], int] = field(default_factory=dict)
     clock_ms: int = 0
@@ -69,11 +71,23 @@ class PartitionState:
 
     def forget_idle(self, forget_ms: int) -> None:
         """Series from which nothing has come for long leave memory, unless some rule still has something to say."""
-        for number in self.series.idle(self.listened_ms(), forget_ms).tolist():
-            if self.series.keys[number] is None or not all(lane.is_at_rest(number) for lane in self.lanes.values()):
-                continue
-            for lane in self.lanes.values():
+        idle = self.series.idle(self.listened_ms(), forget_ms).tolist()
+        lanes = self.lanes.values()
+        gone = [n for n in idle if self.series.keys[n] is not None and all(lane.is_at_rest(n) for lane in lanes)]
+        for number in gone:
+            for lane in lanes:
                 lane.dismiss(number)
+        self._remove(gone)
+        if gone and any(lane.refused for lane in lanes):
+            self.series.forget_unwatched()  # there is room now
+
+    def _remove(self, numbers: list[int]) -> None:
+        """Forget series, and their samples that wait: the numbers will be others'."""
+        if not numbers:
+            return
+        for flow in self.flows.values():
+            flow.drop(np.array(numbers))
+        for number in numbers:
             self.series.remove(number)
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
@@ -86,7 +100,7 @@ class PartitionState:
             if lateness_ms in before:
                 flow.waiting = before[lateness_ms].waiting
         for key, spec in plan.specs.items():
-            lanes = self.flows[spec.lateness_ms].lanes
+            lanes = self.flows[spec.flow].lanes
             if key in old:
                 lanes[key] = old[key]
                 lanes[key].adopt(plan.rules[key])
@@ -99,15 +113,14 @@ class PartitionState:
         return out
 
     def _forget_unwatched(self) -> None:
-        for number in self.series.all():
-            if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
-                self.series.remove(number)
+        lanes = self.lanes.values()
+        self._remove([n for n in self.series.all() if all(lane.slot_of(n) == FREE for lane in lanes)])
         self.series.forget_unwatched()
 
 
 def make_flows(plan: Plan) -> dict[int, Flow]:
     """Empty flows for every lateness that some rule allows, the shortest first."""
-    return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({s.lateness_ms for s in plan.specs.values()})}
+    return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({spec.flow for spec in plan.specs.values()})}
 
 
 def stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:

@@ -22,7 +22,8 @@ LATEST_MS: Final = "latest_ms"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Samples in groups, each in order of time: `group` is each sample's group, `first` where each group begins."""
+    """Samples in groups, each in the order in which they came: `group` is each sample's group, `first` where each group
+    begins."""
 
     at_ms: Ints
     values: Floats
@@ -34,6 +35,14 @@ class Run:
     def ends(self) -> Ints:
         """The index of each group's last sample."""
         return np.concatenate((self.first[1:], [len(self.values)])) - 1
+
+    def by_time(self) -> "Run":
+        """The same groups in order of time; samples of one time stay in the order in which they came."""
+        same_group = self.group[1:] == self.group[:-1]
+        if not (same_group & (self.at_ms[1:] < self.at_ms[:-1])).any():
+            return self
+        order = np.lexsort((self.at_ms, self.group))
+        return Run(self.at_ms[order], self.values[order], self.group, self.first)
 
     def running_sum(self, held: Floats, values: Floats) -> Floats:
         """Each group's held figure plus its values, added one by one in order."""
@@ -68,7 +77,12 @@ class Statistic(ABC):
 
 
 class Mergeable(Statistic):
-    """A statistic of samples that need not come in order: what groups of series are made of."""
+    """A statistic of samples that need not come in order: what groups of series are made of.
+
+    Where `needs_order`, samples of one series must come in order all the same, those of several need not.
+    """
+
+    needs_order = False
 
     @abstractmethod
     def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:

@@ -43,19 +43,21 @@ def step(
         if isinstance(item, Frame):
             _take_frame(state, item)
             continue
-        if item.rules_offset > state.plan.offset:
+        is_told = bool(state.plan.groups)
+        is_new = item.rules_offset > state.plan.offset
+        if is_new:
             _judge(state, done.signals)
             _tell_composites(state, done)
             assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
-            _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, done)
+            _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, timing, done)
         _take_tick(state, item, timing)
         second = item.clock_ms // 1_000
         is_second = second != state.looked_s
         if is_second:
             _judge(state, done.signals)
             _look_for_silence(state, second, timing, done.signals)
-        if state.plan.groups:
-            _share(state, is_second, timing, sources, done)
+        if state.plan.groups or (is_new and is_told):
+            _share(state, is_second or is_new, timing, sources, done)
     _judge(state, done.signals)
     _tell_composites(state, done)
     for lane in state.lanes.values():
@@ -64,28 +66,30 @@ def step(
     return done
 
 
-def _adopt(state: PartitionState, plan: Plan, at_ms: int, done: Evaluated) -> None:
+def _adopt(state: PartitionState, plan: Plan, at_ms: int, timing: Timing, done: Evaluated) -> None:
     known = set(state.plan.groups)
     done.signals += state.adopt(plan, at_ms)
     _tell_composites(state, done)
     fresh = [spec for key, spec in plan.groups.items() if key not in known and spec.members]
-    done.partials += sharing.standing(list(state.lanes.values()), fresh, at_ms)
+    since_ms = sharing.watermark(state, timing)
+    done.partials += sharing.standing(list(state.lanes.values()), fresh, since_ms, sharing.Sender.of(state))
 
 
-def _share(state: PartitionState, is_second: bool, timing: Timing, sources: int, done: Evaluated) -> None:
-    """Send on what the watermark has passed; once a second, how far we are, even if nothing moved."""
+def _share(state: PartitionState, must_tell: bool, timing: Timing, sources: int, done: Evaluated) -> None:
+    """Send on what the watermark has passed; once a second, and of a new plan, how far we are even if nothing moved."""
     watermark_ms = sharing.watermark(state, timing)
-    if not is_second and not state.would_close(watermark_ms):
+    if not must_tell and not state.would_close(watermark_ms):
         return
     _judge(state, done.signals)
     _tell_composites(state, done)
+    state.sequence = sharing.numbered_from(state.sequence, state.clock_ms)
     done.partials += sharing.close(state, watermark_ms)
     done.partials.append(sharing.progress(state, watermark_ms, sources))
 
 
 def _tell_composites(state: PartitionState, done: Evaluated) -> None:
     if state.plan.groups:
-        done.partials += sharing.changes(state.plan, done.signals[done.told :])
+        done.partials += sharing.changes(state.plan, done.signals[done.told :], sharing.Sender.of(state))
     done.told = len(done.signals)
 
 
@@ -112,7 +116,7 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
         samples, arrival = samples.take(watched), arrival[watched]
     if not len(samples):
         return
-    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic), topic.listened_ms)
+    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic))
     ordered = frame.keyed or topic.partitions == 1
     _settle(state, samples.series, number, ordered)
     for flow in state.flows.values():
@@ -154,13 +158,15 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
+        state.series.count_silence(name, topic.heard_ms())
         for flow in state.flows.values():
-            idle = topic.idle_watermark(tick.clock_ms) if flow.lateness_ms else watermark
-            flow.advance(name, max(watermark, idle))
+            patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
+            flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))
     for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
         for flow in state.flows.values():
             flow.advance(name, EVERYTHING_MS)
         del state.topics[name]
+        state.series.abandon(name)
 
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:

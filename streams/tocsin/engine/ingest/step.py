@@ -76,6 +76,21 @@ def step(interner: Interner, run: Run, decode: Codec, clock_ms: int, max_ahead_m
     return done
 
 
+def pack(
+    interner: Interner, source: tuple[str, int], clock_ms: int, number: Ints, at_ms: Ints, values: Floats, offset: Ints
+) -> dict[int, Frame]:
+    """Frames of samples whose spellings are known by number and need no decoding, as `step` would cut them."""
+    run = Run(*source, (), (), (), ())
+    partition = interner.partition[number]
+    found = {}
+    for target in np.unique(partition[partition >= 0]).tolist():
+        chosen = np.flatnonzero(partition == target)
+        found[target] = _frame(
+            interner, run, True, clock_ms, number[chosen], at_ms[chosen], values[chosen], offset[chosen]
+        )
+    return found
+
+
 def _renumber(columns: Columns, kept: list[int]) -> None:
     columns.message = kept if columns.message is None else [kept[index] for index in columns.message]
     for unread in columns.unread:

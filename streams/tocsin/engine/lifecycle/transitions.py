@@ -48,7 +48,7 @@ def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEven
     """Another level of the same alert; a worse one than somebody took care of is nobody's again."""
     if record.event is None or not record.is_active:
         return None
-    facts = compose.from_signal(signal, rule, record.episode_ms)
+    facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
     is_worse = Severity(facts["severity"]).rank > Severity(record.event.severity).rank
     if is_worse:
         facts["acknowledged"] = None

@@ -75,7 +75,8 @@ def _line(values: Floats, at: Ints) -> tuple[Floats, Floats]:
     """Level at 0 and rise a step of the least-squares line through what is known; NaN where too little is."""
     known = ~np.isnan(values)
     count = known.sum(axis=1)
-    enough = (count >= max(_FEWEST, len(at) // 2)) & (np.abs(np.where(known, at, 0)).max(axis=1) >= len(at) // 2)
+    # How far back, not how many: a series may well have fewer samples than there are buckets.
+    enough = (count >= _FEWEST) & (np.abs(np.where(known, at, 0)).max(axis=1) >= len(at) // 2)
     number = np.maximum(count, 1)
     x, y = np.where(known, at, 0.0), np.where(known, values, 0.0)
     mean_x, mean_y = x.sum(axis=1) / number, y.sum(axis=1) / number

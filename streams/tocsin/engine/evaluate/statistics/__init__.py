@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tocsin.engine.evaluate.statistic import Mergeable, Statistic
-from tocsin.engine.evaluate.statistics import basic, counter, exact, sketch, spread
+from tocsin.engine.evaluate.statistics import basic, counter, ends, exact, sketch, spread
 from tocsin.schemas.rule import quantile_of
 
 _STATISTICS: Final[dict[str, Statistic]] = {
@@ -30,8 +30,8 @@ _OF_GROUPS: Final[dict[str, Mergeable]] = {
     "avg": exact.ExactTotal(),
     "min": basic.Lowest(),
     "max": basic.Highest(),
-    "first": basic.Earliest(),
-    "last": basic.Latest(),
+    "first": ends.First(),
+    "last": ends.Last(),
     "stddev": exact.ExactSpread(),
     "rate": exact.ExactGrowth(),
     "increase": exact.ExactGrowth(),

@@ -82,7 +82,7 @@ class Highest(Mergeable):
         return {"max": np.maximum(one["max"], other["max"])}
 
 
-class Earliest(Mergeable):
+class Earliest(Statistic):
     """The first value; of several at one time the one that came first."""
 
     name = "earliest"
@@ -90,6 +90,7 @@ class Earliest(Mergeable):
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
+        run = run.by_time()
         at_ms = run.at_ms[run.first]
         earlier = at_ms < held["first_ms"]
         return {
@@ -102,15 +103,8 @@ class Earliest(Mergeable):
         oldest = panes["first_ms"].argmin(axis=1)
         return np.asarray(panes["first"][np.arange(len(oldest)), oldest])
 
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable; of equal times the lower value counts, so that the order does not matter."""
-        earlier = (other["first_ms"] < one["first_ms"]) | (
-            (other["first_ms"] == one["first_ms"]) & (other["first"] < one["first"])
-        )
-        return {name: np.where(earlier, other[name], one[name]) for name in ("first", "first_ms")}
 
-
-class Latest(Mergeable):
+class Latest(Statistic):
     """The last value; of several at one time the one that came last."""
 
     name = "latest"
@@ -118,6 +112,7 @@ class Latest(Mergeable):
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
+        run = run.by_time()
         at_ms = run.at_ms[run.ends]
         later = at_ms >= held["last_ms"]
         return {
@@ -129,10 +124,3 @@ class Latest(Mergeable):
         """See Statistic."""
         newest = panes["last_ms"].argmax(axis=1)
         return np.asarray(panes["last"][np.arange(len(newest)), newest])
-
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable; of equal times the higher value counts, so that the order does not matter."""
-        later = (other["last_ms"] > one["last_ms"]) | (
-            (other["last_ms"] == one["last_ms"]) & (other["last"] > one["last"])
-        )
-        return {name: np.where(later, other[name], one[name]) for name in ("last", "last_ms")}

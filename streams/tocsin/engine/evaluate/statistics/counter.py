@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.engine.evaluate.points import running_maximum
 from tocsin.engine.evaluate.statistic import COUNT, Figures, Run, Span, Statistic
 from tocsin.engine.frame import Floats, Ints
 
@@ -42,25 +43,39 @@ class Counter(Statistic):
 
     name = "counter"
     figures = {  # noqa: RUF012
-        "began": ("f8", 0, 0.0),
-        "began_ms": ("i8", 0, 2**62),
-        "ended": ("f8", 0, np.nan),
-        "ended_ms": ("i8", 0, -1),
+        "from": ("f8", 0, 0.0),
+        "from_ms": ("i8", 0, 2**62),
+        "to": ("f8", 0, np.nan),
+        "to_ms": ("i8", 0, -1),
         "grown": ("f8", 0, 0.0),
     }
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
-        """See Statistic."""
+        """See Statistic; a sample that is older than one before it says nothing about what a counter did since."""
+        begins = np.concatenate((run.first, [len(run.values)]))
+        stale = run.at_ms < running_maximum(run.at_ms, begins, held["to_ms"])
+        if not stale.any():
+            return self._in_order(run, held)
+        if stale.all():
+            return dict(held)
+        groups, first, group = np.unique(run.group[~stale], return_index=True, return_inverse=True)
+        kept = Run(run.at_ms[~stale], run.values[~stale], group, first)
+        found = {name: held[name].copy() for name in self.figures}
+        for name, figure in self._in_order(kept, {name: held[name][groups] for name in self.figures}).items():
+            found[name][groups] = figure
+        return found
+
+    def _in_order(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         before = np.empty(len(run.values))
         before[1:] = run.values[:-1]
-        before[run.first] = held["ended"]
-        fresh = np.isnan(held["ended"])
+        before[run.first] = held["to"]
+        fresh = np.isnan(held["to"])
         grown = np.where(np.isnan(before), 0.0, increments(run.values, before))
         return {
-            "began": np.where(fresh, run.values[run.first], held["began"]),
-            "began_ms": np.where(fresh, run.at_ms[run.first], held["began_ms"]),
-            "ended": run.values[run.ends],
-            "ended_ms": run.at_ms[run.ends],
+            "from": np.where(fresh, run.values[run.first], held["from"]),
+            "from_ms": np.where(fresh, run.at_ms[run.first], held["from_ms"]),
+            "to": run.values[run.ends],
+            "to_ms": run.at_ms[run.ends],
             "grown": run.running_sum(held["grown"], grown),
         }
 
@@ -71,11 +86,11 @@ class Counter(Statistic):
         first, last = np.full(len(count), np.nan), np.full(len(count), np.nan)
         for pane in range(count.shape[1]):
             some = count[:, pane] > 0
-            began = panes["began"][:, pane]
+            began = panes["from"][:, pane]
             joined = np.where(np.isnan(last), 0.0, increments(began, last))
             grown = np.where(some, grown + joined + panes["grown"][:, pane], grown)
             first = np.where(some & np.isnan(first), began, first)
-            last = np.where(some, panes["ended"][:, pane], last)
+            last = np.where(some, panes["to"][:, pane], last)
         change = last - first if aggregation == "delta" else grown
-        first_ms, last_ms = panes["began_ms"].min(axis=1), panes["ended_ms"].max(axis=1)
+        first_ms, last_ms = panes["from_ms"].min(axis=1), panes["to_ms"].max(axis=1)
         return extrapolated(aggregation, change, first, first_ms, last_ms, span)

@@ -1,137 +1,206 @@
 """Sums that are exact, so that they are the same in whatever order, pieces and partitions the samples come.
 
-A value is cut along a fixed grid into seven parts of 26 bits (from 2^78 down to 2^-104). Sums of such parts are whole
-numbers of their grid step, exact in a float for up to 2^27 samples, and so do not depend on their order. What lies
-beyond 2^78 (3·10^23), or is finer than 2^-104, is added up plainly in an eighth place. The idea of a fixed grid is
-that of reproducible summation (Demmel and Nguyen, 2013).
+A value is cut into parts of 26 bits along a grid that is the same for all values. Of a sum the seven highest parts are
+kept, from that of its largest value down, each as a whole number: these add up without rounding, and which parts are
+kept follows from the largest value alone. So a sum is exact as far down as 2^-156 of its largest value, some 47 decimal
+places, and of up to 2^37 samples. The idea is that of reproducible summation (Demmel and Nguyen, 2013).
 """
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.statistic import Figures, Mergeable, Run, Span
-from tocsin.engine.frame import Floats
+from tocsin.engine.frame import Floats, Ints
 
-_GRID: Final = [2.0**power for power in range(52, -105, -26)]
-_LIMIT: Final = 2.0**78
-PLACES: Final = len(_GRID) + 1
+_BITS: Final = 26
+_RADIX: Final = 2.0**_BITS
+PLACES: Final = 7
+_NOTHING: Final = -48  # below the top of the smallest float
+_SQUARED_LIMIT: Final = 2.0**500
+_LARGEST: Final = float(np.finfo(np.float64).max)
 _SPLITTER: Final = 2.0**27 + 1
 
+Parts = dict[str, Ints]  # "<name>": n x PLACES whole numbers, "<name>_top": n, the grid line above the highest part
 
-def places(values: Floats) -> Floats:
-    """Values cut into their parts: n x PLACES."""
-    found = np.zeros((len(values), PLACES))
-    large = np.abs(values) >= _LIMIT
-    rest = np.where(large, 0.0, values)
-    for place, step in enumerate(_GRID):
-        part = np.trunc(rest / step) * step
-        found[:, place] = part
+
+def spec_of(*names: str) -> Spec:
+    """The figures of some sums."""
+    found: Spec = {}
+    for name in names:
+        found |= {name: ("i8", PLACES, 0), f"{name}_top": ("i8", 0, _NOTHING)}
+    return found
+
+
+def folded(name: str, held: Figures, values: Floats, group: Ints, first: Ints) -> Parts:
+    """A sum of each group after some values, which lie group by group."""
+    highest = np.maximum.reduceat(np.abs(values), first)
+    exponent = np.frexp(highest)[1].astype(np.int64)
+    top = np.maximum(held[f"{name}_top"], np.where(highest > 0, -(-exponent // _BITS), _NOTHING))
+    parts = _on_grid(held[name], top - held[f"{name}_top"]).copy()
+    rest = np.ldexp(values, (_BITS * (1 - top)).astype(np.int32)[group])
+    for place in range(PLACES):
+        part = np.trunc(rest)
+        parts[:, place] += np.bincount(group, weights=part, minlength=len(first)).astype(np.int64)
         rest = rest - part
-    found[:, -1] = np.where(large, values, rest)
-    return found
+        if not rest.any():
+            break
+        rest *= _RADIX
+    return {name: parts, f"{name}_top": top}
 
 
-def summed(parts: Floats, group: NDArray[np.int64], groups: int) -> Floats:
-    """The parts of each group added up, place by place."""
-    return np.stack([np.bincount(group, weights=parts[:, place], minlength=groups) for place in range(PLACES)], axis=1)
+def merged(name: str, one: Figures, other: Figures) -> Parts:
+    """The sum of two sums, row by row."""
+    key = f"{name}_top"
+    top = np.maximum(one[key], other[key])
+    return {name: _on_grid(one[name], top - one[key]) + _on_grid(other[name], top - other[key]), key: top}
 
 
-def total(parts: Floats) -> Floats:
-    """The sums that parts stand for; the last axis is that of places."""
-    found = np.zeros(parts.shape[:-1])
+def over_panes(name: str, panes: Figures) -> tuple[Ints, Ints]:
+    """Parts and tops of windows: figures are windows x panes."""
+    tops = panes[f"{name}_top"]
+    top = tops.max(axis=1)
+    lower = np.where(tops == _NOTHING, 0, top[:, None] - tops)  # of nothing every place is zero
+    shifted = _on_grid(panes[name].reshape(-1, PLACES), lower.reshape(-1))
+    return shifted.reshape(panes[name].shape).sum(axis=1), top
+
+
+def total(parts: Ints, top: Ints) -> Floats:
+    """The sums that parts stand for, rounded once: within one unit in the last place."""
+    digits = _carried(parts)
+    below = digits[:, 0] < 0
+    if below.any():
+        digits[below] = _carried(-parts[below])  # digits of one sign: adding them up cancels nothing
+    found = np.zeros(len(parts))
     for place in range(PLACES - 1, -1, -1):
-        found = found + parts[..., place]
+        found = found / _RADIX + digits[:, place]
+    with np.errstate(over="ignore"):
+        return np.asarray(np.ldexp(np.where(below, -found, found), (_BITS * (top - 1)).astype(np.int32)))
+
+
+def _carried(parts: Ints) -> Ints:
+    """The same sums with every place but the first in [0, 2^26)."""
+    digits = parts.copy()
+    for place in range(PLACES - 1, 0, -1):
+        carry = digits[:, place] >> _BITS
+        digits[:, place] -= carry << _BITS
+        digits[:, place - 1] += carry
+    return digits
+
+
+def _on_grid(parts: Ints, lower: Ints) -> Ints:
+    """Parts seen from a grid line that lies `lower` places higher; what falls off the end is dropped."""
+    moved = np.flatnonzero(lower)
+    if not len(moved):
+        return parts
+    found = parts.copy()
+    at = np.arange(PLACES) - lower[moved, None]
+    found[moved] = np.where(at >= 0, np.take_along_axis(parts[moved], np.maximum(at, 0), axis=1), 0)
     return found
 
 
-class ExactTotal(Mergeable):
-    """Sum and mean of groups."""
+def _fraction(parts: Ints, top: int) -> Fraction:
+    whole = 0
+    for part in parts.tolist():
+        whole = (whole << _BITS) + part
+    exponent = _BITS * (top - PLACES)
+    return Fraction(whole << exponent) if exponent >= 0 else Fraction(whole, 1 << -exponent)
 
-    name = "exact_total"
-    figures = {"parts": ("f8", PLACES, 0.0)}  # noqa: RUF012 - declared in Statistic
 
-    def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
-        """See Statistic."""
-        return {"parts": held["parts"] + summed(places(run.values), run.group, len(run.first))}
+class _Sums(Mergeable):
+    """Sums by name."""
 
-    def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
-        """See Statistic."""
-        found = total(panes["parts"].sum(axis=1))
-        return found / span.counts if aggregation == "avg" else found
+    names: tuple[str, ...]
 
     def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
         """See Mergeable."""
-        return {"parts": one["parts"] + other["parts"]}
+        found: dict[str, NDArray[Any]] = {}
+        for name in self.names:
+            found |= merged(name, one, other)
+        return found
+
+    def added(self, held: Figures, values: Mapping[str, Floats], run: Run) -> dict[str, NDArray[Any]]:
+        """Each sum after more values."""
+        found: dict[str, NDArray[Any]] = {}
+        for name in self.names:
+            found |= folded(name, held, values[name], run.group, run.first)
+        return found
 
 
-class ExactGrowth(Mergeable):
+class ExactTotal(_Sums):
+    """Sum and mean of groups."""
+
+    name = "exact_total"
+    names = ("sum",)
+    figures = spec_of(*names)
+
+    def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
+        """See Statistic."""
+        return self.added(held, {"sum": run.values}, run)
+
+    def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
+        """See Statistic."""
+        found = total(*over_panes("sum", panes))
+        return found / span.counts if aggregation == "avg" else found
+
+
+class ExactGrowth(_Sums):
     """`increase`, `rate` and `delta` of groups: the sum over their series of what each grew, sample by sample.
 
     Unlike a single series', nothing is extrapolated: what grew between two samples counts where the later one lies.
     """
 
     name = "exact_growth"
-    figures = {"growth": ("f8", PLACES, 0.0), "drift": ("f8", PLACES, 0.0)}  # noqa: RUF012
+    names = ("growth", "drift")
+    figures = spec_of(*names)
+    needs_order = True
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
         assert run.before is not None, "growth needs each sample's predecessor"
-        fresh = np.isnan(run.before)
-        drift = np.where(fresh, 0.0, run.values - run.before)
-        growth = np.where(fresh, 0.0, np.where(run.values < run.before, run.values, drift))
-        groups = len(run.first)
-        return {
-            "growth": held["growth"] + summed(places(growth), run.group, groups),
-            "drift": held["drift"] + summed(places(drift), run.group, groups),
-        }
+        with np.errstate(over="ignore"):
+            drift = np.clip(run.values - run.before, -_LARGEST, _LARGEST)
+        drift = np.where(np.isnan(run.before), 0.0, drift)
+        growth = np.where(run.values < run.before, run.values, drift)
+        return self.added(held, {"growth": growth, "drift": drift}, run)
 
     def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
         """See Statistic."""
-        found = total(panes["drift" if aggregation == "delta" else "growth"].sum(axis=1))
+        found = total(*over_panes("drift" if aggregation == "delta" else "growth", panes))
         return found / ((span.end_ms - span.begin_ms) / 1_000) if aggregation == "rate" else found
 
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable."""
-        return {name: one[name] + other[name] for name in ("growth", "drift")}
 
-
-class ExactSpread(Mergeable):
-    """The standard deviation of groups, from exact sums of values and of squares."""
+class ExactSpread(_Sums):
+    """The standard deviation of groups, from exact sums of values and of squares; values beyond 2^500 count as that."""
 
     name = "exact_spread"
-    figures = {"values": ("f8", PLACES, 0.0), "squares": ("f8", PLACES, 0.0)}  # noqa: RUF012
+    names = ("values", "squares", "rests")
+    figures = spec_of(*names)
 
     def fold(self, run: Run, held: Figures) -> dict[str, NDArray[Any]]:
         """See Statistic."""
-        square, rest = _squared(run.values)
-        groups = len(run.first)
-        squares = summed(places(square), run.group, groups) + summed(places(rest), run.group, groups)
-        values = held["values"] + summed(places(run.values), run.group, groups)
-        return {"values": values, "squares": held["squares"] + squares}
+        values = np.clip(run.values, -_SQUARED_LIMIT, _SQUARED_LIMIT)
+        square, rest = _squared(values)
+        return self.added(held, {"values": values, "squares": square, "rests": rest}, run)
 
     def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
         """See Statistic."""
-        values, squares = panes["values"].sum(axis=1), panes["squares"].sum(axis=1)
-        found = np.empty(len(values))
-        for row in range(len(values)):
-            count = int(span.counts[row])
-            value, square = (sum(map(Fraction, parts.tolist()), Fraction()) for parts in (values[row], squares[row]))
-            found[row] = float(max(square - value * value / count, Fraction()) / count) ** 0.5
+        sums = {name: over_panes(name, panes) for name in self.names}
+        found = np.empty(len(span.counts))
+        for row, count in enumerate(span.counts.tolist()):
+            value, square, rest = (_fraction(parts[row], int(top[row])) for parts, top in sums.values())
+            found[row] = float(max(square + rest - value * value / count, Fraction()) / count) ** 0.5
         return found
-
-    def merge(self, one: Figures, other: Figures) -> dict[str, NDArray[Any]]:
-        """See Mergeable."""
-        return {name: one[name] + other[name] for name in ("values", "squares")}
 
 
 def _squared(values: Floats) -> tuple[Floats, Floats]:
     """A square and what rounding took from it (Dekker's product)."""
-    scaled = np.clip(values, -_LIMIT, _LIMIT)
-    high = scaled * _SPLITTER
-    high = high - (high - scaled)
-    low = scaled - high
-    square = scaled * scaled
+    high = values * _SPLITTER
+    high = high - (high - values)
+    low = values - high
+    square = values * values
     return square, ((high * high - square) + 2 * high * low) + low * low

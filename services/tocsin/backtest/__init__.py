@@ -1,0 +1,1 @@
+"""Backtesting: history from files and topics through the engine, and what would have fired."""

@@ -1,0 +1,168 @@
+"""A replay gives, to the byte, what the same samples give live; and the peaks of alerts are those of a plain scan."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engine.cases import Sample, examples, timed
+
+from tocsin.engine.evaluate.judge import Describe, Judge
+from tocsin.engine.evaluate.points import Points
+from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.peaks import Peak, Peaks
+from tocsin.engine.pipeline import Pipeline
+from tocsin.engine.replay import Batch, Replay
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.codec import encode
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
+
+SECOND_MS = 1_000
+WINDOWS: list[dict[str, Any]] = [
+    {"size": "5s"},
+    {"type": "hopping", "size": "4s", "step": "1s"},
+    {"type": "sliding", "size": "3s"},
+    {"type": "session", "gap": "2s"},
+    {"type": "count", "samples": 3},
+]
+whole = st.integers(-6, 6).map(float)
+gaps = st.sampled_from([0, 1, 40, 250, 999, 1_000, 2_500, 4_700, 5_000, 5_600, 7_000, 61_000])
+samples = st.lists(st.builds(Sample, st.integers(0, 3), gaps, whole), min_size=1, max_size=50)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    body: dict[str, Any] = {"id": draw(st.sampled_from(["r", "other"])), "metric_type": "m"}
+    body["condition"] = draw(st.sampled_from(["threshold", "threshold", "range", "absence", "change"]))
+    if body["condition"] == "range":
+        body |= {"lower": -2, "upper": 2, "inside": draw(st.booleans())}
+    elif body["condition"] != "absence":
+        body |= {"threshold": draw(whole), "operator": draw(st.sampled_from(["gt", "lte", "eq"]))}
+    if body["condition"] == "absence":
+        body["absence"] = draw(st.sampled_from([{"after": "5s"}, {"after": "2500ms"}, {}]))
+    elif draw(st.booleans()):
+        body["window"] = draw(st.sampled_from(WINDOWS))
+        body["aggregation"] = draw(st.sampled_from(["avg", "max", "count", "p90"]))
+    if body["condition"] == "change":
+        body["change"] = {"against": "3s", "unit": "absolute"}
+    body["duration"] = draw(st.sampled_from(["0s", "1s", "3s"]))
+    body["on_no_data"] = draw(st.sampled_from(["keep", "ok", "alert"]))
+    body["no_data_after"] = draw(st.sampled_from(["5s", "6s"]))
+    body["allowed_lateness"] = draw(st.sampled_from(["0s", "0s", "2s"]))
+    body["keep_firing_for"] = draw(st.sampled_from(["0s", "2s"]))
+    return Rule.model_validate(body)
+
+
+def labels_of(sample: Sample) -> dict[str, str]:
+    return {"series": str(sample.series)}
+
+
+def live(rule: Rule, given_samples: Sequence[Sample], cuts: Sequence[int], until_ms: int) -> Pipeline:
+    """Every sample arrives at its time, and time goes on by as many whole seconds as `cuts` say, in turn."""
+    times = timed(given_samples)
+    pipeline = Pipeline([rule])
+    clock_ms = second_before(times[0][0])
+    pipeline.run(clock_ms)
+    for at_ms, sample in times:
+        body = {"name": "m", "value": sample.value, "timestamp": at_ms, "labels": labels_of(sample)}
+        pipeline.publish(json.dumps(body).encode(), at_ms, b"key")
+    turn = 0
+    while clock_ms < until_ms:
+        clock_ms = min(clock_ms + cuts[turn % len(cuts)] * SECOND_MS, until_ms)
+        pipeline.run(clock_ms)
+        turn += 1
+    return pipeline
+
+
+def batch_of(interner: Interner, times: Sequence[tuple[int, Sample]]) -> Batch:
+    numbers = []
+    for _, sample in times:
+        spelling = ("m", orjson.dumps(labels_of(sample)))
+        known = interner.known.get(spelling)
+        numbers.append(interner.add(*spelling, None) if known is None else known)
+    at_ms = np.array([at_ms for at_ms, _ in times], np.int64)
+    return Batch(np.array(numbers, np.int64), at_ms, np.array([sample.value for _, sample in times]))
+
+
+def replayed(
+    rule: Rule, given_samples: Sequence[Sample], size: int, as_written: bool = False
+) -> tuple[list[Signal], list[AlertEvent]]:
+    interner, times = Interner(1), timed(given_samples)
+    replay = Replay([rule], interner, as_written)
+    for begin in range(0, len(times), size):
+        replay.take(batch_of(interner, times[begin : begin + size]))
+    replay.finish()
+    return replay.drain()
+
+
+def second_before(at_ms: int) -> int:
+    return (at_ms - 1) // SECOND_MS * SECOND_MS
+
+
+def until(events: Sequence[AlertEvent], end: str) -> dict[str, list[bytes]]:
+    found: defaultdict[str, list[bytes]] = defaultdict(list)
+    for event in events:
+        if event.updated_at <= end:
+            found[event.fingerprint].append(encode(event))
+    return dict(found)
+
+
+@examples(60)
+@given(rules(), samples, st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 60), st.booleans())
+def test_a_replay_gives_the_events_of_a_live_run(
+    rule: Rule, given_samples: list[Sample], cuts: list[int], size: int, as_written: bool
+) -> None:
+    end_ms = timed(given_samples)[-1][0]
+    lived = live(rule, given_samples, cuts, second_before(end_ms) + rule.lateness_ms + 7 * SECOND_MS)
+    _, events = replayed(rule, given_samples, size, as_written)
+    end = "9999"
+    if rule.condition == "absence" or rule.on_no_data != "keep":
+        end = format_instant(end_ms)  # what silence after the end means is not said in a replay
+    assert until(events, end) == until(lived.events, end)
+    assert not lived.dead
+
+
+class Scan:
+    """Every judged value, kept."""
+
+    def __init__(self) -> None:
+        self.peaks = Peaks()
+        self.values: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+
+    def watch(self, judge: Judge, points: Points, describe: Describe) -> None:
+        self.peaks.watch(judge, points, describe)
+        owners = points.owners().tolist()
+        for slot, at_ms, value in zip(owners, points.at_ms.tolist(), points.values.tolist(), strict=True):
+            self.values[describe(slot).labels["series"]].append((at_ms, value))
+
+
+@examples(60)
+@given(rules(), samples, st.integers(1, 60))
+def test_a_peak_is_the_worst_value_from_beginning_to_end(rule: Rule, given_samples: list[Sample], size: int) -> None:
+    rule = rule.model_copy(update={"on_no_data": "keep"})
+    interner, times, scan = Interner(1), timed(given_samples), Scan()
+    replay = Replay([rule], interner, watch=scan.watch)
+    signals: list[Signal] = []
+    found: dict[tuple[str, int], Peak] = {}
+    for begin in range(0, len(times), size):
+        replay.take(batch_of(interner, times[begin : begin + size]))
+        some, _ = replay.drain()
+        found |= scan.peaks.settle(some)
+        signals += some
+    began: dict[str, int] = {}
+    for signal in signals:
+        if signal.kind == "ended":
+            begin_ms = began.pop(signal.fingerprint)
+            inside = [v for at_ms, v in scan.values[signal.labels["series"]] if begin_ms <= at_ms <= signal.at_ms]
+            peak = found[signal.fingerprint, signal.at_ms]
+            assert (peak.lowest, peak.highest) == (min(inside), max(inside))
+        else:
+            began.setdefault(signal.fingerprint, signal.since_ms)

@@ -1,0 +1,61 @@
+"""`tocsin rules apply`: what it sends, and that composites hang together with what stays in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tocsin.cli.applying import apply
+from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.failures import Failure
+from tocsin.cli.files import read_rules
+
+LEAF: dict[str, Any] = {"id": "leaf", "metric_type": "m", "threshold": 1}
+COMPOSITE = "{id: both, condition: composite, conditions: [leaf, leef]}"
+
+
+class Api(ApiClient):
+    """Rules in force, and what was written."""
+
+    def __init__(self, *rules: dict[str, Any]) -> None:
+        super().__init__("http://127.0.0.1:9", None)
+        self.rules = rules
+        self.sent: list[tuple[str, str]] = []
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        if method == "GET":
+            return Answer(200, {"items": list(self.rules)}, None)
+        self.sent.append((method, path))
+        return Answer(200, None, None)
+
+
+async def test_a_composite_may_name_what_stays_in_force(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(COMPOSITE.replace("leef", "old"))
+    api = Api(LEAF, {"id": "old", "of": "another version"})
+    await apply(api, read_rules([tmp_path]), prune=False, dry_run=False)
+    assert api.sent == [("POST", "/rules")]
+
+
+async def test_nothing_is_sent_where_a_composite_names_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(COMPOSITE)
+    api = Api(LEAF)
+    with pytest.raises(Failure, match="there is no rule 'leef' in the files, nor in force; did you mean 'leaf'"):
+        await apply(api, read_rules([tmp_path]), prune=False, dry_run=False)
+    assert api.sent == []
+
+
+async def test_what_prune_deletes_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(COMPOSITE.replace(", leef", ""))
+    with pytest.raises(Failure, match="there is no rule 'leaf' in the files, nor in force; add it"):
+        await apply(Api(LEAF), read_rules([tmp_path]), prune=True, dry_run=False)

@@ -17,6 +17,7 @@ from tocsin.schemas.codec import encode_document
 FAULTS: Final = (
     "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
 )  # fmt: skip
+_FIRST_STRIDE_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +297,12 @@ class _Schedule:
         world.drain()
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
-        stride_ms = world.scenario.timing.stride_ms
+        stride_ms = _FIRST_STRIDE_MS  # a tick counts at most twice the time of the one before
         while left > 0:
             self._tick_all()
             world.broker.clock_ms += stride_ms
             left -= stride_ms
+            stride_ms = min(2 * stride_ms, world.scenario.timing.stride_ms)
         self._tick_all()
         world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()

@@ -34,17 +34,25 @@ class Level:
 class RuleModel:
     """One rule on one series."""
 
-    def __init__(self, rule: Rule, revision: int) -> None:
+    def __init__(self, rule: Rule, revision: int, heard_ms: int) -> None:
         self.rule, self.revision = rule, revision
         self.window = window_of(rule)
         self.steps = rule.steps
         self.levels = [Level() for _ in self.steps]
         self.cool_ms, self.fired_level = LONG_AGO_MS, -1
         self.said_ms, self.said_value = LONG_AGO_MS, 0.0
+        self.heard_ms = heard_ms
 
     def take(self, at_ms: int, value: float) -> list[Said]:
-        """A sample, in the order in which it counts."""
-        return [said for judged in list(self.window.take(at_ms, value)) for said in self._judge(*judged)]
+        """A sample, in the order in which it counts; one that comes after long ends a silence that nobody noticed."""
+        was_silent = 0 <= self.heard_ms <= at_ms - self._patience_ms()
+        found = self.rest(is_long=True, latest_ms=self.heard_ms) if was_silent else []
+        self.heard_ms = max(self.heard_ms, at_ms)
+        return found + [said for judged in list(self.window.take(at_ms, value)) for said in self._judge(*judged)]
+
+    def _patience_ms(self) -> int:
+        settings = self.rule.absence
+        return self.rule.no_data_after if settings is None or settings.after is None else settings.after
 
     def rest(self, is_long: bool, latest_ms: int) -> list[Said]:
         """Nothing has come for a while: windows close; after long the series counts as silent."""

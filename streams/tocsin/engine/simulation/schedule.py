@@ -10,7 +10,7 @@ from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.producing import Producer
-from tocsin.engine.simulation.scenario import LONG_REST_MS, SHORT_REST_MS, draw
+from tocsin.engine.simulation.scenario import LONG_REST_MS, LULLS_MS, SHORT_REST_MS, draw
 from tocsin.engine.simulation.world import GROUPS, Process, World
 from tocsin.schemas.codec import encode_document
 
@@ -76,7 +76,8 @@ class _Schedule:
             for _ in range(chance.between(2, 4)):
                 self._round(chance.between(5, 22) // phases)
             is_last = phase == phases - 1
-            self._rest(is_last or (not world.scenario.is_instant and chance.happens(20)))
+            is_long = is_last or world.scenario.has_lulls
+            self._rest(is_long or (not world.scenario.is_instant and chance.happens(20)))
             if not is_last and chance.happens(80):
                 self._producer.edit()
                 self._carry_rules()
@@ -116,6 +117,9 @@ class _Schedule:
 
     def _round(self, samples: int) -> None:
         chance, producer = self._chance, self._producer
+        if self._world.scenario.has_lulls and chance.happens(40):
+            self._world.broker.clock_ms += chance.one_of(LULLS_MS)
+            self._world.say(lambda: "producers were silent")
         producer.samples(samples)
         self._world.say(lambda: f"{samples} messages")
         if self._world.paused and chance.happens(50):

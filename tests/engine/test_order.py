@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.cases import (
@@ -157,3 +158,28 @@ def test_an_alerts_events_count_and_alternate(rule: Rule, given_samples: list[Sa
         assert event.type in after[types[-1] if types else "resolved"]
         types.append(event.type)
         assert event.sequence == len(types)
+
+
+def test_a_late_sample_does_not_hide_that_its_series_falls_silent() -> None:
+    rule = Rule.model_validate(
+        {"id": "r", "metric_type": "m", "threshold": 5, "on_no_data": "alert", "no_data_after": "20s"}
+    )
+    pipeline = Pipeline([rule])
+    for at_ms in (6_000, 2_000):
+        pipeline.publish(message(BEGIN_MS + at_ms, Sample(0, 0, 1.0)), BEGIN_MS + 6_000)
+        pipeline.run(BEGIN_MS + 7_000)
+    pipeline.run(BEGIN_MS + 60_000)
+    assert [(one.kind, one.at_ms - BEGIN_MS) for one in pipeline.signals] == [("firing", 26_000)]
+
+
+@pytest.mark.parametrize("every", [1, 9])
+def test_the_earliest_sample_of_a_series_tells_which_window_is_full(every: int) -> None:
+    window = {"window": {"size": "1s"}, "aggregation": "max", "require_full_window": True}
+    pipeline = Pipeline([Rule.model_validate({"id": "r", "metric_type": "m", "threshold": 5, **window})])
+    pipeline.run(BEGIN_MS)
+    for number, at_ms in enumerate((700, 0, 900, 1_500)):
+        pipeline.publish(message(BEGIN_MS + at_ms, Sample(0, 0, 9.0)), BEGIN_MS + at_ms)
+        if number % every == every - 1:
+            pipeline.run(BEGIN_MS + 1_600)
+    pipeline.run(BEGIN_MS + 2_000)
+    assert [(one.kind, one.at_ms - BEGIN_MS) for one in pipeline.signals] == [("firing", 1_000)]

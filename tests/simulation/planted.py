@@ -16,6 +16,8 @@ from tocsin.engine.evaluate.columns import Columns
 from tocsin.engine.evaluate.conditions.threshold import Threshold
 from tocsin.engine.evaluate.flow import Flow
 from tocsin.engine.evaluate.judge import Judge
+from tocsin.engine.evaluate.lane import FREE, Lane
+from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import SourceProgress
 from tocsin.engine.ingest.step import UNSEEN_MS
@@ -195,6 +197,26 @@ def lag_is_silence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TopicProgress, "_hear", hear)
 
 
+def gap_is_no_silence(patch: pytest.MonkeyPatch) -> None:
+    def hear(self: Lane, samples: Samples, out: list[Any]) -> None:
+        self.take(samples, out)
+        slots = self.slots(samples.series)
+        np.maximum.at(self.columns["heard"], slots[slots != FREE], samples.at_ms[slots != FREE])
+
+    patch.setattr(Lane, "hear", hear)
+
+
+def late_sample_is_the_latest(patch: pytest.MonkeyPatch) -> None:
+    heard = Lane.hear
+
+    def hear(self: Lane, samples: Samples, out: list[Any]) -> None:
+        heard(self, samples, out)
+        slots = self.slots(samples.series)
+        self.columns["heard"][slots[slots != FREE]] = samples.at_ms[slots != FREE]
+
+    patch.setattr(Lane, "hear", hear)
+
+
 def state_lost_on_edit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Judge, "inherit", lambda self, old: self.columns.add(old.columns.count))
 
@@ -271,6 +293,8 @@ PLANTED = (
     Bug("frames that come again are applied again", repeats_not_dropped),
     Bug("the watermark is that of the fastest partition", watermark_is_the_highest),
     Bug("a partition that lags counts as read", lag_is_silence),
+    Bug("a gap between two samples is no silence", gap_is_no_silence),
+    Bug("a late sample counts as the latest of its series", late_sample_is_the_latest),
     Bug("an edited rule begins with no state", state_lost_on_edit),
     Bug("an edited rule judges samples from before the edit", edit_reaches_back),
     Bug("the recovery threshold is ignored", recovery_ignored),

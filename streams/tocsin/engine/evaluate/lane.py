@@ -192,8 +192,7 @@ class Lane(ABC):
         unheard = before < samples.at_ms.min()
         before[unheard] = self.columns["heard"][slots[unheard]]
         silent = (before > UNSEEN_MS) & (samples.at_ms - self._shortest_ms >= before)
-        last = begins[1:] - 1
-        latest_ms = np.maximum(before[last], samples.at_ms[last])
+        latest_ms = np.maximum(self.columns["heard"][unique], np.maximum.reduceat(samples.at_ms, begins[:-1]))
         if silent.any():
             so_far = np.cumsum(silent, dtype=np.int64)
             turns = so_far - np.repeat(so_far[begins[:-1]] - silent[begins[:-1]], np.diff(begins))

@@ -187,10 +187,13 @@ class PaneLane(Lane):
             behind = behind[start[chosen] < hops[behind]]
 
     def _begin(self, run: Run, slots: Ints, first: Ints) -> None:
-        """Note the first sample of slots that had none; `first` is each slot's first group."""
-        chosen = first[self.columns["began"][slots[first]] == UNOPENED]
+        """Note the earliest sample of each slot, in whatever order those of its first hop come; `first` is each slot's
+        first group."""
+        began = self.columns["began"]
+        chosen = first[(began[slots[first]] == UNOPENED) | (began[slots[first]] >= self.columns["start"][slots[first]])]
         if len(chosen):
-            self.columns["began"][slots[chosen]] = np.minimum.reduceat(run.at_ms, run.first)[chosen]
+            at, earliest = slots[chosen], np.minimum.reduceat(run.at_ms, run.first)[chosen]
+            began[at] = np.where(began[at] == UNOPENED, earliest, np.minimum(began[at], earliest))
 
     def _close(self, slots: Ints, out: list[Signal]) -> None:
         """Judge the window that ends with each slot's open hop, then open the next hop."""

@@ -21,7 +21,7 @@ def digest(state: PartitionState) -> dict[str, Any]:
     columns = state.series.columns
     return {
         "offset": state.offset,
-        "plan": (state.plan.offset, [(v.rule.id, v.revision, v.epoch) for v in state.plan.versions.values()]),
+        "plan": (state.plan.offset, sorted((v.rule.id, v.revision, v.epoch) for v in state.plan.versions.values())),
         "clock": (state.clock_ms, state.looked_s),
         "topics": {name: topic.pack() for name, topic in state.topics.items()},
         "series": (state.series.keys, state.series.free, [columns.pack(c) for c in _chunks(columns.count)]),

@@ -28,23 +28,31 @@ class Level:
 
     state: str = "rest"
     since_ms: int = 0
-    until_ms: int = 0
+    until_ms: int = 0  # while keeping
 
 
 class RuleModel:
     """One rule on one series."""
 
-    def __init__(self, rule: Rule, revision: int) -> None:
+    def __init__(self, rule: Rule, revision: int, heard_ms: int) -> None:
         self.rule, self.revision = rule, revision
         self.window = window_of(rule)
         self.steps = rule.steps
         self.levels = [Level() for _ in self.steps]
         self.cool_ms, self.fired_level = LONG_AGO_MS, -1
         self.said_ms, self.said_value = LONG_AGO_MS, 0.0
+        self.heard_ms = heard_ms
 
     def take(self, at_ms: int, value: float) -> list[Said]:
-        """A sample, in the order in which it counts."""
-        return [said for judged in list(self.window.take(at_ms, value)) for said in self._judge(*judged)]
+        """A sample, in the order in which it counts; one that comes after long ends a silence that nobody noticed."""
+        was_silent = 0 <= self.heard_ms <= at_ms - self._patience_ms()
+        found = self.rest(is_long=True, latest_ms=self.heard_ms) if was_silent else []
+        self.heard_ms = max(self.heard_ms, at_ms)
+        return found + [said for judged in list(self.window.take(at_ms, value)) for said in self._judge(*judged)]
+
+    def _patience_ms(self) -> int:
+        settings = self.rule.absence
+        return self.rule.no_data_after if settings is None or settings.after is None else settings.after
 
     def rest(self, is_long: bool, latest_ms: int) -> list[Said]:
         """Nothing has come for a while: windows close; after long the series counts as silent."""
@@ -52,23 +60,22 @@ class RuleModel:
         return found + self.silence(latest_ms) if is_long else found
 
     def silence(self, latest_ms: int) -> list[Said]:
-        """The series has been silent for longer than any rule allows."""
+        """The series has been silent for longer than any rule allows. An alert that goes on is not touched."""
         if isinstance(self.window, Absence):
             return [said for judged in list(self.window.missed()) for said in self._judge(*judged)]
+        at_ms = latest_ms + self.rule.no_data_after
         if self.rule.on_no_data == "ok":
-            return self.stop(latest_ms + self.rule.no_data_after, "no data")
-        if self.rule.on_no_data == "keep" or any(level.state == "missing" for level in self.levels):
+            return self.stop(at_ms, "no data")
+        if self.rule.on_no_data == "keep" or self._shown() >= 0:
             return []
         before = self._snapshot()
-        shown = max(self._shown(), 0)
-        if self.levels[shown].state == "rest":
-            self.levels[shown].since_ms = latest_ms
-        self.levels[shown].state = "missing"
+        is_waiting = any(level.state == "waiting" for level in before)
+        if self.levels[0].state == "rest":
+            self.levels[0].since_ms = latest_ms
         for level in self.levels:
-            if level.state == "waiting":
-                level.state = "rest"
-        value = 0.0 if all(level.state == "rest" for level in before) else self.said_value
-        return self._told(before, latest_ms + self.rule.no_data_after, value, "no data")
+            level.state = "rest"
+        self.levels[0].state = "missing"
+        return self._told(before, at_ms, self.said_value if is_waiting else 0.0, "no data")
 
     def stop(self, at_ms: int, reason: str) -> list[Said]:
         """Whatever goes on ends."""
@@ -85,17 +92,14 @@ class RuleModel:
         """Other figures, from now on; what waits, waits by the new ones."""
         self.rule, self.revision, self.window.rule = rule, revision, rule
         self.steps = rule.steps
-        for number, level in enumerate(self.levels):
-            if level.state == "waiting":
-                level.until_ms = self._due_ms(number)
 
     def _judge(self, at_ms: int, value: float) -> list[Said]:
         before = self._snapshot()
         for number, level in enumerate(self.levels):
-            self._advance(number, level, at_ms, value)
+            self._advance(number, level, at_ms, value, _worst(before) >= 0)
         return self._told(before, at_ms, value, "condition")
 
-    def _advance(self, number: int, level: Level, at_ms: int, value: float) -> None:
+    def _advance(self, number: int, level: Level, at_ms: int, value: float, fires_already: bool) -> None:
         is_bad = begins(self.rule, self.steps[number], value)
         if level.state == "missing":
             level.state = "firing" if is_bad else "rest"
@@ -112,16 +116,15 @@ class RuleModel:
         else:
             if level.state == "rest":
                 level.state, level.since_ms = "waiting", at_ms
-                level.until_ms = self._due_ms(number)
-            if at_ms >= level.until_ms:
+            if at_ms >= self._due_ms(number, fires_already):
                 level.state = "firing"
 
-    def _due_ms(self, number: int) -> int:
-        """Held for its duration; and after the cooldown, unless it is worse than what fired last."""
+    def _due_ms(self, number: int, fires_already: bool) -> int:
+        """Held for its duration; a new alert also after the last one's cooldown, unless it is worse than that was."""
         own = self.steps[number].duration
         held = 0 if self.rule.condition == "absence" else self.rule.duration if own is None else own
         due_ms = self.levels[number].since_ms + held
-        return due_ms if number > self.fired_level else max(due_ms, self.cool_ms)
+        return due_ms if fires_already or number > self.fired_level else max(due_ms, self.cool_ms)
 
     def _snapshot(self) -> list[Level]:
         return [Level(level.state, level.since_ms) for level in self.levels]

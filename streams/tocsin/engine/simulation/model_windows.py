@@ -69,15 +69,16 @@ class Panes(Window):
         super().__init__(rule)
         assert rule.window is not None
         self.size, self.hop = rule.window.length_ms, rule.window.hop_ms
-        self.open = self.began = -1
+        self.open = self.began = -1  # begin of the open hop; time of the earliest sample
 
     def take(self, at_ms: int, value: float) -> Iterator[Judged]:
         """A sample older than the open hop is late; a later one closes windows."""
         begins = at_ms - at_ms % self.hop
         if self.open < 0:
-            self.open = self.began = begins
+            self.open, self.began = begins, at_ms
         if begins < self.open:
             return
+        self.began = min(self.began, at_ms)
         while self.open < begins:
             yield from self._close()
         self.points.append((at_ms, value))
@@ -137,15 +138,14 @@ class Session(Window):
 
 
 class Absence(Window):
-    """Judged is 0 when a missed series is back; that it is missed is said by silence."""
+    """Judged is 0 at every sample; that the series is missed is said by silence."""
 
     is_gone = False
 
     def judged(self, at_ms: int, value: float) -> Iterator[Judged]:  # noqa: ARG002 - that it came is all
         """See Window."""
-        if self.is_gone:
-            self.is_gone = False
-            yield at_ms, 0.0
+        self.is_gone = False
+        yield at_ms, 0.0
 
     def missed(self) -> Iterator[Judged]:
         """Nothing came for as long as a series may be silent."""

@@ -75,10 +75,10 @@ class PartitionModel:
             is_direct = scenario.sources == 1 or scenario.series[number].keyed
             in_order = sorted(arrived, key=lambda sample: sample[0])
             watching = [rule for rule, _ in self._in_force.values() if _watches(rule, self._labels(number))]
+            models = [self._model(rule.id, number) for rule in watching]
             if watching:
                 self._latest_ms[number] = max(in_order[-1][0], self._latest_ms.get(number, _UNSEEN_MS))
-            for rule in watching:
-                model = self._model(rule.id, number)
+            for rule, model in zip(watching, models, strict=True):
                 waits = rule.lateness_ms > 0 or not is_direct
                 for at_ms, value in in_order if waits else arrived:
                     self._say(rule.id, number, model.take(at_ms, value))
@@ -90,7 +90,11 @@ class PartitionModel:
     def _model(self, rule_id: str, number: int) -> RuleModel:
         found = self._models.get((rule_id, number))
         if found is None:
-            found = self._models[rule_id, number] = RuleModel(*self._in_force[rule_id])
+            found = RuleModel(*self._in_force[rule_id], self._latest_ms.get(number, _UNSEEN_MS))
+            for (_, other), model in self._models.items():
+                if other == number and _watch_alike(model.rule, found.rule):  # what is late for one is so for both
+                    found.window.newest_ms = max(found.window.newest_ms, model.window.newest_ms)
+            self._models[rule_id, number] = found
         return found
 
     def _say(self, rule_id: str, number: int, said: list[Said]) -> None:
@@ -134,6 +138,11 @@ class PartitionModel:
 
 def _watches(rule: Rule, labels: dict[str, str]) -> bool:
     return matches_all(rule.match, labels)
+
+
+def _watch_alike(one: Rule, other: Rule) -> bool:
+    kinds = [(rule.match, rule.window, rule.lateness_ms, rule.condition == "absence") for rule in (one, other)]
+    return kinds[0] == kinds[1]
 
 
 def rules_at(world: World, end: int) -> InForce:

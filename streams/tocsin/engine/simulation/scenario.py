@@ -23,6 +23,7 @@ QUIET_MS: Final = 64_000
 IDLE_MS: Final = 4_000
 NO_DATA_MS: Final = 300_000
 SHORT_REST_MS, LONG_REST_MS = 180_000, 480_000
+LULLS_MS: Final = (150_000, 299_000, 301_000, 400_000)
 MAX_AHEAD_MS: Final = 600_000
 _POOL: Final = 600
 
@@ -56,7 +57,8 @@ class Series:
 @dataclass(slots=True)
 class Scenario:
     """One configuration. `late_ms` is how far samples may be behind; `immediate` says that every series lies on one
-    partition in order of arrival, so that nothing need be waited for."""
+    partition in order of arrival, so that nothing need be waited for. `has_lulls` says that producers stop for a while
+    now and then, for so long that silence may be found in the samples; rules change then only when it has been told."""
 
     seed: int
     sources: int
@@ -73,6 +75,7 @@ class Scenario:
     timing: Timing
     max_ahead_ms: int = MAX_AHEAD_MS
     may_jump: bool = False
+    has_lulls: bool = False
     clock_error_ms: int = 0
     fingerprints: dict[str, tuple[str, int]] = field(default_factory=dict)  # -> rule id, series
 
@@ -80,7 +83,7 @@ class Scenario:
     def is_instant(self) -> bool:
         """Whether every sample is judged as it comes, and alone: then rules may change at any moment."""
         waits = (rule.window or rule.lateness_ms or rule.condition == "absence" for rule in self.rules)
-        return self.immediate and not any(waits)
+        return self.immediate and not self.has_lulls and not any(waits)
 
 
 def draw(seed: int, chance: Chance) -> Scenario:
@@ -108,6 +111,7 @@ def draw(seed: int, chance: Chance) -> Scenario:
         chance.one_of((1, 2, 8)),
         Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=JUMPY_STRIDE_MS if may_jump else STRIDE_MS),
         may_jump=may_jump,
+        has_lulls=chance.happens(25),
     )
     for rule in ("r0", "r1", "r2"):
         for number, one in enumerate(series):

@@ -10,13 +10,14 @@ from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.producing import Producer
-from tocsin.engine.simulation.scenario import LONG_REST_MS, SHORT_REST_MS, draw
+from tocsin.engine.simulation.scenario import LONG_REST_MS, LULLS_MS, SHORT_REST_MS, draw
 from tocsin.engine.simulation.world import GROUPS, Process, World
 from tocsin.schemas.codec import encode_document
 
 FAULTS: Final = (
     "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
 )  # fmt: skip
+_FIRST_STRIDE_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class _Schedule:
             for _ in range(chance.between(2, 4)):
                 self._round(chance.between(5, 22) // phases)
             is_last = phase == phases - 1
-            self._rest(is_last or (not world.scenario.is_instant and chance.happens(20)))
+            is_long = is_last or world.scenario.has_lulls
+            self._rest(is_long or (not world.scenario.is_instant and chance.happens(20)))
             if not is_last and chance.happens(80):
                 self._producer.edit()
                 self._carry_rules()
@@ -115,6 +117,9 @@ class _Schedule:
 
     def _round(self, samples: int) -> None:
         chance, producer = self._chance, self._producer
+        if self._world.scenario.has_lulls and chance.happens(40):
+            self._world.broker.clock_ms += chance.one_of(LULLS_MS)
+            self._world.say(lambda: "producers were silent")
         producer.samples(samples)
         self._world.say(lambda: f"{samples} messages")
         if self._world.paused and chance.happens(50):
@@ -176,19 +181,22 @@ class _Schedule:
         if chance.happens(50) or not process.has_ticked:
             process.tick()
             self._world.say(lambda: f"evaluate {process.number} ticks")
+        if chance.happens(20):
+            process.commit()
+            self._watch.committed()
         if chance.happens(60):
             process.outbox.acknowledged()
             self._take(process, SAMPLES)
-        if chance.happens(60):
+        if chance.happens(30):
             process.outbox.acknowledged()
-        if chance.happens(35) and process.samples:
+        if chance.happens(40) and process.samples:
             partition = chance.one_of(process.samples)
             process.save(partition)
             self._world.say(lambda: f"evaluate {process.number} saves {partition}")
 
     def _fault(self, kind: str) -> None:
         chance, world = self._chance, self._world
-        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(GROUPS)
+        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(("evaluate", *GROUPS))
         members = world.running(group)
         if kind == "crash" and members:
             fuse = chance.below(chance.one_of((3, 6, 20)))
@@ -212,6 +220,7 @@ class _Schedule:
         channel = chance.one_of(world.scenario.channels).id
         if kind == "receiver":
             world.failing[channel] = chance.between(2, 9)
+            self._hand_over()
         elif kind == "refusal":
             world.refusing.add(channel)
         elif kind == "compaction":
@@ -219,6 +228,16 @@ class _Schedule:
         elif kind == "clock" and world.scenario.may_jump:
             world.scenario.clock_error_ms = chance.one_of((-300_000, -3_000, 0, 3_000, 300_000))
         world.say(lambda: f"{kind} {channel}, clock error {world.scenario.clock_error_ms} ms")
+
+    def _hand_over(self) -> None:
+        """Partitions go from one to another while notifications of them wait to be tried again."""
+        world = self._world
+        for process in world.running("deliver"):
+            if not world.guarded(process, lambda one=process: self._take(one)):  # type: ignore[misc]
+                continue
+            if self._chance.happens(50):
+                world.guarded(process, process.commit)
+        world.rebalance("deliver")
 
     def _compact(self) -> None:
         """Rules are compacted only long after nobody needs what was superseded: at rests."""
@@ -282,11 +301,14 @@ class _Schedule:
         world.drain()
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
-        stride_ms = world.scenario.timing.stride_ms
+        stride_ms = _FIRST_STRIDE_MS  # a tick counts at most twice the time of the one before
         while left > 0:
             self._tick_all()
             world.broker.clock_ms += stride_ms
             left -= stride_ms
+            stride_ms = min(2 * stride_ms, world.scenario.timing.stride_ms)
+        self._tick_all()
+        world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()
         world.drain()
         for partition, rests in world.rests.items():

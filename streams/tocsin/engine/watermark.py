@@ -81,7 +81,7 @@ class TopicProgress:
     listened_ms: int = 0
     named_ms: int = 0
     watermark_ms: int = UNSEEN_MS
-    rose_ms: int = 0  # listened time at which the watermark last rose
+    rose_ms: int = 0  # listened time at which the watermark last rose, at the latest
 
     def source(self, partition: int) -> Source:
         """The entry of one partition, made when first seen."""
@@ -121,7 +121,8 @@ class TopicProgress:
         self._listen()
         watermark_ms = self.others_ms(-1)
         if watermark_ms > self.watermark_ms:
-            self.watermark_ms, self.rose_ms = watermark_ms, self.listened_ms
+            # Time that some partition was listened to and others not yet had passed before.
+            self.watermark_ms, self.rose_ms = watermark_ms, self.heard_ms()
         return watermark_ms
 
     def _hear(self, source: Source, seen: SourceProgress, tick: Tick, timing: Timing) -> None:
@@ -160,7 +161,7 @@ class TopicProgress:
         """Event time as it goes on while nothing comes: only for samples that wait out their rules' lateness."""
         if self.watermark_ms == UNSEEN_MS or any(source.lag for source in self.sources.values()):
             return UNSEEN_MS
-        return self.watermark_ms + self.listened_ms - self.rose_ms
+        return self.watermark_ms + max(self.listened_ms - self.rose_ms, 0)
 
     @property
     def has_data(self) -> bool:

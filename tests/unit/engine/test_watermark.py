@@ -47,3 +47,15 @@ def test_a_late_tick_does_not_say_that_a_time_was_reached_before() -> None:
     topic.rising(0, np.array([9_000]), 9_000)
     topic.apply(tick(2_000, read(0, 900), read(1, 900)), TOPIC, TIMING)
     assert topic.idle_watermark() <= 3_000
+
+
+def test_time_before_the_watermark_rose_does_not_carry_it_on() -> None:
+    """A tick that was long under way tells of time in which the others were listened to already."""
+    topic = TopicProgress()
+    for clock_ms in (5_000, 5_500, 6_000, 6_500):
+        topic.apply(tick(clock_ms, read(0, 4_900)), TOPIC, TIMING)
+    for clock_ms in (5_000, 5_500):
+        topic.apply(tick(clock_ms, read(1, 4_900)), TOPIC, TIMING)
+    assert topic.watermark_ms == 4_900
+    topic.apply(tick(6_500, read(1, 4_900)), TOPIC, TIMING)
+    assert topic.idle_watermark() == 4_900

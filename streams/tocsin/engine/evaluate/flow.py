@@ -72,9 +72,17 @@ class Flow:
             if len(waiting):
                 self.waiting[topic] = waiting.take(~np.isin(waiting.series, numbers))
 
-    def until_ms(self) -> int:
-        """Before this event time nothing waits."""
-        return min((int(waiting.at_ms.min()) for waiting in self.waiting.values() if len(waiting)), default=2**62)
+    def until_ms(self, reached_ms: dict[str, int]) -> int:
+        """Before this event time nothing waits, nor may anything come that belongs between what does; `reached_ms` are
+        the watermarks of topics."""
+        return min(
+            (
+                min(int(waiting.at_ms.min()), reached_ms[topic] - self.lateness_ms)
+                for topic, waiting in self.waiting.items()
+                if len(waiting)
+            ),
+            default=2**62,
+        )
 
     def judge(self, series: SeriesTable, out: list[Signal]) -> None:
         """Let the lanes look at what is ready, grouped by series."""

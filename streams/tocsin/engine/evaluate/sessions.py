@@ -103,5 +103,5 @@ class SessionLane(Lane):
         slots = self.occupied()
         over_ms = self.columns["touched"][slots] + self.gap
         over = now_ms[self.columns["series"][slots]] > over_ms + quiet_ms + self.spec.lateness_ms
-        self._close(slots[(self.columns["opened"][slots] >= 0) & over & (over_ms <= until_ms)], out)
+        self._close(slots[(self.columns["opened"][slots] >= 0) & over & (over_ms < until_ms)], out)
         super().quiet(now_ms, until_ms, quiet_ms, out)

@@ -179,7 +179,13 @@ def _look_for_silence(state: PartitionState, second: int, timing: Timing, out: l
     state.looked_s = second
     now_ms = state.series.now_ms(state.listened_ms())
     for flow in state.flows.values():
-        until_ms = flow.until_ms()
+        patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
+        until_ms = flow.until_ms(
+            {
+                name: max(topic.watermark_ms, topic.idle_watermark() - patience_ms)
+                for name, topic in state.topics.items()
+            }
+        )
         for lane in flow.lanes.values():
             lane.quiet(now_ms, until_ms, timing.quiet_ms, out)
     if second % _FORGET_EVERY_S == 0:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tocsin.schemas.topics import Topics, topic_specs
 from tocsin.testing import create_topics, delete_topics, shared_broker
 
 # Two are enough to show what depends on partitioning, and quick to create.
 TEST_PARTITIONS = 2
+
+# The same examples each time, so that a change is what a failure comes from. TOCSIN_EXAMPLES=N looks at N times as many,
+# others at each run: what that finds becomes a test of its own.
+settings.register_profile("repeatable", derandomize=True, database=None)
+if "TOCSIN_EXAMPLES" not in os.environ:
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

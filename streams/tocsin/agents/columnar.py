@@ -25,6 +25,7 @@ from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint
 from tocsin.engine.evaluate.rulebook import RuleBook
 
 _IN_HAND_S: Final = 5.0  # how long a graceful stop waits for a run that is being applied
+_SAVE_S: Final = 10.0  # how long it waits for a checkpoint
 _UNACKNOWLEDGED: Final = 10_000  # outputs under way before a run waits for them
 _log = structlog.get_logger("tocsin.evaluate")
 
@@ -174,7 +175,7 @@ class Columnar(Generic[Item, State]):
         sent, partition.sent = partition.sent, []
         entries, header = self._stage.checkpoint(partition.state)
         await self._outbox.acknowledged(sent)
-        changed: dict[bytes, bytes | None] = {_entry_name(tp, name): value for name, value in entries.items()}
+        changed: dict[bytes, bytes | None] = {_entry_name(tp, name): value or None for name, value in entries.items()}
         await self._pieces.write(tp.partition, changed)
         await self._pieces.write(tp.partition, {_entry_name(tp, HEADER): header})
         partition.saved_position, partition.saved_s, partition.whole = position, time.monotonic(), True
@@ -192,7 +193,10 @@ class Columnar(Generic[Item, State]):
                 )
                 continue
             try:
-                await self._save(tp, partition)
+                async with asyncio.timeout(_SAVE_S):
+                    await self._save(tp, partition)
+            except TimeoutError:
+                _log.warning("Kafka does not answer; a partition goes on from its last checkpoint", partition=str(tp))
             finally:
                 partition.lock.release()
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from tocsin.agents.evaluate import partial_outputs, signal_outputs
 from tocsin.agents.run_table import Output
-from tocsin.agents.stage import Get, Stage
+from tocsin.agents.stage import Stage
 from tocsin.engine import partial
 from tocsin.engine.combine.checkpoint import checkpoint, restore
 from tocsin.engine.combine.state import CombineState
 from tocsin.engine.combine.step import step
+from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.partial import Partial, Progress
 from tocsin.engine.watermark import Timing

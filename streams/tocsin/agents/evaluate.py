@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.agents.run_table import Output
-from tocsin.agents.stage import Get, Stage
+from tocsin.agents.stage import Stage
 from tocsin.engine import frame, partial
 from tocsin.engine.evaluate.checkpoint import checkpoint, restore
+from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step

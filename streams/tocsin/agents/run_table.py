@@ -91,7 +91,10 @@ class RunTable:
 
     async def _carry_out(self, partition: int, run: _Journal) -> None:
         await self._pieces.write(partition, {_name(key): value for key, value in run.entries.items()})
-        sent = [await self._outbox.send(one.topic, one.value, key=one.key, headers=one.headers) for one in run.outputs]
+        sent = [
+            await self._outbox.send(one.topic, one.value, key=one.key, partition=one.partition, headers=one.headers)
+            for one in run.outputs
+        ]
         await self._outbox.acknowledged(sent)
         await self._pieces.write(partition, {_JOURNAL: None})
 

@@ -1,15 +1,15 @@
 """What differs between the agents that keep columns: what their records are, and what a run of them comes to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from tocsin.agents.run_table import Output
+from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 
 Item = TypeVar("Item")
 State = TypeVar("State")
-Get = Callable[[str], bytes | None]
 
 
 class Stage(ABC, Generic[Item, State]):

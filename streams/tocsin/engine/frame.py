@@ -51,7 +51,7 @@ class Frame(msgspec.Struct, array_like=True, tag="f", frozen=True):
         ends = np.frombuffer(self.key_ends, np.uint32)
         start = int(ends[index - 1]) if index else 0
         key, _, unit = self.keys[start : int(ends[index])].partition(UNIT_MARK)
-        return key, unit.decode() or None
+        return key, unit.decode(errors="replace") or None
 
 
 class SourceProgress(msgspec.Struct, array_like=True, frozen=True):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.engine.frame import Ints
-from tocsin.schemas.labels import series_id
+from tocsin.schemas.labels import parse_series_key, series_id
 
 MemberState = Literal["firing", "rest", "no data"]
 
@@ -90,7 +90,25 @@ def decode(value: bytes) -> Partial:
         found: Partial = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedPartial(f"not a partial: {error}") from None
+    if isinstance(found, Panes) and not _is_whole(found):
+        raise DamagedPartial("its columns do not go together")
     return found
+
+
+def _is_whole(panes: Panes) -> bool:
+    """Whether all columns have lengths that go together, and point to where something is."""
+    rows = len(panes.starts) // 8
+    if not rows or len(panes.starts) != 8 * rows or len(panes.groups) != 4 * rows:
+        return False
+    if int(np.frombuffer(panes.groups, np.uint32).max()) >= len(panes.keys):
+        return False
+    try:
+        for key in panes.keys:
+            parse_series_key(key)
+        widths = [len(np.frombuffer(values, kind)) % rows for kind, values in panes.figures.values()]
+    except (ValueError, TypeError):
+        return False
+    return not any(widths)
 
 
 def spread(item: Partial, partitions: int) -> dict[int, Partial]:

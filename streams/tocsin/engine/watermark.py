@@ -122,7 +122,7 @@ class TopicProgress:
         watermark_ms = self.others_ms(-1)
         if watermark_ms > self.watermark_ms:
             # Time that some partition was listened to and others not yet had passed before.
-            self.watermark_ms, self.rose_ms = watermark_ms, self.heard_ms()
+            self.watermark_ms, self.rose_ms = watermark_ms, self.partly_listened_ms()
         return watermark_ms
 
     def _hear(self, source: Source, seen: SourceProgress, tick: Tick, timing: Timing) -> None:
@@ -153,7 +153,7 @@ class TopicProgress:
         for source in self.sources.values():
             source.credit_ms -= heard
 
-    def heard_ms(self) -> int:
+    def partly_listened_ms(self) -> int:
         """How long some partition of it has been listened to: what came by now came no later than that."""
         return self.listened_ms + max((source.credit_ms for source in self.sources.values()), default=0)
 
@@ -162,11 +162,6 @@ class TopicProgress:
         if self.watermark_ms == UNSEEN_MS or any(source.lag for source in self.sources.values()):
             return UNSEEN_MS
         return self.watermark_ms + max(self.listened_ms - self.rose_ms, 0)
-
-    @property
-    def has_data(self) -> bool:
-        """Whether any sample was ever seen."""
-        return any(source.highest_ms > UNSEEN_MS for source in self.sources.values())
 
     def is_unnamed(self, clock_ms: int) -> bool:
         """Whether nothing has named this topic for long: it is no longer read."""

@@ -52,6 +52,7 @@ class GroupLane(Lane):
         self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC))
         self.series.count_silence(TOPIC, listened_ms)
         np.maximum.at(self.columns["heard"], slots, at_ms)
+        self.columns.touch(slots)
 
     def dismiss(self, number: int) -> None:
         """See Lane."""

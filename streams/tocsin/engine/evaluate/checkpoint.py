@@ -18,7 +18,7 @@ from tocsin.schemas.codec import UnreadableRecord, decode_document, encode_docum
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 2
+FORMAT = 3
 HEADER = "header"
 
 __all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]
@@ -35,6 +35,8 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         copies.put("plan", pack_plan(state.plan))
         state.plan_saved = state.plan.offset
         drop_lanes(copies, state.lanes)
+        for name in [n for n in copies.marks if n.startswith("waiting/") and int(n.split("/")[1]) not in state.flows]:
+            copies.drop(name)
     put_series(copies, state.series)
     for key, lane in state.lanes.items():
         put_lane(copies, key, lane)

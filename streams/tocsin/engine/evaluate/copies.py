@@ -21,6 +21,8 @@ class Copies:
     def __init__(self, marks: dict[str, int] | None = None) -> None:
         self.marks = marks or {}
         self._entries: dict[str, bytes] = {}
+        self._dropped: list[str] = []  # since the last checkpoint
+        self._unnamed: list[str] = []  # by the header in force, so they can go
 
     def put(self, name: str, value: bytes) -> None:
         """An entry has another value from now on."""
@@ -30,12 +32,16 @@ class Copies:
 
     def drop(self, name: str) -> None:
         """There is no such entry any more."""
-        self.marks.pop(name, None)
+        if self.marks.pop(name, None) is not None:
+            self._dropped.append(name)
 
     def written(self) -> dict[str, bytes]:
-        """What is to be written, once."""
+        """What is to be written, once; an empty value removes an entry."""
+        gone = [name for name in self._unnamed if name not in self.marks]
+        removed = {f"{name}/{copy}": b"" for name in gone for copy in (0, 1)}
+        self._unnamed, self._dropped = self._dropped, []
         entries, self._entries = self._entries, {}
-        return entries
+        return removed | entries
 
     def read(self, get: Get, name: str) -> bytes:
         """The value of an entry. Raises DamagedCheckpoint."""

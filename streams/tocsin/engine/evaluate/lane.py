@@ -78,6 +78,7 @@ class Lane(ABC):
                 table.add()
         self.columns["series"][slot] = number
         self.columns["heard"][slot] = self.series.columns["latest"][number]
+        self.columns.touch(np.array([slot]))  # it may be one that was given up
         self._place(number, slot)
 
     def dismiss(self, number: int) -> None:

@@ -1,7 +1,7 @@
 """The series of one samples partition, by number, and where and when each was seen."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import msgspec
@@ -70,10 +70,6 @@ class SeriesTable:
             self.forget_unwatched()
         self.unwatched += 1
         self.numbers[identity] = UNWATCHED
-
-    def numbers_of(self, keys: Sequence[bytes]) -> Ints:
-        """The numbers of series that are known, by key."""
-        return np.array([self.numbers[series_id(key)] for key in keys], np.int64)
 
     def remove(self, number: int) -> None:
         """Forget a series; its number will be another's."""

@@ -57,7 +57,11 @@ class PartitionState:
 
     def admit(self, identity: bytes, key: bytes, unit: str | None) -> int:
         """A series seen for the first time; returns its number, UNWATCHED if no lane wants it, or may have it."""
-        name, labels = parse_series_key(key)
+        try:
+            name, labels = parse_series_key(key)
+        except ValueError:  # nothing of ours writes such a key
+            self.series.pass_over(identity)
+            return UNWATCHED
         specs = self.plan.specs
         wanted = [lane for key, lane in self.lanes.items() if specs[key].watches(name, labels)]
         wanted = [lane for lane in wanted if lane.has_room()]

@@ -22,7 +22,7 @@ _FORGET_EVERY_S = 60
 
 @dataclass(slots=True)
 class Evaluated:
-    """What a run of records came to: signals, shares of groups by key of the group's partition, and late samples."""
+    """What a run of records came to: signals, shares of groups, and late samples."""
 
     signals: list[Signal] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
@@ -48,6 +48,7 @@ def step(
         if is_new:
             _judge(state, done.signals)
             _tell_composites(state, done)
+            _hand_over_late(state, done)
             assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
             _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, timing, done)
         _take_tick(state, item, timing)
@@ -60,10 +61,14 @@ def step(
             _share(state, is_second or is_new, timing, sources, done)
     _judge(state, done.signals)
     _tell_composites(state, done)
-    for lane in state.lanes.values():
-        done.late += lane.hand_over_late()
+    _hand_over_late(state, done)
     state.offset = end
     return done
+
+
+def _hand_over_late(state: PartitionState, done: Evaluated) -> None:
+    for lane in state.lanes.values():
+        done.late += lane.hand_over_late()
 
 
 def _adopt(state: PartitionState, plan: Plan, at_ms: int, timing: Timing, done: Evaluated) -> None:
@@ -158,7 +163,7 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
-        state.series.count_silence(name, topic.heard_ms())
+        state.series.count_silence(name, topic.partly_listened_ms())
         for flow in state.flows.values():
             patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
             flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))

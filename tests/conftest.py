@@ -15,7 +15,7 @@ from tocsin.testing import create_topics, delete_topics, shared_broker
 # Two are enough to show what depends on partitioning, and quick to create.
 TEST_PARTITIONS = 2
 
-# The same examples each time, so that a change is what a failure comes from. TOCSIN_EXAMPLES=N looks at N times as many,
+# The same examples each time, so that a failure comes from a change. TOCSIN_EXAMPLES=N looks at N times as many,
 # others at each run: what that finds becomes a test of its own.
 settings.register_profile("repeatable", derandomize=True, database=None)
 if "TOCSIN_EXAMPLES" not in os.environ:

@@ -14,6 +14,7 @@ from tests.oracle.windows import values_of
 
 from tocsin.engine.pipeline import Pipeline
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
 
 BASE: dict[str, Any] = {"id": "r", "metric_type": "m", "threshold": 1, "recovery_threshold": -1, "duration": "2s"}
 LEVELS = [{"severity": "info", "threshold": 1}, {"severity": "error", "threshold": 3, "duration": "0s"}]
@@ -130,13 +131,14 @@ def test_an_edit_ends_alerts_once_or_lets_them_go_on(
             Verdict(one.kind, one.since_ms, one.at_ms, one.value, one.evidence.samples, one.level, one.reason),
         )
         for one in pipeline.signals
-        if not _of_window(one.evidence.window, one.evidence.samples)
+        if not _of_window(pipeline, one)
     ]
     assert sorted(found, key=str) == sorted([(series, rounded(verdict)) for series, verdict in model.said], key=str)
 
 
-def _of_window(window: tuple[int, int], count: int) -> bool:
-    return count > 0 and window[0] != window[1]
+def _of_window(pipeline: Pipeline, one: Signal) -> bool:
+    rule = pipeline._book.rule_at("r", one.revision)
+    return rule is not None and rule.window is not None
 
 
 @examples(40)

@@ -11,6 +11,7 @@ from faust.types import TP
 from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output
+from tocsin.engine.evaluate.copies import Get
 from tocsin.schemas.codec import UnreadableRecord
 
 _RUN: Final = 100  # inputs a run: bounds the journal, and how much a crash repeats
@@ -71,7 +72,6 @@ class OversizedOutput(ValueError):
     """A record that no broker need take."""
 
 
-Get = Callable[[str], bytes | None]
 Apply = Callable[[Sequence[_Input], Get], Outcome]
 
 

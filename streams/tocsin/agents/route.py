@@ -12,10 +12,11 @@ import structlog
 from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.keyed import Get, KeyedRun, Outcome, applied, keyed_runs
+from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
+from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.route.record import DamagedRecord, RouteRecord, decode, encode
 from tocsin.engine.route.step import step
 from tocsin.schemas import codec

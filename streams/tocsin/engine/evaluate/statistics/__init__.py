@@ -1,12 +1,13 @@
 """Statistics and the aggregations they answer: one file and one line of this table each."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from tocsin.engine.evaluate.statistic import Mergeable, Statistic
 from tocsin.engine.evaluate.statistics import basic, counter, ends, exact, sketch, spread
 from tocsin.schemas.rule import quantile_of
 
+_Kind = TypeVar("_Kind", bound=Statistic)
 _STATISTICS: Final[dict[str, Statistic]] = {
     "count": basic.Count(),
     "sum": basic.Total(),
@@ -47,11 +48,7 @@ def mergeable_of(aggregation: str) -> Mergeable:
 
 def mergeables_of(aggregations: Iterable[str]) -> dict[str, Mergeable]:
     """What panes of groups must keep, by name, in a fixed order; counts always."""
-    found = {"count": mergeable_of("count")}
-    for aggregation in sorted(aggregations):
-        statistic = mergeable_of(aggregation)
-        found.setdefault(statistic.name, statistic)
-    return found
+    return _by_name(mergeable_of, aggregations)
 
 
 def statistic_of(aggregation: str) -> Statistic:
@@ -61,8 +58,12 @@ def statistic_of(aggregation: str) -> Statistic:
 
 def statistics_of(aggregations: Iterable[str]) -> dict[str, Statistic]:
     """What panes must keep for some aggregations, by name, in a fixed order; counts always."""
-    found = {"count": statistic_of("count")}
+    return _by_name(statistic_of, aggregations)
+
+
+def _by_name(find: Callable[[str], _Kind], aggregations: Iterable[str]) -> dict[str, _Kind]:
+    found = {"count": find("count")}
     for aggregation in sorted(aggregations):
-        statistic = statistic_of(aggregation)
+        statistic = find(aggregation)
         found.setdefault(statistic.name, statistic)
     return found

@@ -11,7 +11,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One alert, one outcome, on `decisions`, keyed by fingerprint; written when it differs from the one before.
 
     `by` names what kept it quiet: fingerprints of alerts, ids of silences, names of time intervals. `until` is when it
-    is looked at again. Of what was sent, `reason` is that of the notification and `channels` are who was told.
+    is looked at again. Of what was sent, `reason` is that of the notification, `channels` are who was told, and
+    `notifications` the ids under which `deliveries` says what became of it.
     """
 
     id: str
@@ -25,4 +26,5 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     route: str = ""
     group_key: str = ""
     channels: tuple[str, ...] = ()
+    notifications: tuple[str, ...] = ()
     until: str | None = None

@@ -62,9 +62,9 @@ def keyed_runs(
 
 @dataclass(slots=True)
 class Outcome:
-    """What inputs did: the entries as they are now, and what is to be sent."""
+    """What inputs did: the entries as they are now (None for one that is no more), and what is to be sent."""
 
-    entries: dict[str, bytes] = field(default_factory=dict)
+    entries: dict[str, bytes | None] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
 
 
@@ -85,7 +85,7 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
     whole = Outcome()
     for item, record in zip(run.inputs, run.records, strict=True):
         try:
-            one = _checked(apply([item], lambda key: whole.entries.get(key) or get(key)))
+            one = _checked(apply([item], lambda key: whole.entries[key] if key in whole.entries else get(key)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the input
             place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
             _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)

@@ -69,7 +69,9 @@ class Lifecycle:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
         states = [self._state(record) for record in changes.records.values()]
         events = [self._event(event) for event in changes.events]
-        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
+        entries: dict[str, bytes | None] = {
+            fingerprint: encode(record) for fingerprint, record in changes.records.items()
+        }
         return Outcome(entries, [*events, *states])
 
     def _event(self, event: AlertEvent) -> Output:

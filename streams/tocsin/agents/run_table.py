@@ -62,6 +62,11 @@ class RunTable:
             _log.error("an entry is damaged; its key begins anew", partition=partition, key=key, error=str(error))
             return None
 
+    def keys(self, partition: int) -> list[str]:
+        """The keys of all entries of a partition."""
+        found = (name for name in self._pieces.names(partition) if name.startswith(_ENTRY))
+        return [name.removeprefix(_ENTRY).decode(errors="surrogatepass") for name in found]
+
     async def recover(self, partition: int) -> int:
         """Carry out what a crashed run was about to do; once for each assignment. Returns how many records it sent."""
         if partition in self._recovered:

@@ -19,6 +19,11 @@ def read(table: Any, partition: int, key: bytes) -> bytes | None:
     return value
 
 
+def names(table: Any, partition: int) -> list[bytes]:
+    """The keys of all entries of one partition; some are Faust's own."""
+    return list(table.data._db_for_partition(partition).keys())  # noqa: SLF001
+
+
 async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[bytes, bytes | None]) -> None:
     """Write entries of one partition durably; None removes one. Returns when they are in changelog and store."""
     if not entries:

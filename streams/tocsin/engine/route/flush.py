@@ -74,7 +74,8 @@ class Flush:
         )
         self._tell(options, view, at_ms)
         for name, mute in muted.items():
-            self._decide(name, mute.outcome, by=mute.by, until_ms=self._until(name, mute))
+            until_ms = self._until(name, mute)
+            self.decisions += _decided(record, self.events[name], self.now_ms, mute.outcome, mute.by, until_ms)
         self.gone = list(view.over)
         for name in self.gone:
             del members[name]
@@ -107,8 +108,7 @@ class Flush:
             new = {name: why for name, why in missing.items() if self.record.missing.get(name) != why}
             self.unroutable += [unroutable(worst, name, why) for name, why in new.items()]
             self.record.missing = missing
-        said: dict[str, list[str]] = {}
-        reasons: dict[str, str] = {}
+        said: dict[str, list[Notification]] = {}
         number = self.record.number
         for channel in (*found.values(), *self._others(found)):
             told = self.record.told.setdefault(channel.id, Told(channel.type))
@@ -119,10 +119,9 @@ class Flush:
             self.record.number = number + 1
             self.notifications.append(self._notification(channel, saying))
             for name in (*saying.firing, *saying.over):
-                said.setdefault(name, []).append(channel.id)
-                reasons.setdefault(name, saying.reason)
-        for name, channels in said.items():
-            self._decide(name, "sent", reason=reasons[name], channels=tuple(channels))
+                said.setdefault(name, []).append(self.notifications[-1])
+        for name, sent in said.items():
+            self.decisions += _decided(self.record, self.events[name], self.now_ms, "sent", sent=sent)
 
     def _others(self, found: Mapping[str, Channel]) -> list[Channel]:
         """Channels that the route names no more, and that were told: they hear that it is over."""
@@ -161,46 +160,34 @@ class Flush:
         members = self.record.members
         return sorted(names, key=lambda name: (-members[name].rank, members[name].fired_ms, name))
 
-    def _decide(
-        self,
-        name: str,
-        outcome: Outcome,
-        *,
-        reason: str = "",
-        by: tuple[str, ...] = (),
-        channels: tuple[str, ...] = (),
-        until_ms: int = 0,
-    ) -> None:
-        self.decisions += _decided(self.record, self.events[name], self.now_ms, outcome, reason, by, channels, until_ms)
-
 
 def _decided(
     record: GroupRecord,
     event: AlertEvent,
     now_ms: int,
     outcome: Outcome,
-    reason: str = "",
     by: tuple[str, ...] = (),
-    channels: tuple[str, ...] = (),
     until_ms: int = 0,
+    sent: Sequence[Notification] = (),
 ) -> Iterator[Decision]:
     """A decision, unless it is the one before: that something still keeps an alert quiet is said once."""
     member, said = record.members[event.fingerprint], f"{outcome} {' '.join(by)}"
-    if outcome != "sent" and member.said == said:
+    if not sent and member.said == said:
         return
     member.said = said
     yield Decision(
-        id=stable_id("decision", record.key, event.fingerprint, now_ms, said, *channels),
+        id=stable_id("decision", record.key, event.fingerprint, now_ms, said, *(one.id for one in sent)),
         at=format_instant(now_ms),
         fingerprint=event.fingerprint,
         rule_id=event.rule_id,
         event_id=event.id,
         outcome=outcome,
-        reason=reason,
+        reason=next((one.group.reason for one in sent if one.group), ""),
         by=by,
         route=record.route,
         group_key=record.key,
-        channels=channels,
+        channels=tuple(one.channel_id for one in sent),
+        notifications=tuple(one.id for one in sent),
         until=format_instant(until_ms) if until_ms else None,
     )
 

@@ -264,7 +264,7 @@ class Projector:
         self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
         before = time.time_ns() // 1_000_000 - self._history_ms
         async with self._database.writing() as connection:
-            for table in (tables.event, tables.delivery, tables.dead_letter):
+            for table in (tables.event, tables.delivery, tables.decision, tables.dead_letter):
                 await connection.execute(delete(table).where(table.c.at_ms < before))
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 metadata = MetaData()
 
@@ -18,7 +18,7 @@ position = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-# The configuration: kind is `rules` or `channels`.
+# The configuration: kind is `rules`, `channels`, `routes` or `silences`.
 document = Table(
     "tocsin_document",
     metadata,
@@ -82,6 +82,18 @@ delivery = Table(
     Index("tocsin_delivery_order", "at_ms", "id"),
     Index("tocsin_delivery_fingerprint", "fingerprint"),
     Index("tocsin_delivery_notification", "notification_id"),
+)
+
+decision = Table(
+    "tocsin_decision",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("fingerprint", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_decision_order", "at_ms", "id"),
+    Index("tocsin_decision_fingerprint", "fingerprint", "at_ms"),
 )
 
 dead_letter = Table(

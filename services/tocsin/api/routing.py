@@ -11,7 +11,7 @@ from tocsin.api.problems import invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, only, validated
 from tocsin.api.state import answer, api_of
 from tocsin.engine.route.lint import lint
-from tocsin.engine.route.tree import Tree
+from tocsin.engine.route.tree import taken_by
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.instant import format_instant
@@ -69,22 +69,6 @@ async def test(request: web.Request) -> web.Response:
     labels = validated(RouteTestBody, await json_body(request)).labels
     routing = Routing.model_validate((await _stored(request)).body)
     return answer({"routes": taken_by(routing, labels)})
-
-
-def taken_by(routing: Routing, labels: dict[str, str]) -> list[dict[str, Any]]:
-    """The routes that take an alert, each with its place, its channels and the group."""
-    return [
-        {
-            "route": node.key,
-            "path": ".".join(map(str, node.path)),
-            "channels": list(node.options.channels),
-            "group_key": node.group_key(node.group_labels(labels)),
-            "group_labels": node.group_labels(labels),
-            "mute_time_intervals": list(node.options.mute),
-            "active_time_intervals": list(node.options.active),
-        }
-        for node in Tree(routing).root.find(labels)
-    ]
 
 
 async def _stored(request: web.Request) -> Document:

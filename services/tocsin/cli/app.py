@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from tocsin.cli import alerts, backtest, channels, dlq, kafka, produce, rules, services, settings, sim, topics
+from tocsin.cli import (
+    alerts,
+    backtest,
+    channels,
+    dlq,
+    kafka,
+    produce,
+    routes,
+    rules,
+    services,
+    settings,
+    silences,
+    sim,
+    topics,
+)
 from tocsin.cli.failures import as_failure
 from tocsin.terminal import escape
 
@@ -27,8 +41,9 @@ services.register(app)
 produce.register(app)
 backtest.register(app)
 sim.register(app)
-for group in (kafka.app, topics.app, rules.app, alerts.app, channels.app, dlq.app, settings.app):
+for group in (kafka.app, topics.app, rules.app, alerts.app, channels.app, routes.app, silences.app, dlq.app):
     app.add_typer(group)
+app.add_typer(settings.app)
 
 
 def _print_version(wanted: bool) -> None:

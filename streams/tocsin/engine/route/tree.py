@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from tocsin.schemas.duration import milliseconds
 from tocsin.schemas.matcher import Matcher, matches_all
@@ -119,3 +119,19 @@ def _options(route: Route, above: Options) -> Options:
 
 def _shown(matchers: "Iterator[Matcher] | list[Matcher]") -> str:
     return "{" + ",".join(map(str, matchers)) + "}"
+
+
+def taken_by(routing: Routing, labels: Labels) -> list[dict[str, Any]]:
+    """The routes that take an alert, JSON-ready: each with its place, its channels and the group."""
+    return [
+        {
+            "route": node.key,
+            "path": ".".join(map(str, node.path)),
+            "channels": list(node.options.channels),
+            "group_key": node.group_key(node.group_labels(labels)),
+            "group_labels": node.group_labels(labels),
+            "mute_time_intervals": list(node.options.mute),
+            "active_time_intervals": list(node.options.active),
+        }
+        for node in Tree(routing).root.find(labels)
+    ]

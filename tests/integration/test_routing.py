@@ -29,6 +29,16 @@ class World:
     services: dict[str, ServiceProcess]
     hook: WebReceiver
     chat: WebReceiver
+    directory: Path
+    environment: dict[str, str]
+
+    async def command(self, *arguments: str, wanted: int = 0) -> str:
+        """Run `tocsin ...`; what it said."""
+        process = ServiceProcess(arguments[0], self.environment, self.directory)
+        process.log = self.directory / "command.log"
+        process.log.unlink(missing_ok=True)
+        assert await process.run(*arguments[1:]) == wanted, process.tail()
+        return process.tail()
 
     async def call(self, method: str, path: str, body: Any = None, wanted: int = 200) -> Any:
         async with self.session.request(method, f"/api/v1{path}", json=body) as answer:
@@ -83,7 +93,7 @@ async def world(kafka: str, directory: Path, prefix: str) -> AsyncIterator[World
         for service in services.values():
             stack.push_async_callback(service.kill)
         await asyncio.gather(*(service.start() for service in services.values()))
-        made = World(session, services, hook, chat)
+        made = World(session, services, hook, chat, directory, environment)
         for name, receiver in (("hook", hook), ("chat", chat)):
             channel = {"id": name, "type": "webhook", "config": {"url": receiver.url}}
             await made.call("POST", "/channels", channel, 201)
@@ -182,3 +192,17 @@ async def test_a_silence_that_is_too_broad_is_refused_and_shown(kafka: str, tmp_
         nothing = await at.call("POST", "/silences", {"match": ["host=~.*"]}, 422)
         assert "would match an alert without any labels" in nothing["detail"]
         await at.call("POST", "/silences", {"match": ["team=ops"], "allow_broad": True}, 201)
+        assert "hits 1 of 12 active alerts" in await at.command("silences", "preview", "host=h1")
+        assert "--allow-broad" in await at.command("silences", "add", "--help")
+        added = await at.command("silences", "add", "host=h1", "--for", "2h", "-m", "at work")
+        silence_id = added.splitlines()[0]
+        assert "at work" in await at.command("silences", "list", "--state", "active")
+        await at.command("silences", "expire", silence_id)
+        assert (await at.call("GET", f"/silences/{silence_id}"))["state"] == "expired"
+        await at.command("silences", "expire", silence_id)
+        await at.call("GET", f"/silences/{silence_id}", wanted=404)
+        (at.directory / "routes.yaml").write_text("route: {channels: [chat], group_by: [team]}")
+        assert "routes created" in await at.command("routes", "apply", str(at.directory / "routes.yaml"))
+        assert "unchanged" in await at.command("routes", "apply", str(at.directory / "routes.yaml"))
+        assert "chat" in await at.command("routes", "test", "team=ops", "--expect", "chat")
+        await at.command("routes", "delete")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
+from dateutil.rrule import rrulestr
 from pydantic import ValidationError
 
 from tocsin.schemas.codec import decode_document, encode_document
@@ -53,6 +55,24 @@ def test_it_comes_back_from_its_topic_as_it_was() -> None:
     schedule = {"rrule": "FREQ=DAILY", "duration": "20h", "location": "Europe/Berlin"}
     silence = Silence.model_validate({**BASE, "schedule": schedule})
     assert decode_document(Silence, encode_document(silence), "s") == silence
+
+
+@pytest.mark.parametrize(
+    "rule", ["FREQ=DAILY;INTERVAL=3", "FREQ=MONTHLY;BYDAY=-1FR", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29"]
+)
+def test_windows_begin_when_the_rule_says_so_in_every_year(rule: str) -> None:
+    first = datetime(2024, 1, 1, 1, 30)  # noqa: DTZ001 - as dateutil counts
+    wanted = rrulestr(rule, dtstart=first).xafter(first, count=40, inc=True)
+    changes = {"starts_at": "2024-01-01T01:30:00Z", "ends_at": "2300-01-01T00:00:00Z"}
+    silence = Silence.model_validate({**BASE, **changes, "schedule": {"rrule": rule, "duration": "1h"}})
+    found = [begin for begin, _ in windows(silence, "2024-01-01T00:00:00Z", 40)]
+    assert found == [f"{moment:%Y-%m-%dT%H:%M}" for moment in wanted]
+
+
+def test_a_rule_without_any_time_has_no_windows() -> None:
+    schedule = {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "duration": "1h"}
+    silence = Silence.model_validate({**BASE, "ends_at": "2100-01-01T00:00:00Z", "schedule": schedule})
+    assert silence.state(silence.starts_at) == "expired"
 
 
 @pytest.mark.parametrize(

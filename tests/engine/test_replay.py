@@ -83,11 +83,7 @@ def live(rule: Rule, given_samples: Sequence[Sample], cuts: Sequence[int], until
 
 
 def batch_of(interner: Interner, times: Sequence[tuple[int, Sample]]) -> Batch:
-    numbers = []
-    for _, sample in times:
-        spelling = ("m", orjson.dumps(labels_of(sample)))
-        known = interner.known.get(spelling)
-        numbers.append(interner.add(*spelling, None) if known is None else known)
+    numbers = [interner.number("m", orjson.dumps(labels_of(sample)), None) for _, sample in times]
     at_ms = np.array([at_ms for at_ms, _ in times], np.int64)
     return Batch(np.array(numbers, np.int64), at_ms, np.array([sample.value for _, sample in times]))
 

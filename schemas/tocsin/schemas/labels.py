@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
 _RULE_LABEL, _EXPORTED = "alertname", "exported_"
-_FNV_OFFSET, _FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
+FNV_OFFSET, FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 
 def series_key(name: str, labels: Mapping[str, str]) -> bytes:
@@ -39,25 +39,36 @@ def series_id(key: bytes) -> bytes:
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """Alertmanager's fingerprint of labels: FNV-1a 64 over name, 0xFF, value, 0xFF in name order; 16 hex digits."""
-    hashed = _FNV_OFFSET
-    for name in sorted(labels):
-        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
-            hashed = ((hashed ^ byte) * _FNV_PRIME) & _MASK
+    hashed = FNV_OFFSET
+    for byte in _hashed_text(labels):
+        hashed = ((hashed ^ byte) * FNV_PRIME) & _MASK
     return f"{hashed:016x}"
 
 
-def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
-    """The identity of an alert: its labels, and the rule as `alertname`.
+def _hashed_text(labels: Mapping[str, str]) -> bytes:
+    return b"".join(name.encode() + SEPARATOR + labels[name].encode() + SEPARATOR for name in sorted(labels))
 
-    A label of that name counts as `exported_alertname`, as Prometheus renames what clashes with a label of its own.
-    """
+
+def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
+    """The identity of an alert: its labels, and the rule as `alertname`."""
+    return fingerprint(_alert_labels(rule_id, labels))
+
+
+def alert_text(rule_id: str, labels: Mapping[str, str]) -> bytes:
+    """The bytes that an alert's fingerprint is the hash of."""
+    return _hashed_text(_alert_labels(rule_id, labels))
+
+
+def _alert_labels(rule_id: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """A label of that name counts as `exported_alertname`: Prometheus renames what clashes with a label of its own."""
     hashed = dict(labels)
     if _RULE_LABEL in hashed:
         renamed = _EXPORTED + _RULE_LABEL
         while renamed in hashed:
             renamed = _EXPORTED + renamed
         hashed[renamed] = hashed[_RULE_LABEL]
-    return fingerprint({**hashed, _RULE_LABEL: rule_id})
+    hashed[_RULE_LABEL] = rule_id
+    return hashed
 
 
 def stable_id(*parts: str | int) -> str:

@@ -114,8 +114,8 @@ def drop_lanes(copies: Copies, lanes: dict[str, Any]) -> None:
 def put_lane(copies: Copies, key: str, lane: Lane) -> None:
     """The entries of one lane."""
     lane.prune()
-    for chunk in lane.dirty_chunks():
-        copies.put(f"lane/{lane_name(key)}/{chunk}", lane.pack(chunk))
+    for chunk, packed in lane.pack_dirty():
+        copies.put(f"lane/{lane_name(key)}/{chunk}", packed)
     whole = lane.pack_whole()
     if whole:
         copies.put(f"whole/{lane_name(key)}", whole)

@@ -2,6 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -78,7 +79,7 @@ class Lane(ABC):
                 table.add()
         self.columns["series"][slot] = number
         self.columns["heard"][slot] = self.series.columns["latest"][number]
-        self.columns.touch(np.array([slot]))  # it may be one that was given up
+        self.columns.touch_row(slot)  # it may be one that was given up
         self._place(number, slot)
 
     def dismiss(self, number: int) -> None:
@@ -257,24 +258,22 @@ class Lane(ABC):
             table.dirty[:] = False
         return np.flatnonzero(dirty).tolist()
 
-    def pack(self, chunk: int) -> bytes:
-        """One chunk of slots with everything that hangs on them."""
-        first, end = chunk * CHUNK, (chunk + 1) * CHUNK
-        judges = []
-        for key, judge in self.judges.items():
-            cells = [(s - first, c, cell) for (s, c), cell in judge.cells.items() if first <= s < end]
-            judges.append((key, judge.columns.pack(chunk), cells))
-        derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
-        return msgspec.msgpack.encode(
-            {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **self.pack_more(first, end)}
-        )
+    def pack_dirty(self) -> Iterator[tuple[int, bytes]]:
+        """Chunks of slots written since the last checkpoint, each with everything that hangs on them."""
+        cells = {key: judge.cells_by_chunk() for key, judge in self.judges.items()}
+        for chunk in self.dirty_chunks():
+            judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk, ())) for key, judge in self.judges.items()]
+            derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
+            more = self.pack_more(chunk * CHUNK, (chunk + 1) * CHUNK)
+            packed = {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **more}
+            yield chunk, msgspec.msgpack.encode(packed)
 
     def pack_more(self, first: int, end: int) -> dict[str, Any]:
         """What a kind of lane keeps of slots first to end besides its columns."""
         return {}
 
     def unpack(self, chunk: int, value: bytes) -> None:
-        """The inverse of `pack`, into a lane with the same rules; chunks come in order."""
+        """The inverse of `pack_dirty`, into a lane with the same rules; chunks come in order."""
         packed = msgspec.msgpack.decode(value, strict=False)
         first = chunk * CHUNK
         self.columns.unpack(chunk, packed["columns"])

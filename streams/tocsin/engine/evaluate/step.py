@@ -134,14 +134,14 @@ def _numbers(state: PartitionState, frame: Frame) -> Ints:
     try:
         return np.array([known[identity] for identity in identities], np.int64)
     except KeyError:
-        found = []
+        new: dict[bytes, int] = {}
         for index, identity in enumerate(identities):
-            number = known.get(identity)
-            if number is None:
-                number = state.admit(identity, *frame.key(index))
-                known = state.series.numbers
-            found.append(number)
-        return np.array(found, np.int64)
+            if identity not in known:
+                new.setdefault(identity, index)  # spellings of one series may both be in the dictionary
+        for identity, (key, unit) in zip(new, frame.series_keys(list(new.values())), strict=True):
+            state.admit(identity, key, unit)
+        known = state.series.numbers
+        return np.array([known.get(identity, UNWATCHED) for identity in identities], np.int64)
 
 
 def _settle(state: PartitionState, series: Ints, source: int, ordered: bool) -> None:

@@ -104,7 +104,9 @@ def _bury(done: Ingested, run: Run, index: int, reject: Reject, value: bytes) ->
 def _into_frames(
     done: Ingested, interner: Interner, run: Run, columns: Columns, offsets: Ints, clock_ms: int, max_ahead_ms: int
 ) -> None:
-    number = _numbers(interner, columns)
+    if interner.is_full:
+        interner.forget()
+    number = interner.numbers(columns)
     at_ms, usable = _times(run, columns, clock_ms + max_ahead_ms)
     values = np.array(columns.values, np.float64)
     partition = interner.partition[number]
@@ -142,21 +144,6 @@ def _stretches(chosen: Places, keyed: bool | Flags, offsets: Ints, offset: Ints)
     kinds = keyed[np.searchsorted(offsets, offset[chosen])]
     cuts = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
     return list(zip(kinds[np.append(0, cuts)].tolist(), np.split(chosen, cuts), strict=True))
-
-
-def _numbers(interner: Interner, columns: Columns) -> Ints:
-    if interner.is_full:
-        interner.forget()
-    known = interner.known
-    try:
-        found = [known[spelling] for spelling in columns.spellings]
-    except KeyError:
-        units = columns.units or [None] * len(columns.values)
-        found = []
-        for spelling, unit in zip(columns.spellings, units, strict=True):
-            number = known.get(spelling)
-            found.append(interner.add(*spelling, unit) if number is None else number)
-    return np.array(found, np.int64)
 
 
 def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, Flags]:

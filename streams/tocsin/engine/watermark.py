@@ -154,8 +154,8 @@ class TopicProgress:
             source.past.clear()
 
     def _listen(self) -> None:
-        """Time passes as far as every partition was listened to, and no further than to the last tick of the one that was
-        named longest ago: what else is known of that one lies before."""
+        """Time passes as far as every partition was listened to, and no further than to the last tick of the one named
+        longest ago: what else is known of that one lies before."""
         if not 0 < self.partitions <= len(self.sources):
             return
         if any(source.lag for source in self.sources.values()):

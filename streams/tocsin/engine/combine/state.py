@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import TOPIC, GroupLane, group_table
@@ -37,8 +38,8 @@ class Gatherer:
     def note(self, progress: Progress) -> None:
         """How far it is. No more time was listened to than went by: topics come and go, each with a time of its own."""
         if self.listened_ms >= 0:
-            heard_ms = min(progress.listened_ms - self.listened_ms, progress.clock_ms - self.clock_ms)
-            self.credit_ms += max(heard_ms, 0)
+            passed_ms = min(progress.listened_ms - self.listened_ms, progress.clock_ms - self.clock_ms)
+            self.credit_ms += max(passed_ms, 0)
         self.listened_ms, self.clock_ms = progress.listened_ms, progress.clock_ms
         self.watermark_ms = max(self.watermark_ms, progress.watermark_ms)
 
@@ -168,9 +169,10 @@ class CombineState:
                 lane.advance(self.watermark_ms, self.listened_ms, out)
 
     def look(self, quiet_ms: int, forget_ms: int, out: list[Signal]) -> None:
-        """Groups that fell silent, and those of which nothing was heard for long."""
+        """Groups that fell silent, and those of which nothing was heard for long. Silence goes no further than the
+        watermark: shares of later panes may still be gathered."""
         listened = {TOPIC: self.listened_ms}
-        now_ms = self.series.now_ms(listened)
+        now_ms = np.minimum(self.series.now_ms(listened), self.watermark_ms)
         for lane in self.lanes.values():
             lane.quiet(now_ms, 2**62, quiet_ms, out)
         for number in self.series.idle(listened, forget_ms).tolist():

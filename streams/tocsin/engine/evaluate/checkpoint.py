@@ -18,7 +18,7 @@ from tocsin.schemas.codec import UnreadableRecord, decode_document, encode_docum
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 3
+FORMAT = 4
 HEADER = "header"
 
 __all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]
@@ -139,12 +139,11 @@ def put_series(copies: Copies, series: SeriesTable) -> None:
 
 def series_header(series: SeriesTable) -> dict[str, Any]:
     """What a header says of a table of series."""
-    return {"count": series.columns.count, "topics": series.topics}
+    return {"count": series.columns.count}
 
 
 def read_series(series: SeriesTable, header: dict[str, Any], entry: Callable[[str], bytes]) -> None:
     """The inverse of `put_series`."""
-    series.topics = header["topics"]
     for chunk in range(-(-header["count"] // CHUNK)):
         series.unpack(chunk, entry(f"series/{chunk}"), entry(f"names/{chunk}"))
     series.clear_notes()

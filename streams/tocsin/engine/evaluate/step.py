@@ -121,7 +121,7 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
         samples, arrival = samples.take(watched), arrival[watched]
     if not len(samples):
         return
-    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic))
+    state.series.saw(samples.series, samples.at_ms, number)
     ordered = frame.keyed or topic.partitions == 1
     _settle(state, samples.series, number, ordered)
     for flow in state.flows.values():
@@ -163,7 +163,7 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
-        state.series.count_silence(name, topic.partly_listened_ms())
+        state.series.count_silence(name, topic.was_named, topic.partly_listened_ms())
         for flow in state.flows.values():
             patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
             flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))

@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
+from tocsin.agents.dead_letter import Message, dead_letter
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.transport import BatchApp
@@ -38,17 +39,18 @@ class _Progress:
     taking: bool = False
 
 
-class _Times(Sequence[int]):
-    """Kafka's timestamps of records, read only where a sample has none of its own."""
+class _Each(Sequence[Any]):
+    """One attribute of records, read only where it is asked for: few samples want it."""
 
-    def __init__(self, records: Sequence[Any]) -> None:
+    def __init__(self, records: Sequence[Any], name: str) -> None:
         self._records = records
+        self._read = attrgetter(name)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._records[index].timestamp
+        return self._read(self._records[index])
 
 
 class Ingest:
@@ -109,18 +111,9 @@ class Ingest:
 
     async def _bury(self, dead: DeadLetter) -> Sent:
         self.refused += 1
-        headers = dead_letter_headers(
-            "ingest",
-            dead.reject.reason,
-            dead.reject.detail,
-            dead.topic,
-            dead.partition,
-            dead.offset,
-            len(dead.value),
-            len(dead.key or b""),
-        )
-        value, key = dead_letter_value(dead.value), dead_letter_key(dead.key)
-        return await self._outbox.send(self._dlq, value, key=key, headers=headers)
+        message = Message(dead.topic, dead.partition, dead.offset, dead.key, dead.value, dead.at_ms, dead.headers)
+        letter = dead_letter(self._dlq, "ingest", dead.reject.reason, dead.reject.detail, message)
+        return await self._outbox.send(self._dlq, letter.value, key=letter.key, headers=letter.headers)
 
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
@@ -213,7 +206,8 @@ def _bounded(tp: TP, records: list[Any]) -> Iterator[Run | DeadLetter]:
 
 def _too_large(tp: TP, record: Any, length: int) -> DeadLetter:
     reject = Reject("size", f"the message has {length} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
-    return DeadLetter(tp.topic, tp.partition, record.offset, reject, record.key, bytes(record.value))
+    message = record.key, bytes(record.value), record.timestamp, record.headers
+    return DeadLetter(tp.topic, tp.partition, record.offset, reject, *message)
 
 
 def _run(tp: TP, records: list[Any]) -> Run:
@@ -223,7 +217,8 @@ def _run(tp: TP, records: list[Any]) -> Run:
         offsets = [record.offset for record in records]
     values = [record.value for record in records]
     keys = [record.key for record in records]
-    return Run(tp.topic, tp.partition, offsets, _Times(records), keys, values)
+    times_ms, headers = _Each(records, "timestamp"), _Each(records, "headers")
+    return Run(tp.topic, tp.partition, offsets, times_ms, keys, values, headers)
 
 
 def _now_ms() -> int:

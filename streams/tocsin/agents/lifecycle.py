@@ -23,6 +23,7 @@ from tocsin.engine.lifecycle.step import NumberedCommand, step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
+from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -45,25 +46,24 @@ class Lifecycle:
         """Apply one fetched run of signals or of commands."""
         read = _signal if tp.topic == self._topics.signals else _command
         generation = self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.lock(tp.partition):
-            if not await self._app.reader.still_holds(tp, generation):
+            if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
-            await self._table.recover(tp.partition)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
                 if wanted >= rules.position:
                     await rules.reach(wanted + 1)
-                if not await self._app.reader.still_holds(tp, generation):
+                if not await self._finish(run):
                     return
-                await self._finish(run)
                 self._app.committable.offsets[tp] = run.last + 1
 
-    async def _finish(self, run: KeyedRun[Input]) -> None:
+    async def _finish(self, run: KeyedRun[Input]) -> bool:
         partition = run.tp.partition
         get = partial(self._table.get, partition)
         outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
         self.events += sum(output.topic == self._topics.alerts for output in outcome.outputs)
-        await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+        return await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
 
     def _apply(self, inputs: Sequence[Input], get: Get) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
@@ -73,7 +73,7 @@ class Lifecycle:
         return Outcome(entries, [*events, *states])
 
     def _event(self, event: AlertEvent) -> Output:
-        headers = event.cloud_event_headers()
+        headers: list[Header] = [*event.cloud_event_headers()]
         return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
 
     def _state(self, record: AlertRecord) -> Output:

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
+from tocsin.schemas.dead_letter import Header
+
 _SEND_TIMEOUT_S: Final = 120.0
 _LARGEST_RECORD: Final = 8 * 2**20
 _BATCH_BYTES: Final = 2**20
 
-Header = tuple[str, bytes]
 Sent = asyncio.Future[Any]
 
 

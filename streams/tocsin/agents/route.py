@@ -53,24 +53,23 @@ class Route:
     async def take(self, tp: TP, batches: Sequence[RecordBatch], channels: ConfigLog) -> None:
         """Apply one fetched run of alert events."""
         generation = self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.lock(tp.partition):
-            if not await self._app.reader.still_holds(tp, generation):
+            if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
-            await self._table.recover(tp.partition)
             for run in keyed_runs(tp, batches, _event, self._topics.dlq, _STAGE):
                 if any(event.type == "firing" for event in run.inputs):
                     await channels.catch_up()
-                if not await self._app.reader.still_holds(tp, generation):
+                if not await self._finish(run):
                     return
-                await self._finish(run)
                 self._app.committable.offsets[tp] = run.last + 1
 
-    async def _finish(self, run: KeyedRun[AlertEvent]) -> None:
+    async def _finish(self, run: KeyedRun[AlertEvent]) -> bool:
         partition = run.tp.partition
         get = partial(self._table.get, partition)
         outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
         self.notifications += sum(output.topic != self._topics.deliveries for output in outcome.outputs)
-        await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+        return await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
 
     def _apply(self, events: Sequence[AlertEvent], get: Get) -> Outcome:
         changes = step(events, lambda fingerprint: _record(get(fingerprint)), self.channels, CHANNEL_TYPES)

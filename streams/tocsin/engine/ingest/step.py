@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
 from tocsin.engine.ingest.columns import Codec, Columns
 from tocsin.engine.ingest.interning import Interner
+from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
 
 Flags = NDArray[np.bool_]
+Headers = Sequence[Header]
 Places = NDArray[np.intp]
 UNSEEN_MS = -(2**62)  # below every event time
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive messages of one source partition. `keys` and `times_ms` (Kafka's timestamps) go with `values`."""
+    """Consecutive messages of one source partition. `keys`, `times_ms` (Kafka's timestamps) and `headers`, where there
+    are any, go with `values`."""
 
     topic: str
     partition: int
@@ -28,11 +31,12 @@ class Run:
     times_ms: Sequence[int]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    headers: Sequence[Headers] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What is no sample: where it lay, why, and its bytes."""
+    """What is no sample: where it lay, why, and what it was."""
 
     topic: str
     partition: int
@@ -40,6 +44,8 @@ class DeadLetter:
     reject: Reject
     key: bytes | None
     value: bytes
+    at_ms: int | None = None
+    headers: Headers = ()
 
 
 @dataclass(slots=True)
@@ -98,7 +104,9 @@ def _renumber(columns: Columns, kept: list[int]) -> None:
 
 
 def _bury(done: Ingested, run: Run, index: int, reject: Reject, value: bytes) -> None:
-    done.dead.append(DeadLetter(run.topic, run.partition, run.offsets[index], reject, run.keys[index], value))
+    headers = run.headers[index] if run.headers else ()
+    message = run.keys[index], value, run.times_ms[index], headers
+    done.dead.append(DeadLetter(run.topic, run.partition, run.offsets[index], reject, *message))
 
 
 def _into_frames(

@@ -152,9 +152,11 @@ class Replay:
 
     def _jump(self, clock_ms: int) -> None:
         assert self._begin_ms is not None
-        if not self._every_second:
-            for state in self._pipeline.states:
+        for state in self._pipeline.states:
+            if not self._every_second:
                 state.series.keep_time(self._begin_ms, SECOND_MS)
+            for source in (source for topic in state.topics.values() for source in topic.sources.values()):
+                source.step_ms = 0  # the next may be of any length: no clock jumps here by mistake
         self._clock_ms = clock_ms
         self._pipeline.jump(clock_ms)
 

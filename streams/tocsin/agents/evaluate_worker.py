@@ -35,6 +35,7 @@ class EvaluateSettings:
     checkpoint_ms: int
     tick_ms: int
     timing: Timing
+    most_series: int
 
 
 class _Service:
@@ -53,7 +54,13 @@ class _Service:
         self._book = RuleBook()
         parts = topics, settings.partitions, settings.timing
         self.evaluate = Columnar(
-            app, self._outbox, tables[0], worker.client, EvaluateStage(*parts), self._book, checkpoint_s
+            app,
+            self._outbox,
+            tables[0],
+            worker.client,
+            EvaluateStage(*parts, settings.most_series),
+            self._book,
+            checkpoint_s,
         )
         self.combine = Columnar(
             app, self._outbox, tables[1], worker.client, CombineStage(*parts), self._book, checkpoint_s

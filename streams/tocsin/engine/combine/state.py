@@ -9,6 +9,7 @@ import msgspec
 from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import TOPIC, GroupLane, group_table
 from tocsin.engine.combine.lanes import make_group_lane
+from tocsin.engine.combine.limits import LimitAlerts
 from tocsin.engine.combine.silence import SilenceGroups
 from tocsin.engine.evaluate.copies import Copies
 from tocsin.engine.evaluate.lane import FREE
@@ -59,6 +60,7 @@ class CombineState:
     gatherers: dict[str, Gatherer] = field(default_factory=dict)
     heard: dict[str, int] = field(default_factory=dict)
     early: list[Change] = field(default_factory=list)
+    limits: LimitAlerts = field(default_factory=LimitAlerts)
     wanted: int = 0  # how many gatherers there are
     listened_ms: int = 0
     clock_ms: int = 0

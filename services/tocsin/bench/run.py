@@ -44,6 +44,10 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
     "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
     "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "calm_cpu_percent": ("100 rules at 10,000/s: CPU of evaluate, % of a core", ""),
+    "edits_cpu_percent": ("the same while one is edited 17 times a second", ""),
+    "edits_grown_mib": ("by how much evaluate grows in these 1,000 edits, MiB", ""),
+    "edits_p99_ms": ("metric to alert meanwhile, p99, ms", ""),
     "lost": ("probes that never arrived", "0"),
 }
 
@@ -87,6 +91,8 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     say("latency at 10,000 samples a second ...")
     async with bench.scenario([latency.PROBE, *_rules(1)]) as scenario:
         found = await latency.measure(scenario, _RATE, 10 if quick else 40)
+    say("edits ...")
+    calm, edited = await _edited(bench, 0, quick), await _edited(bench, 1_000, quick)
     return {
         "one_rule_cpu_us": round(one.cpu_us, 3),
         "hundred_rules_cpu_us": round(hundred.cpu_us, 3),
@@ -104,7 +110,11 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
         "alert_p99_ms": round(latency.percentile(found.alert_ms, 99), 1),
         "webhook_p50_ms": round(latency.percentile(found.webhook_ms, 50), 1),
         "webhook_p99_ms": round(latency.percentile(found.webhook_ms, 99), 1),
-        "lost": found.lost,
+        "calm_cpu_percent": round(calm.cpu_percent, 1),
+        "edits_cpu_percent": round(edited.cpu_percent, 1),
+        "edits_grown_mib": round(edited.grown_mib - calm.grown_mib, 1),
+        "edits_p99_ms": round(latency.percentile(edited.alert_ms, 99), 1),
+        "lost": found.lost + edited.lost,
         "latency_rate_per_s": round(found.rate),
     }
 
@@ -112,6 +122,15 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
 async def _cost(bench: Bench, rules: int, load: Load) -> Cost:
     async with bench.scenario(_rules(rules)) as scenario:
         return await scenario.measure(load)
+
+
+async def _edited(bench: Bench, edits: int, quick: bool) -> latency.Latencies:
+    """A rule among 100 that is edited so often within a minute."""
+    seconds = 10 if quick else 60
+    rule = _rules(1)[0]
+    revisions = [rule.model_copy(update={"threshold": 900.0 + n % 7}) for n in range(edits * seconds // 60)]
+    async with bench.scenario([latency.PROBE, *_rules(100)]) as scenario:
+        return await latency.measure(scenario, _RATE, seconds, revisions)
 
 
 def _rules(count: int) -> list[Rule]:

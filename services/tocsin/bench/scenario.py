@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import orjson
 import psutil
@@ -49,6 +50,29 @@ class Cost:
     def rate(self) -> float:
         """Samples a second."""
         return self.samples / self.wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process: when, and what it had used by then."""
+
+    at_s: float
+    cpu_s: float
+    rss_mib: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Self:
+        """As it is now."""
+        return cls(time.monotonic(), _cpu_s(process), process.memory_info().rss / 2**20)
+
+    def since(self, before: Usage) -> Usage:
+        """What was used in between."""
+        return Usage(self.at_s - before.at_s, self.cpu_s - before.cpu_s, self.rss_mib - before.rss_mib)
+
+    @property
+    def cpu_percent(self) -> float:
+        """The share of one core."""
+        return 100 * self.cpu_s / self.at_s
 
 
 class Bench:

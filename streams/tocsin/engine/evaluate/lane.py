@@ -135,9 +135,10 @@ class Lane(ABC):
         judges, derivations = self.judges, self.derivations
         heeded = self._shortest_ms is not None
         self._judge(judged)
-        if not heeded:
+        if not heeded and self._shortest_ms is not None:
             slots = self.occupied()
             self.columns["heard"][slots] = self.series.columns["latest"][self.columns["series"][slots]]
+            self.columns.touch(slots)
         for key, judge in self.judges.items():
             if key in judges:
                 judge.inherit(judges[key])
@@ -148,7 +149,10 @@ class Lane(ABC):
                 self.derivations[key] = derivations[key]
             elif self.columns.count:
                 derivation.columns.add(self.columns.count)
-        self.columns.dirty[:] = True
+        if judges.keys() != self.judges.keys() or not all(
+            judge.is_laid_out_as(judges[key]) for key, judge in self.judges.items()
+        ):
+            self.columns.dirty[:] = True
 
     def versions(self) -> list[RuleVersion]:
         """The rules that look at this lane."""

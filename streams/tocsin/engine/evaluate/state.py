@@ -10,7 +10,7 @@ from tocsin.engine.evaluate.gather import GatherLane
 from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.lanes import make_lane
-from tocsin.engine.evaluate.plan import Plan, same_state
+from tocsin.engine.evaluate.plan import LaneSpec, Plan
 from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
 from tocsin.engine.watermark import TopicProgress
@@ -134,9 +134,11 @@ class PartitionState:
             self.series.remove(number)
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
-        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
+        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end. Lanes at
+        which no changed rule looks stay as they are."""
         old = self.lanes
-        out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
+        changed = {key for key in old if self.plan.rules[key] is not plan.rules.get(key)}
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
         self.plan = plan
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
@@ -144,16 +146,22 @@ class PartitionState:
                 flow.waiting = before[lateness_ms].waiting
         for key, spec in plan.specs.items():
             lanes = self.flows[spec.flow].lanes
-            if key in old:
-                lanes[key] = old[key]
+            if key not in old:
+                lanes[key] = self._new_lane(spec)
+                continue
+            lanes[key] = old[key]
+            if key in changed:
                 lanes[key].adopt(plan.rules[key])
-            else:
-                lanes[key] = make_lane(spec, plan.rules[key], self.series)
-                for number in self.series.all():
-                    if spec.watches(*self.series.describe(number)):
-                        self._admit_to(lanes[key], number)
-        self._forget_unwatched()
+        if old.keys() != plan.specs.keys():
+            self._forget_unwatched()
         return out
+
+    def _new_lane(self, spec: LaneSpec) -> Lane:
+        lane = make_lane(spec, self.plan.rules[spec.key], self.series)
+        for number in self.series.of_metric(spec.metric):
+            if spec.watches(*self.series.describe(number)):
+                self._admit_to(lane, number)
+        return lane
 
     def _forget_unwatched(self) -> None:
         lanes = self.lanes.values()
@@ -182,4 +190,4 @@ def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:
         return "rule deleted"
     if not now.rule.enabled:
         return "rule disabled"
-    return None if same_state(version.rule, now.rule) and now.epoch == version.epoch else "rule changed"
+    return None if now.epoch == version.epoch else "rule changed"

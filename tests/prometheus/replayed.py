@@ -19,7 +19,7 @@ _LETTERS = {"pending": PENDING, "firing": FIRING, "changed": FIRING, "ended": NO
 def verdicts(case: Case) -> list[str]:
     """A text for each series with a letter for each instant."""
     interner = Interner(1)
-    numbers = [interner.add("m", orjson.dumps({"series": str(index)}), None) for index in range(len(case.series))]
+    numbers = [interner.number("m", orjson.dumps({"series": str(index)}), None) for index in range(len(case.series))]
     samples = sorted(
         (at_s, number, value) for number, some in zip(numbers, case.series, strict=True) for at_s, value in some
     )

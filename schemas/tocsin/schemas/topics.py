@@ -28,7 +28,7 @@ _FOREVER_MS = -1
 
 # A replay of `samples` judges each sample by the revision that was in force, so superseded rules outlive the frames.
 _SAMPLES_RETENTION_MS = _DAY_MS
-_RULES_COMPACTION_LAG_MS = 2 * _DAY_MS
+RULES_KEPT_MS = 2 * _DAY_MS
 
 # A frame cannot be cut within one message, so it may be larger than what producers may send.
 _LARGEST_FRAME = 8 * 1024 * 1024
@@ -154,7 +154,7 @@ def topic_specs(
     # Only closed segments are compacted: small ones keep a recovery from reading each key many times over.
     churning = {"segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
     changes = {**churning, "max.message.bytes": str(_LARGEST_CHANGE)}
-    rules = {"min.compaction.lag.ms": str(_RULES_COMPACTION_LAG_MS)}
+    rules = {"min.compaction.lag.ms": str(RULES_KEPT_MS)}
     return (
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),

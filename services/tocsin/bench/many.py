@@ -96,8 +96,8 @@ async def _checkpoint_s(scenario: Scenario, timeline: _Timeline, cpu_us: float) 
 async def _over(scenario: Scenario, seconds: float, load: Load | None) -> float:
     """CPU seconds of some seconds, which begin with a load."""
     ended = time.monotonic() + seconds
-    before = scenario.cpu_s()
+    before = scenario.usage().cpu_s
     if load:
         await scenario.feed(load)
     await asyncio.sleep(max(0.0, ended - time.monotonic()))
-    return scenario.cpu_s() - before
+    return scenario.usage().cpu_s - before

@@ -49,6 +49,11 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
     "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
     "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "calm_cpu_percent": ("100 rules at 10,000/s: CPU of evaluate, % of a core", ""),
+    "edits_cpu_percent": ("the same while one is edited 17 times a second", ""),
+    "edits_grown_mib": ("by how much evaluate grows in these 1,000 edits, MiB", ""),
+    "edits_p99_ms": ("metric to alert meanwhile, p99, ms", ""),
+    "edits_lost": ("probes that never arrived meanwhile", "0"),
     "lost": ("probes that never arrived", "0"),
     "slowness_before": ("this machine: times slower than in the README", ""),
     "slowness_after": ("the same after all this", ""),
@@ -79,6 +84,7 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     figures = await _few_series(bench, samples, say)
     figures |= await _many_series(bench, samples, say)
     figures |= await _latencies(bench, 10 if quick else 40, say)
+    figures |= await _edits(bench, 10 if quick else 60, say)
     return figures | before | {"slowness_after": round(slowness(), 2)}
 
 
@@ -137,9 +143,29 @@ async def _latencies(bench: Bench, seconds: int, say: Callable[[str], None]) -> 
     }
 
 
+async def _edits(bench: Bench, seconds: int, say: Callable[[str], None]) -> dict[str, float]:
+    say("edits ...")
+    calm, edited = await _edited(bench, 0, seconds), await _edited(bench, 1_000 * seconds // 60, seconds)
+    return {
+        "calm_cpu_percent": round(calm.cpu_percent, 1),
+        "edits_cpu_percent": round(edited.cpu_percent, 1),
+        "edits_grown_mib": round(edited.grown_mib - calm.grown_mib, 1),
+        "edits_p99_ms": round(latency.percentile(edited.alert_ms, 99), 1),
+        "edits_lost": edited.lost,
+    }
+
+
 async def _cost(bench: Bench, rules: int, load: Load) -> Cost:
     async with bench.scenario(mean_rules(rules)) as scenario:
         return await scenario.measure(load)
+
+
+async def _edited(bench: Bench, edits: int, seconds: int) -> latency.Latencies:
+    """A rule among 100, edited so often within that time."""
+    rule = mean_rules(1)[0]
+    revisions = [rule.model_copy(update={"threshold": 900.0 + n % 7}) for n in range(edits)]
+    async with bench.scenario([latency.PROBE, *mean_rules(100)]) as scenario:
+        return await latency.measure(scenario, _RATE, seconds, revisions)
 
 
 def _table(figures: dict[str, float]) -> Table:

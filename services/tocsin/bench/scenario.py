@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 import orjson
 import psutil
@@ -50,6 +51,30 @@ class Cost:
     def rate(self) -> float:
         """Samples a second."""
         return self.samples / self.wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process: when, and what it had used by then."""
+
+    at_s: float
+    cpu_s: float
+    rss_mib: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Self:
+        """As it is now."""
+        times = process.cpu_times()
+        return cls(time.monotonic(), float(times.user + times.system), process.memory_info().rss / 2**20)
+
+    def since(self, before: Usage) -> Usage:
+        """What was used in between."""
+        return Usage(self.at_s - before.at_s, self.cpu_s - before.cpu_s, self.rss_mib - before.rss_mib)
+
+    @property
+    def cpu_percent(self) -> float:
+        """The share of one core."""
+        return 100 * self.cpu_s / self.at_s
 
 
 class Bench:
@@ -143,21 +168,18 @@ class Scenario:
             yield consumer
 
     async def _judged(self, load: Load, signals: AIOKafkaConsumer) -> Cost:
-        began, cpu_s, done = time.monotonic(), self.cpu_s(), 0
+        before, done = self.usage(), 0
         async with asyncio.timeout(_DEADLINE_S):
             while done < PARTITIONS:
                 for records in (await signals.getmany(timeout_ms=200)).values():
                     done += sum(b'"rule_id":"bench_done"' in record.value for record in records)
-        wall_s, used_s = time.monotonic() - began, self.cpu_s() - cpu_s
-        return Cost(load.samples, wall_s, used_s, self._process().memory_info().rss / 2**20)
+        after = self.usage()
+        used = after.since(before)
+        return Cost(load.samples, used.at_s, used.cpu_s, after.rss_mib)
 
-    def _process(self) -> psutil.Process:
-        return psutil.Process(self._services["evaluate"].pid)
-
-    def cpu_s(self) -> float:
+    def usage(self) -> Usage:
         """What evaluate has used so far."""
-        times = self._process().cpu_times()
-        return float(times.user + times.system)
+        return Usage.of(psutil.Process(self._services["evaluate"].pid))
 
     async def restart(self) -> float:
         """Kill evaluate; seconds from its start to its first verdict."""

@@ -18,11 +18,12 @@ _POLL_MS: Final = 200
 
 _log = structlog.get_logger("tocsin.configuration")
 
-OnRecord = Callable[[int, bytes, bytes | None], None]
+OnRecord = Callable[[int, bytes, bytes | None, int], None]
 
 
 class ConfigLog:
-    """Calls `on_record` (offset, key, value) for every record. `position` is the offset after the last one read."""
+    """Calls `on_record` (offset, key, value, time in ms) for every record. `position` is the offset after the last one
+    read."""
 
     def __init__(self, client: dict[str, Any], topic: str, on_record: OnRecord) -> None:
         read_in_batches([topic])
@@ -78,7 +79,7 @@ class ConfigLog:
                 _log.error("a record batch of configuration was passed over", at=at, reason=batch.refused)
             for record in batch.records:
                 if record.key is not None:
-                    self._on_record(record.offset, record.key, record.value)
+                    self._on_record(record.offset, record.key, record.value, record.timestamp)
         position = await self._consumer.position(self._partition)
         if position != self.position:
             async with self._moved:

@@ -39,7 +39,7 @@ class Route:
         self.channels: dict[str, Channel] = {}
         self.notifications = 0
 
-    def read_channel(self, _offset: int, key: bytes, value: bytes | None) -> None:
+    def read_channel(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of the channels topic; an entry that cannot be read leaves the last good one in force."""
         channel_id = key.decode(errors="replace")
         if not value:

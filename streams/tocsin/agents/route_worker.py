@@ -45,8 +45,8 @@ class _Service:
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
         self.channels = ConfigLog(dict(worker.client), topics.channels, self.route.read_channel)
 
-    def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:
-        ignored = self._book.append(offset, key, value)
+    def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        ignored = self._book.append(offset, key, value, at_ms)
         if ignored:
             _log.warning("a rule that cannot be read was ignored", rule=ignored)
 

@@ -14,6 +14,6 @@ def test_a_channel_under_another_key_is_ignored() -> None:
     nothing: Any = None
     route = Route(nothing, nothing, Topics())
     channel = Channel(id="ops", type="console")
-    route.read_channel(0, b"ops", encode_document(channel))
-    route.read_channel(1, b"other", encode_document(channel))
+    route.read_channel(0, b"ops", encode_document(channel), 0)
+    route.read_channel(1, b"other", encode_document(channel), 0)
     assert route.channels == {"ops": channel}

@@ -10,6 +10,7 @@ import numpy as np
 from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import TOPIC, GroupLane, group_table
 from tocsin.engine.combine.lanes import make_group_lane
+from tocsin.engine.combine.limits import LimitAlerts
 from tocsin.engine.combine.silence import SilenceGroups
 from tocsin.engine.evaluate.copies import Copies
 from tocsin.engine.evaluate.lane import FREE
@@ -60,6 +61,7 @@ class CombineState:
     gatherers: dict[str, Gatherer] = field(default_factory=dict)
     heard: dict[str, int] = field(default_factory=dict)
     early: list[Change] = field(default_factory=list)
+    limits: LimitAlerts = field(default_factory=LimitAlerts)
     wanted: int = 0  # how many gatherers there are
     listened_ms: int = 0
     clock_ms: int = 0
@@ -129,19 +131,21 @@ class CombineState:
         There are as many partitions of `partials` as of `samples`.
         """
         old = self.lanes
-        out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
+        changed = {key for key in old if self.plan.group_rules[key] is not plan.group_rules.get(key)}
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
         self.plan, self.lanes = plan, {}
         for key, spec in plan.groups.items():
             if key in old:
                 self.lanes[key] = old[key]
-                self.lanes[key].adopt(plan.group_rules[key])
+                if key in changed:
+                    self.lanes[key].adopt(plan.group_rules[key])
                 continue
             lane = self.lanes[key] = make_group_lane(spec, plan.group_rules[key], self.series)
             if isinstance(lane, SilenceGroups):
                 own = [key for key in lane.expected() if home_of(key, partitions) == self.partition]
                 lane.expect(own, max(self.watermark_ms, at_ms), self.listened_ms)
         self.find_parts()
-        for number in self.series.all():
+        for number in self.series.all() if old.keys() != self.lanes.keys() else ():
             if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
                 self.series.remove(number)
         early, self.early = self.early, []

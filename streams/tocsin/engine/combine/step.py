@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tocsin.engine.combine.state import CombineState
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.sharing import changes, standing
-from tocsin.engine.partial import Change, Panes, Partial, Progress
+from tocsin.engine.partial import Change, Limits, Panes, Partial, Progress
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.signal import Signal
 
@@ -33,6 +33,8 @@ def step(state: CombineState, items: Sequence[Partial], end: int, book: RuleBook
             continue
         elif isinstance(item, Panes):
             state.take_panes(item)
+        elif isinstance(item, Limits):
+            done.signals += state.limits.take(item)
         else:
             _take_progress(state, item, book, timing, done)
     state.offset = end

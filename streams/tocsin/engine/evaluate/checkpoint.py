@@ -11,6 +11,7 @@ from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import Lane
 from tocsin.engine.evaluate.lanes import make_lane
 from tocsin.engine.evaluate.plan import Plan, compile_plan
+from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
@@ -53,6 +54,9 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
         "sequence": state.sequence,
+        "refused": state.refused.pack(),
+        "limits_ms": state.limits_ms,
+        "limits_said": state.limits_said,
     }
     return copies.written(), sealed(msgspec.msgpack.encode(header))
 
@@ -69,6 +73,8 @@ def restore(get: Get, source: str = "") -> PartitionState:
     state.copies = Copies(header["copies"])
     state.offset, state.sequence = header["offset"], header["sequence"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
+    state.refused, state.limits_ms = Refusals.unpack(header["refused"]), header["limits_ms"]
+    state.limits_said = [(rule_id, tuple(told)) for rule_id, told in header["limits_said"]]
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
 
     def entry(name: str) -> bytes:

@@ -45,6 +45,8 @@ class Columns:
 
     def reshape(self, spec: Spec) -> list[str]:
         """Have these columns instead: those that were there stay as they are. Returns the names of new ones."""
+        if spec == self.spec:
+            return []
         fresh = [name for name in spec if name not in self.arrays]
         capacity = self.capacity
         self.spec = spec

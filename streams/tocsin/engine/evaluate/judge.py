@@ -4,7 +4,7 @@ A vector comparison per level finds the few series for which something may chang
 value. The outcome is that of going through all values of all series one by one, in order.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Final
@@ -31,6 +31,7 @@ from tocsin.engine.evaluate.conditions import CONDITIONS
 from tocsin.engine.evaluate.fingerprints import fingerprints
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Floats, Ints
+from tocsin.schemas.kinds import Level
 from tocsin.schemas.labels import alert_fingerprint, alert_text
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Evidence, Signal, SignalKind
@@ -86,21 +87,22 @@ class Judge:
 
     def __init__(self, versions: list[RuleVersion]) -> None:
         self.versions = sorted(versions, key=lambda v: (*_kind(v.rule), v.rule.id))
-        starts = np.cumsum([0, *(len(version.rule.steps) for version in self.versions)]).tolist()
+        steps = [version.rule.steps for version in self.versions]
+        starts = np.cumsum([0, *map(len, steps)]).tolist()
         self._columns = [slice(begin, end) for begin, end in pairwise(starts)]
         self._owner = np.repeat(np.arange(len(self.versions)), np.diff(starts))
-        self._groups = list(self._grouped())
+        self._groups = list(self._grouped(steps))
         self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
         self.columns = Columns({"state": ("u1", starts[-1], REST), "due": ("i8", starts[-1], 0)})
         self.cells: dict[tuple[int, int], Cell] = {}
 
-    def _grouped(self) -> Iterator[tuple[slice, Condition]]:
+    def _grouped(self, steps: Sequence[tuple[Level, ...]]) -> Iterator[tuple[slice, Condition]]:
         begin = 0
         for end in range(1, len(self.versions) + 1):
             if end < len(self.versions) and _kind(self.versions[end].rule) == _kind(self.versions[begin].rule):
                 continue
             rules = [version.rule for version in self.versions[begin:end]]
-            levels = [(rule, level) for rule in rules for level in rule.steps]
+            levels = [(rule, level) for rule, own in zip(rules, steps[begin:end], strict=True) for level in own]
             yield (
                 slice(self._columns[begin].start, self._columns[end - 1].stop),
                 CONDITIONS[rules[0].condition](levels),
@@ -288,22 +290,39 @@ class Judge:
 
     def inherit(self, old: "Judge") -> None:
         """Take over the state of rules that are in both, and go on; a changed duration counts from now on, a changed
-        cooldown from the next firing on."""
-        self.columns.add(old.columns.count)
+        cooldown from the next firing on. The old judge is no more."""
         places = {(version.rule.id, version.epoch): owner for owner, version in enumerate(old.versions)}
         kept = [(places.get((version.rule.id, version.epoch)), owner) for owner, version in enumerate(self.versions)]
         moved = {source: owner for source, owner in kept if source is not None}
+        if self.is_laid_out_as(old):
+            self.columns, self.cells = old.columns, old.cells
+        else:
+            self._move(old, moved)
+        changed = {
+            owner for source, owner in moved.items() if self.versions[owner].revision != old.versions[source].revision
+        }
+        for (slot, owner), cell in self.cells.items():
+            if owner in changed:
+                states: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
+                wait_anew(cell, self.versions[owner].rule, states)
+                self.columns["due"][slot, self._columns[owner]] = cell.due
+                self.columns.touch(np.array([slot]))
+
+    def _move(self, old: "Judge", moved: dict[int, int]) -> None:
+        """Copy the state of rules, by their places there and here."""
+        self.columns.add(old.columns.count)
         rows = slice(old.columns.count)
         for source, owner in moved.items():
             for name in ("state", "due"):
                 self.columns[name][rows, self._columns[owner]] = old.columns[name][rows, old.columns_of(source)]
-        for (slot, source), cell in old.cells.items():
-            if source in moved:
-                owner = moved[source]
-                rule, states = self.versions[owner].rule, self.columns["state"][slot, self._columns[owner]].tolist()
-                wait_anew(cell, rule, states)
-                self.columns["due"][slot, self._columns[owner]] = cell.due
-                self.cells[slot, owner] = cell
+        self.cells = {(slot, moved[source]): cell for (slot, source), cell in old.cells.items() if source in moved}
+
+    def is_laid_out_as(self, other: "Judge") -> bool:
+        """Whether the same rules have the same columns, so that what was saved of one can be read by the other."""
+        rules = [[(version.rule.id, version.epoch) for version in judge.versions] for judge in (self, other)]
+        return rules[0] == rules[1] and all(
+            columns == other.columns_of(owner) for owner, columns in enumerate(self._columns)
+        )
 
     def columns_of(self, owner: int) -> slice:
         """The columns of one rule."""

@@ -16,6 +16,7 @@ from tocsin.engine.evaluate.judge import Judge, RuleVersion, Silence, Subject
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points, running_maximum, segments
+from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
@@ -36,7 +37,7 @@ class Lane(ABC):
         self.columns = Columns(shared | own)
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on
-        self.refused = 0  # series beyond the most that the rules allow
+        self.refused = Refusals()  # series beyond the most that the rules allow
         self._slots = np.full(1_024, FREE, np.int64)  # by series number
         self._free: list[int] = []
         self._judge(judged)
@@ -63,11 +64,8 @@ class Lane(ABC):
         return {source.aggregate for source in self.sources.values()}
 
     def has_room(self) -> bool:
-        """Whether one more series may be watched; counts those that may not."""
-        if self.columns.count - len(self._free) < self.spec.most_series:
-            return True
-        self.refused += 1
-        return False
+        """Whether one more series may be watched."""
+        return self.columns.count - len(self._free) < self.spec.most_series
 
     def admit(self, number: int) -> None:
         """Watch one more series."""
@@ -138,9 +136,10 @@ class Lane(ABC):
         judges, derivations = self.judges, self.derivations
         heeded = self._shortest_ms is not None
         self._judge(judged)
-        if not heeded:
+        if not heeded and self._shortest_ms is not None:
             slots = self.occupied()
             self.columns["heard"][slots] = self.series.columns["latest"][self.columns["series"][slots]]
+            self.columns.touch(slots)
         for key, judge in self.judges.items():
             if key in judges:
                 judge.inherit(judges[key])
@@ -151,7 +150,10 @@ class Lane(ABC):
                 self.derivations[key] = derivations[key]
             elif self.columns.count:
                 derivation.columns.add(self.columns.count)
-        self.columns.dirty[:] = True
+        if judges.keys() != self.judges.keys() or not all(
+            judge.is_laid_out_as(judges[key]) for key, judge in self.judges.items()
+        ):
+            self.columns.dirty[:] = True
 
     def versions(self) -> list[RuleVersion]:
         """The rules that look at this lane."""
@@ -309,11 +311,11 @@ class Lane(ABC):
 
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""
-        return {"late": self.late, "refused": self.refused, "slots": self.columns.count}
+        return {"late": self.late, "refused": self.refused.pack(), "slots": self.columns.count}
 
     def restore_header(self, header: dict[str, Any]) -> None:
         """The inverse of `header`."""
-        self.late, self.refused = header["late"], header["refused"]
+        self.late, self.refused = header["late"], Refusals.unpack(header["refused"])
 
 
 def _shortest_silence(judged: Judged) -> int | None:

@@ -12,7 +12,7 @@ from tocsin.engine.evaluate.judge import Describe, Judge
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
-from tocsin.schemas.labels import parse_series_key, series_id
+from tocsin.schemas.labels import SEPARATOR, parse_series_key, series_id, series_key
 
 Watch = Callable[[Judge, Points, Describe], None]
 """Takes a judge, the points it was given, and what describes their slots; called when it has judged them."""
@@ -170,6 +170,11 @@ class SeriesTable:
         assert key is not None, f"series {number} is free"
         name, labels = _parsed(key)
         return name, dict(labels)
+
+    def of_metric(self, name: str) -> list[int]:
+        """Every number that is in use for a series of a metric."""
+        bare, labelled = series_key(name, {}), series_key(name, {}) + SEPARATOR
+        return [n for n, key in enumerate(self.keys) if key is not None and (key == bare or key.startswith(labelled))]
 
     def all(self) -> list[int]:
         """Every number that is in use."""

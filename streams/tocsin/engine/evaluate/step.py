@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate import limits, sharing
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
@@ -59,6 +59,7 @@ def step(
             _look_for_silence(state, second, timing, done.signals)
         if state.plan.groups or (is_new and is_told):
             _share(state, is_second or is_new, timing, sources, done)
+        done.partials += limits.look(state, state.clock_ms)
     _judge(state, done.signals)
     _tell_composites(state, done)
     _hand_over_late(state, done)

@@ -11,7 +11,7 @@ from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Change, Level
 from tocsin.schemas.rule import Rule, operator_symbol
-from tocsin.schemas.signal import Evidence, Signal
+from tocsin.schemas.signal import Evidence, Notice, Signal
 
 
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
@@ -27,6 +27,8 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "unit": _unit(rule, signal) if rule else signal.unit,
         "evidence": _evidence(signal.evidence),
     }
+    if signal.notice is not None:
+        return facts | {"rule_name": signal.notice.name, "category": "tocsin", **_noticed(signal.notice)}
     if rule is None:
         return facts
     step = _step(rule, signal)
@@ -43,6 +45,10 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "notifications": rule.notifications,
     }
     return facts
+
+
+def _noticed(notice: Notice) -> dict[str, Any]:
+    return {"annotations": notice.annotations, "notifications": notice.notifications}
 
 
 def _step(rule: Rule, signal: Signal) -> Level:

@@ -64,4 +64,5 @@ def _apply(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindR
         return on_command(record, item.command)
     record.order = item.order
     record.touched_ms = max(record.touched_ms, item.at_ms)
-    return on_signal(record, item, find_rule(item.rule_id, item.revision))
+    rule = None if item.notice else find_rule(item.rule_id, item.revision)
+    return on_signal(record, item, rule)

@@ -7,6 +7,11 @@ an alert's labels, so that its tools see the identities they know.
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Final
+
+SHADOW: Final = "shadow/"
+"""Before the id of a rule, and before a fingerprint: of a candidate that runs beside the rule. No id holds a slash, so
+whatever keeps rules and alerts apart keeps these apart from them."""
 
 SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
 _RULE_LABEL, _EXPORTED = "alertname", "exported_"
@@ -50,14 +55,21 @@ def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
     """The identity of an alert: its labels, and the rule as `alertname`.
 
     A label of that name counts as `exported_alertname`, as Prometheus renames what clashes with a label of its own.
+    That of a candidate in shadow is the rule's own behind the mark.
     """
+    name = rule_id.removeprefix(SHADOW)
     hashed = dict(labels)
     if _RULE_LABEL in hashed:
         renamed = _EXPORTED + _RULE_LABEL
         while renamed in hashed:
             renamed = _EXPORTED + renamed
         hashed[renamed] = hashed[_RULE_LABEL]
-    return fingerprint({**hashed, _RULE_LABEL: rule_id})
+    return rule_id.removesuffix(name) + fingerprint({**hashed, _RULE_LABEL: name})
+
+
+def is_shadow(name: str) -> bool:
+    """Whether the id of a rule, or a fingerprint, is that of a candidate in shadow."""
+    return name.startswith(SHADOW)
 
 
 def stable_id(*parts: str | int) -> str:

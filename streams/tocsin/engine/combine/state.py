@@ -129,7 +129,7 @@ class CombineState:
         """
         old = self.lanes
         out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
-        self.plan, self.lanes = plan, {}
+        self.plan, self.plan_saved, self.lanes = plan, -2, {}
         for key, spec in plan.groups.items():
             if key in old:
                 self.lanes[key] = old[key]

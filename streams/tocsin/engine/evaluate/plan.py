@@ -13,10 +13,12 @@ from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
+NEVER_MS: Final = 2**62
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -124,10 +126,12 @@ class GroupSpec:
 class Plan:
     """Lanes and, for each, its rules by source; `offset` is the end of the configuration it was made from.
 
-    `groups` are judged where shares meet, each under its key, and `group_rules` their rules.
+    `groups` are judged where shares meet, each under its key, and `group_rules` their rules. At the clock `changes_ms`
+    the time of a candidate in shadow is over, and another plan takes over.
     """
 
     offset: int = -1
+    changes_ms: int = NEVER_MS
     specs: dict[str, LaneSpec] = field(default_factory=dict)
     rules: dict[str, Judged] = field(default_factory=dict)
     groups: dict[str, GroupSpec] = field(default_factory=dict)
@@ -224,6 +228,11 @@ def source_of(rule: Rule) -> Source:
     return Source(rule.aggregate, full, rule.condition, rule.settings, rule.operator not in ("lt", "lte"))
 
 
+def is_over(rule: Rule, clock_ms: int) -> bool:
+    """Whether a rule is a candidate in shadow whose time is over."""
+    return isinstance(rule, Candidate) and rule.ends_ms <= clock_ms
+
+
 def same_state(old: Rule, new: Rule) -> bool:
     """Whether a changed rule goes on with its state: what it watches, and the direction it looks in, are the same."""
     return (
@@ -244,6 +253,8 @@ def compile_plan(versions: Iterable[RuleVersion], offset: int) -> Plan:
     for version in versions:
         rule = version.rule
         plan.versions[rule.id] = version
+        if isinstance(rule, Candidate):
+            plan.changes_ms = min(plan.changes_ms, rule.ends_ms)
         if not rule.enabled:
             continue
         if not is_grouped(rule):

@@ -4,9 +4,10 @@ from bisect import bisect_left, bisect_right
 from functools import lru_cache
 
 from tocsin.engine.evaluate.judge import RuleVersion
-from tocsin.engine.evaluate.plan import Plan, compile_plan, same_state
-from tocsin.schemas.codec import UnreadableRecord, decode_document
+from tocsin.engine.evaluate.plan import Plan, compile_plan, is_over, same_state
+from tocsin.schemas.codec import UnreadableRecord, decode_rule
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 
 
 class RuleBook:
@@ -52,18 +53,38 @@ class RuleBook:
                 found[rule_id] = (rule, self._offsets[index])
         return found
 
-    def plan_after(self, old: Plan, end: int) -> Plan:
+    def next_plan(self, old: Plan, end: int, clock_ms: int) -> Plan | None:
+        """The plan that takes over, if another does: rules were written below an offset, or the time of a candidate in
+        shadow is over."""
+        if end > old.offset:
+            assert self.end >= end, f"rules known to {self.end}, wanted to {end}"
+            return self.plan_after(old, end, clock_ms)
+        if clock_ms < old.changes_ms:
+            return None
+        return compile_plan([one for one in old.versions.values() if not is_over(one.rule, clock_ms)], old.offset)
+
+    def plan_after(self, old: Plan, end: int, clock_ms: int) -> Plan:
         """The plan in force below an offset; a rule whose state goes on keeps its epoch."""
         versions = []
         for rule, revision in self.rules_at(end).values():
-            before = old.versions.get(rule.id)
-            goes_on = before is not None and before.rule.enabled and same_state(before.rule, rule)
-            epoch = before.epoch if before is not None and goes_on else revision
-            versions.append(RuleVersion(rule, revision, epoch))
+            if not is_over(rule, clock_ms):
+                versions.append(RuleVersion(rule, revision, _epoch(old.versions.get(rule.id), rule, revision)))
         return compile_plan(versions, end)
+
+
+def _epoch(before: RuleVersion | None, rule: Rule, revision: int) -> int:
+    """Since when its state is kept. Two candidates have nothing in common: each is compared from its own beginning."""
+    if isinstance(rule, Candidate):
+        return rule.run_at(revision)
+    goes_on = before is not None and before.rule.enabled and same_state(before.rule, rule)
+    return before.epoch if before is not None and goes_on else revision
 
 
 @lru_cache(maxsize=4_096)
 def _read(value: bytes, rule_id: str) -> Rule:
-    """Rules are frozen, and the same documents are read again and again by whoever starts: once is enough."""
-    return decode_document(Rule, value, rule_id)
+    """Rules are frozen, and the same documents are read again and again by whoever starts: once is enough.
+
+    Late samples are for others to read, so a candidate keeps none.
+    """
+    rule = decode_rule(value, rule_id)
+    return rule.model_copy(update={"keep_late": False}) if isinstance(rule, Candidate) else rule

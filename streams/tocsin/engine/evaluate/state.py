@@ -13,7 +13,7 @@ from tocsin.engine.evaluate.lanes import make_lane
 from tocsin.engine.evaluate.plan import Plan, same_state
 from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.labels import parse_series_key
+from tocsin.schemas.labels import is_shadow, parse_series_key
 from tocsin.schemas.signal import Signal
 
 
@@ -31,6 +31,7 @@ class PartitionState:
     looked_s: int = 0  # second in which silent series were last looked for
     copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
+    shadowed: dict[tuple[str, int], int] = field(default_factory=dict)  # samples, by candidate and its epoch
     source: str = ""  # the name under which this partition sends shares of groups
     sequence: int = 0  # of the next thing it sends
 
@@ -98,7 +99,9 @@ class PartitionState:
         """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
         old = self.lanes
         out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
-        self.plan = plan
+        self.plan, self.plan_saved = plan, -2
+        kept = {(one.rule.id, one.epoch) for one in plan.versions.values() if is_shadow(one.rule.id)}
+        self.shadowed = {key: self.shadowed.get(key, 0) for key in kept}
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
             if lateness_ms in before:

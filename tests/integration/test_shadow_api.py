@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
@@ -20,6 +19,7 @@ from tocsin.cli.app import run
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.kafka.ports import free_ports
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import Record, encode
 from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.settings import ApiSettings, Settings
@@ -164,33 +164,40 @@ async def test_what_is_not_in_shadow_is_said(client: Client) -> None:
     await client.call("GET", f"{SHADOW}?verbose=1", wanted=400)
 
 
+async def differing(client: Client) -> dict[str, Any]:
+    """One alert of both, one that is gone, one that is new and over, and one of a candidate before this one."""
+    begun: dict[str, Any] = await client.call("PUT", SHADOW, {"rule": CANDIDATE}, 201)
+    at, revision = begun["since"], begun["revision"]
+    times = {"starts_at": at, "fired_at": at, "updated_at": at}
+
+    def event(number: int, of: str, host: str, **more: Any) -> AlertEvent:
+        facts = {"rule_id": "slow", "notifications": ("hook",), "labels": {"host": host}, **times, **more}
+        return firing_event(number, f"{of}000000000000000{host}", **facts)
+
+    same, gone = event(1, "", "a"), event(1, "", "b")
+    later = format_instant(parse_instant(at) + 1)
+    over = {"type": "resolved", "status": "resolved", "ends_at": later, "updated_at": later, "rule_revision": revision}
+    proposed = [
+        event(1, "shadow/", "a", rule_revision=revision),
+        event(1, "shadow/", "c", rule_revision=revision, severity="critical"),
+        event(2, "shadow/", "c", **over),
+        event(1, "shadow/", "d", rule_revision=revision - 1),
+    ]
+    await client.say(client.topics.alert_state, same.fingerprint, same)
+    for one in (same, gone):
+        await client.say(client.topics.alerts, one.fingerprint, one)
+    for one in proposed:
+        await client.say(client.topics.shadow_alerts, one.fingerprint, one)
+    for partition in "01":
+        progress = ShadowProgress("slow", revision, partition, 20, 2, parse_instant(at))
+        await client.say(client.topics.shadow_progress, f"slow/{partition}", progress)
+    return {"at": at, "later": later}
+
+
 async def test_the_report_compares_what_both_sides_said(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     await client.call("POST", "/channels", {"id": "hook", "type": "console"}, 201)
     await client.call("POST", "/rules", RULE, 201)
-    begun = await client.call("PUT", SHADOW, {"rule": CANDIDATE}, 201)
-    at = begun["since"]
-    later = format_instant(parse_instant(at) + 1)
-    facts: dict[str, Any] = {
-        "rule_id": "slow", "notifications": ("hook",), "starts_at": at, "fired_at": at, "updated_at": at,
-    }  # fmt: skip
-    same = firing_event(1, "000000000000000a", **facts)
-    await client.say(client.topics.alerts, "a", same)
-    await client.say(client.topics.alert_state, same.fingerprint, same)
-    gone = firing_event(1, "000000000000000b", **{**facts, "labels": {"host": "b"}})
-    await client.say(client.topics.alerts, "b", gone)
-    ours = {**facts, "rule_revision": begun["revision"]}
-    await client.say(client.topics.shadow_alerts, "a", firing_event(1, "shadow/000000000000000a", **ours))
-    new = firing_event(1, "shadow/000000000000000c", **{**ours, "labels": {"host": "c"}, "severity": "critical"})
-    await client.say(client.topics.shadow_alerts, "c", new)
-    ended = msgspec.structs.replace(
-        new, id="ended", type="resolved", status="resolved", ends_at=later, updated_at=later
-    )
-    await client.say(client.topics.shadow_alerts, "c", ended)
-    older = firing_event(1, "shadow/000000000000000d", **{**ours, "rule_revision": begun["revision"] - 1})
-    await client.say(client.topics.shadow_alerts, "d", older)
-    for partition in "01":
-        progress = ShadowProgress("slow", begun["revision"], partition, 20, 2, parse_instant(at))
-        await client.say(client.topics.shadow_progress, f"slow/{partition}", progress)
+    times = await differing(client)
 
     async def whole() -> Any:
         found = await client.call("GET", SHADOW)
@@ -203,23 +210,20 @@ async def test_the_report_compares_what_both_sides_said(client: Client, capsys: 
     assert found["only_current"][0]["labels"] == {"host": "b"}
     (added,) = found["only_candidate"]
     assert (added["fingerprint"], added["severity"]) == ("000000000000000c", "critical")
-    assert (added["fired_at"], added["ended_at"], added["value"], added["notifications"]) == (at, later, 1234.5, 2)
+    assert (added["fired_at"], added["ended_at"]) == (times["at"], times["later"])
+    assert (added["value"], added["notifications"]) == (1234.5, 2)
     (both,) = found["both"]
     assert (len(both["current"]), len(both["candidate"])) == (1, 1)
 
-    def told(*arguments: str) -> tuple[int, str, str]:
-        url = f"http://127.0.0.1:{client.api.context.settings.api.port}"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TOCSIN_API_TOKEN", TOKEN)
-            code = run([*arguments, "--url", url])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    code, out, said = await asyncio.to_thread(told, "shadow", "report", "slow")
-    assert (code, "host=b" in out, "host=c" in out) == (0, True, True)
-    assert "1 in both, 1 added, 1 removed; notifications: 2 added, 1 removed" in said
-    code, out, _ = await asyncio.to_thread(told, "shadow", "report", "slow", "--exit-code", "-o", "json")
-    assert (code, json.loads(out)["totals"]) == (1, found["totals"])
+    url = f"http://127.0.0.1:{client.api.context.settings.api.port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOCSIN_API_TOKEN", TOKEN)
+        code = await asyncio.to_thread(run, ["shadow", "report", "slow", "--url", url])
+        out, said = capsys.readouterr()
+        assert (code, "host=b" in out, "host=c" in out) == (0, True, True)
+        assert "1 in both, 1 added, 1 removed; notifications: 2 added, 1 removed" in said
+        code = await asyncio.to_thread(run, ["shadow", "report", "slow", "--url", url, "--exit-code", "-o", "json"])
+        assert (code, json.loads(capsys.readouterr().out)["totals"]) == (1, found["totals"])
 
 
 async def test_the_command_line_starts_what_differs_and_promotes_it(

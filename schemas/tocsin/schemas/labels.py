@@ -7,6 +7,11 @@ an alert's labels, so that its tools see the identities they know.
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Final
+
+SHADOW: Final = "shadow/"
+"""Before the id of a rule, and before a fingerprint: of a candidate that runs beside the rule. No id holds a slash, so
+whatever keeps rules and alerts apart keeps these apart from them."""
 
 SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
 _RULE_LABEL, _EXPORTED = "alertname", "exported_"
@@ -51,11 +56,11 @@ def _hashed_text(labels: Mapping[str, str]) -> bytes:
 
 def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
     """The identity of an alert: its labels, and the rule as `alertname`."""
-    return fingerprint(_alert_labels(rule_id, labels))
+    return marked(rule_id, fingerprint(_alert_labels(rule_id, labels)))
 
 
 def alert_text(rule_id: str, labels: Mapping[str, str]) -> bytes:
-    """The bytes that an alert's fingerprint is the hash of."""
+    """The bytes that an alert's fingerprint is the hash of, before it is `marked`."""
     return _hashed_text(_alert_labels(rule_id, labels))
 
 
@@ -67,8 +72,18 @@ def _alert_labels(rule_id: str, labels: Mapping[str, str]) -> dict[str, str]:
         while renamed in hashed:
             renamed = _EXPORTED + renamed
         hashed[renamed] = hashed[_RULE_LABEL]
-    hashed[_RULE_LABEL] = rule_id
+    hashed[_RULE_LABEL] = rule_id.removeprefix(SHADOW)
     return hashed
+
+
+def is_shadow(name: str) -> bool:
+    """Whether the id of a rule, or a fingerprint, is that of a candidate in shadow."""
+    return name.startswith(SHADOW)
+
+
+def marked(rule_id: str, name: str) -> str:
+    """A fingerprint as that of an alert of a rule: a candidate's are its rule's own behind a mark."""
+    return SHADOW + name if is_shadow(rule_id) else name
 
 
 def stable_id(*parts: str | int) -> str:

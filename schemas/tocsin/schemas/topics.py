@@ -91,6 +91,8 @@ class Topics:
         "rules",
         "samples",
         "settings",
+        "shadow_alerts",
+        "shadow_progress",
         "signals",
         "silences",
     )
@@ -110,6 +112,8 @@ class Topics:
         self.samples = f"{prefix}samples"
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
+        self.shadow_alerts = f"{prefix}shadow-alerts"
+        self.shadow_progress = f"{prefix}shadow-progress"
         self.deliveries = f"{prefix}deliveries"
         self.audit = f"{prefix}audit"
         self.dlq = f"{prefix}dlq"
@@ -164,6 +168,9 @@ def topic_specs(
         kept(names.commands, 7 * _DAY_MS),
         kept(names.alerts, 7 * _DAY_MS),
         compacted(names.alert_state, partitions, churning),
+        # What a candidate in shadow said is read as long as its report may be asked for.
+        kept(names.shadow_alerts, 30 * _DAY_MS),
+        compacted(names.shadow_progress, partitions, churning),
         *(compacted(prefix + name, 1, rules if name == "rules" else {}) for name in _CONFIGURATION),
         *(kept(names.notifications(channel_type), 7 * _DAY_MS) for channel_type in channel_types),
         kept(names.deliveries, 30 * _DAY_MS),

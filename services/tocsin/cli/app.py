@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tocsin.cli import alerts, backtest, channels, dlq, kafka, produce, rules, services, settings, sim, topics
+from tocsin.cli import alerts, backtest, channels, dlq, kafka, produce, rules, services, settings, shadows, sim, topics
 from tocsin.cli.failures import as_failure
 from tocsin.terminal import escape
 
@@ -27,7 +27,7 @@ services.register(app)
 produce.register(app)
 backtest.register(app)
 sim.register(app)
-for group in (kafka.app, topics.app, rules.app, alerts.app, channels.app, dlq.app, settings.app):
+for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, dlq.app, settings.app):
     app.add_typer(group)
 
 

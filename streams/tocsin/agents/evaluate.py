@@ -62,6 +62,8 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
         yield from partial_outputs(self.topics, done.partials, self.partitions)
         for late in done.late:
             yield Output(self.topics.late, late.key, late.encode())
+        for one in done.shadows:
+            yield Output(self.topics.shadow_progress, f"{one.rule_id}/{one.partition}".encode(), encode(one))
 
     def checkpoint(self, state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         """See Stage."""

@@ -1,6 +1,6 @@
 """What lifecycle and route have in common: a fetched run as bounded runs of decoded inputs, and how each is applied."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -63,9 +63,9 @@ def keyed_runs(
 
 @dataclass(slots=True)
 class Outcome:
-    """What inputs did: the entries as they are now, and what is to be sent."""
+    """What inputs did: the entries as they are now, None for one that is to go, and what is to be sent."""
 
-    entries: dict[str, bytes] = field(default_factory=dict)
+    entries: Mapping[str, bytes | None] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
 
 
@@ -86,14 +86,14 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
     whole = Outcome()
     for item, record in zip(run.inputs, run.records, strict=True):
         try:
-            one = _checked(apply([item], lambda key: whole.entries.get(key) or get(key)))
+            one = _checked(apply([item], lambda key: whole.entries[key] if key in whole.entries else get(key)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the input
             place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
             _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)
             detail = f"{type(error).__name__}: {error}"
             run.dead.append(dead_record(dlq, stage, run.tp, record, "failed", detail))
         else:
-            whole.entries |= one.entries
+            whole.entries = {**whole.entries, **one.entries}
             whole.outputs += one.outputs
     return whole
 

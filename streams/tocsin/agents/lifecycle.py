@@ -24,6 +24,7 @@ from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -67,14 +68,18 @@ class Lifecycle:
 
     def _apply(self, inputs: Sequence[Input], get: Get) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
-        states = [self._state(record) for record in changes.records.values()]
+        states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
         events = [self._event(event) for event in changes.events]
-        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
-        return Outcome(entries, [*events, *states])
+        shadows = [self._shadow(event) for event in changes.shadows]
+        entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
+        return Outcome(entries, [*events, *states, *shadows])
 
     def _event(self, event: AlertEvent) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]
         return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
+
+    def _shadow(self, event: AlertEvent) -> Output:
+        return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
     def _state(self, record: AlertRecord) -> Output:
         value = codec.encode(record.event) if record.event else None

@@ -52,7 +52,7 @@ def test_a_rule_under_another_key_is_ignored_with_the_reason() -> None:
     ignored = book.append(1, b"fast", document("slow", 1))
     assert ignored is not None
     assert ignored.startswith("fast: id: 'slow' is not the record's key")
-    assert revisions(book.plan_after(Plan(), 2)) == {"slow": 0}
+    assert revisions(book.plan_after(Plan(), 2, 0)) == {"slow": 0}
     assert book.rule_at("fast", 2) is None
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_named_until_something_can_be() -> None:
     book.append(0, b"slow", document("slow", 1))
     book.append(1, b"slow", b"not a rule")
     assert list(book.unreadable) == ["slow"]
-    assert revisions(book.plan_after(Plan(), 2)) == {"slow": 0}
+    assert revisions(book.plan_after(Plan(), 2, 0)) == {"slow": 0}
     book.append(2, b"slow", document("slow", 2))
     assert not book.unreadable
 
@@ -70,11 +70,11 @@ def test_a_rule_whose_last_good_version_was_compacted_away_stays_as_it_was() -> 
     before = RuleBook()
     before.append(0, b"slow", document("slow", 1))
     before.append(1, b"gone", document("gone", 1))
-    plan = before.plan_after(Plan(), 2)
+    plan = before.plan_after(Plan(), 2, 0)
     after = RuleBook()  # of a process that starts when both were compacted away
     after.append(7, b"slow", b"not a rule")
-    assert revisions(after.plan_after(plan, 8)) == {"slow": 0}
-    assert revisions(after.plan_after(Plan(), 8)) == {}
+    assert revisions(after.plan_after(plan, 8, 0)) == {"slow": 0}
+    assert revisions(after.plan_after(Plan(), 8, 0)) == {}
 
 
 @given(st.lists(edit, max_size=12), st.lists(st.integers(0, 12), max_size=4))
@@ -87,7 +87,7 @@ def test_plans_that_follow_one_another_are_those_made_anew(
         book.append(offset, rule_id.encode(), value or None)
     plan = Plan()
     for end in sorted(min(end, len(edits)) for end in ends):
-        before, plan = plan, book.plan_after(plan, end)
+        before, plan = plan, book.plan_after(plan, end, 0)
         assert revisions(plan) == {
             rule_id: max(at for at, (edited, _) in enumerate(edits[:end]) if edited == rule_id)
             for rule_id in IDS
@@ -115,4 +115,4 @@ def test_what_was_superseded_long_ago_is_forgotten() -> None:
         rule = book.rule_at("slow", revision)
         assert rule is not None
         assert rule.threshold == revision % 1_000
-    assert revisions(book.plan_after(Plan(), offset + 1)) == {"slow": offset - 1, "other": offset}
+    assert revisions(book.plan_after(Plan(), offset + 1, 0)) == {"slow": offset - 1, "other": offset}

@@ -133,7 +133,7 @@ class CombineState:
         old = self.lanes
         changed = {key for key in old if self.plan.group_rules[key] is not plan.group_rules.get(key)}
         out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
-        self.plan, self.lanes = plan, {}
+        self.plan, self.plan_saved, self.lanes = plan, -2, {}
         for key, spec in plan.groups.items():
             if key in old:
                 self.lanes[key] = old[key]

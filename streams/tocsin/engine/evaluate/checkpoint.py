@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import orjson
 
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.copies import Copies, DamagedCheckpoint, Get, opened, sealed
@@ -15,7 +16,7 @@ from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.codec import UnreadableRecord, decode_document, encode_document
+from tocsin.schemas.codec import UnreadableRecord, decode_rule, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
@@ -57,6 +58,7 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         "refused": state.refused.pack(),
         "limits_ms": state.limits_ms,
         "limits_said": state.limits_said,
+        "shadowed": [(*key, samples) for key, samples in state.shadowed.items()],
     }
     return copies.written(), sealed(msgspec.msgpack.encode(header))
 
@@ -75,6 +77,7 @@ def restore(get: Get, source: str = "") -> PartitionState:
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.refused, state.limits_ms = Refusals.unpack(header["refused"]), header["limits_ms"]
     state.limits_said = [(rule_id, tuple(told)) for rule_id, told in header["limits_said"]]
+    state.shadowed = {(rule_id, epoch): samples for rule_id, epoch, samples in header.get("shadowed", ())}
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
 
     def entry(name: str) -> bytes:
@@ -165,10 +168,14 @@ def unpack_plan(value: bytes) -> Plan:
     """The inverse of `pack_plan`. Raises DamagedCheckpoint for rules that this tocsin cannot read."""
     offset, versions = msgspec.msgpack.decode(value)
     try:
-        read = [RuleVersion(decode_document(Rule, rule), revision, epoch) for rule, revision, epoch in versions]
+        read = [RuleVersion(_rule(rule), revision, epoch) for rule, revision, epoch in versions]
     except UnreadableRecord as error:
         raise DamagedCheckpoint(f"a rule of the plan cannot be read: {error}") from None
     return compile_plan(read, offset)
+
+
+def _rule(value: bytes) -> Rule:
+    return decode_rule(value, orjson.loads(value)["id"])
 
 
 def lane_name(key: str) -> str:

@@ -32,7 +32,7 @@ from tocsin.engine.evaluate.fingerprints import fingerprints
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Floats, Ints
 from tocsin.schemas.kinds import Level
-from tocsin.schemas.labels import alert_fingerprint, alert_text
+from tocsin.schemas.labels import alert_fingerprint, alert_text, marked
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Evidence, Signal, SignalKind
 
@@ -130,8 +130,10 @@ class Judge:
         """Fingerprints of alerts that have no cell yet, by row and rule."""
         subjects = _Subjects(describe)
         new = [(row, owner) for row, owner in found if (int(slots[row]), owner) not in self.cells]
-        texts = [alert_text(self.versions[owner].rule.id, subjects(int(slots[row])).labels) for row, owner in new]
-        return dict(zip(new, fingerprints(texts), strict=True))
+        rules = [self.versions[owner].rule.id for _, owner in new]
+        labels = [subjects(int(slots[row])).labels for row, _ in new]
+        names = fingerprints([alert_text(*one) for one in zip(rules, labels, strict=True)])
+        return {key: marked(rule_id, name) for key, rule_id, name in zip(new, rules, names, strict=True)}
 
     def _looks(
         self, slots: Ints, where: slice, condition: Condition, low: Floats, high: Floats, last_ms: Ints

@@ -5,6 +5,7 @@ time somebody is told, then twice at the beginning of a round. What it no longer
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import filterfalse
 from typing import Final
 
 from tocsin.engine.evaluate.distinct import Distinct
@@ -13,6 +14,7 @@ from tocsin.engine.evaluate.refusals import ROUND_MS, Refusals
 from tocsin.engine.evaluate.sharing import numbered_from
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.partial import Limits, MetLimit
+from tocsin.schemas.labels import is_shadow
 
 OF_A_PARTITION: Final = ""  # stands for a rule's id
 LOOK_MS: Final = 10_000
@@ -39,14 +41,15 @@ def look(state: PartitionState, until_ms: int) -> Iterator[Limits]:
 
 
 def _met(state: PartitionState) -> Iterator[MetLimit]:
-    """By rule, in order of their ids."""
+    """By rule, in order of their ids; candidates in shadow say nothing to anybody."""
     lanes: dict[str, list[Lane]] = {}
     for lane in state.lanes.values():
         if lane.refused.is_met:
-            for version in lane.versions():
-                lanes.setdefault(version.rule.id, []).append(lane)
+            for rule_id in filterfalse(is_shadow, (version.rule.id for version in lane.versions())):
+                lanes.setdefault(rule_id, []).append(lane)
     if state.refused.is_met:
-        told = {name for version in state.plan.versions.values() for name in version.rule.notifications}
+        rules = [version.rule for rule_id, version in state.plan.versions.items() if not is_shadow(rule_id)]
+        told = {name for rule in rules for name in rule.notifications}
         yield _told(OF_A_PARTITION, "", state.most_series, sorted(told), [state.refused])
     for rule_id, found in sorted(lanes.items()):
         rule = state.plan.versions[rule_id].rule

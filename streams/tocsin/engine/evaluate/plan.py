@@ -13,10 +13,12 @@ from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
+NEVER_MS: Final = 2**62
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -124,10 +126,12 @@ class GroupSpec:
 class Plan:
     """Lanes and, for each, its rules by source; `offset` is the end of the configuration it was made from.
 
-    `groups` are judged where shares meet, each under its key, and `group_rules` their rules.
+    `groups` are judged where shares meet, each under its key, and `group_rules` their rules. At the clock `changes_ms`
+    the time of a candidate in shadow is over, and another plan takes over.
     """
 
     offset: int = -1
+    changes_ms: int = NEVER_MS
     specs: dict[str, LaneSpec] = field(default_factory=dict)
     rules: dict[str, Judged] = field(default_factory=dict)
     groups: dict[str, GroupSpec] = field(default_factory=dict)
@@ -138,8 +142,8 @@ class Plan:
     def amended(self, changed: Mapping[str, RuleVersion | None], offset: int) -> "Plan":
         """This plan with some rules changed, or gone. What no such rule looks at stays the very same object, by which
         it is known that nothing changed there."""
-        copies = {name: dict(getattr(self, name)) for name in self.__slots__ if name != "offset"}
-        plan, own = Plan(offset, **copies), set[str]()
+        copies = {name: dict(getattr(self, name)) for name in self.__slots__ if name not in ("offset", "changes_ms")}
+        plan, own = Plan(offset, NEVER_MS, **copies), set[str]()
         for rule_id, version in changed.items():
             before = plan.versions.pop(rule_id, None) if version is None else plan.versions.get(rule_id)
             if before is not None and before.rule.enabled:
@@ -150,6 +154,8 @@ class Plan:
                 if version.rule.enabled:
                     for spec, source in places_of(version.rule):
                         plan._add(spec, source, version, own)
+        ends = (one.rule.ends_ms for one in plan.versions.values() if isinstance(one.rule, Candidate))
+        plan.changes_ms = min(ends, default=NEVER_MS)
         return plan
 
     def _judged(self, spec: LaneSpec | GroupSpec, own: set[str]) -> Judged:
@@ -262,6 +268,11 @@ def source_of(rule: Rule) -> Source:
     if rule.condition not in DERIVATIONS:
         return Source(rule.aggregate, full)
     return Source(rule.aggregate, full, rule.condition, rule.settings, rule.operator not in ("lt", "lte"))
+
+
+def is_over(rule: Rule, clock_ms: int) -> bool:
+    """Whether a rule is a candidate in shadow whose time is over."""
+    return isinstance(rule, Candidate) and rule.ends_ms <= clock_ms
 
 
 def same_state(old: Rule, new: Rule) -> bool:

@@ -11,9 +11,10 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from tocsin.engine.evaluate.judge import RuleVersion
-from tocsin.engine.evaluate.plan import Plan, same_state
-from tocsin.schemas.codec import UnreadableRecord, decode_document
+from tocsin.engine.evaluate.plan import Plan, is_over, same_state
+from tocsin.schemas.codec import UnreadableRecord, decode_rule
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 from tocsin.schemas.topics import RULES_KEPT_MS
 
 _MANY: Final = 1_000  # entries: fewer are not worth a look
@@ -91,34 +92,57 @@ class RuleBook:
             if at:
                 yield rule_id, entries[at - 1]
 
-    def plan_after(self, old: Plan, end: int) -> Plan:
+    def next_plan(self, old: Plan, end: int, clock_ms: int) -> Plan | None:
+        """The plan that takes over, if another does: rules were written below an offset, or the time of a candidate in
+        shadow is over."""
+        if end > old.offset:
+            assert self.end >= end, f"rules known to {self.end}, wanted to {end}"
+            return self.plan_after(old, end, clock_ms)
+        if clock_ms < old.changes_ms:
+            return None
+        return old.amended(
+            {name: None for name, one in old.versions.items() if is_over(one.rule, clock_ms)}, old.offset
+        )
+
+    def plan_after(self, old: Plan, end: int, clock_ms: int) -> Plan:
         """The plan in force below an offset; a rule whose state goes on keeps its epoch.
 
         Whatever came in between was never in force. A rule of which no record is left that can be read stays as it was.
         """
         changed: dict[str, RuleVersion | None] = {
-            rule_id: None for rule_id in old.versions if rule_id not in self._entries and rule_id not in self.unreadable
+            rule_id: None
+            for rule_id, version in old.versions.items()
+            if is_over(version.rule, clock_ms) or (rule_id not in self._entries and rule_id not in self.unreadable)
         }
         for rule_id, entry in self._in_force(end):
             before = old.versions.get(rule_id)
-            if entry.value is None:
-                if before is not None:
-                    changed[rule_id] = None
-            elif before is None or before.revision != entry.offset:
-                changed[rule_id] = _version(before, _read(entry.value, rule_id), entry.offset)
+            if before is not None and before.revision == entry.offset:
+                continue
+            rule = None if entry.value is None else _read(entry.value, rule_id)
+            if rule is not None and not is_over(rule, clock_ms):
+                changed[rule_id] = RuleVersion(rule, entry.offset, _epoch(before, rule, entry.offset))
+            elif before is not None:
+                changed[rule_id] = None
         return old.amended(changed, end)
-
-
-def _version(before: RuleVersion | None, rule: Rule, revision: int) -> RuleVersion:
-    goes_on = before is not None and before.rule.enabled and same_state(before.rule, rule)
-    return RuleVersion(rule, revision, before.epoch if before is not None and goes_on else revision)
 
 
 def _offset_of(entry: _Entry) -> int:
     return entry.offset
 
 
+def _epoch(before: RuleVersion | None, rule: Rule, revision: int) -> int:
+    """Since when its state is kept. Two candidates have nothing in common: each is compared from its own beginning."""
+    if isinstance(rule, Candidate):
+        return rule.run_at(revision)
+    goes_on = before is not None and before.rule.enabled and same_state(before.rule, rule)
+    return before.epoch if before is not None and goes_on else revision
+
+
 @lru_cache(maxsize=4_096)
 def _read(value: bytes, rule_id: str) -> Rule:
-    """Rules are frozen, and the same documents are read again and again by whoever starts: once is enough."""
-    return decode_document(Rule, value, rule_id)
+    """Rules are frozen, and the same documents are read again and again by whoever starts: once is enough.
+
+    Late samples are for others to read, so a candidate keeps none.
+    """
+    rule = decode_rule(value, rule_id)
+    return rule.model_copy(update={"keep_late": False}) if isinstance(rule, Candidate) else rule

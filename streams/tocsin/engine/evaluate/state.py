@@ -14,7 +14,7 @@ from tocsin.engine.evaluate.plan import LaneSpec, Plan
 from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.labels import parse_series_key, series_id
+from tocsin.schemas.labels import is_shadow, parse_series_key, series_id
 from tocsin.schemas.signal import Signal
 
 
@@ -32,6 +32,7 @@ class PartitionState:
     looked_s: int = 0  # second in which silent series were last looked for
     copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
+    shadowed: dict[tuple[str, int], int] = field(default_factory=dict)  # samples, by candidate and its epoch
     source: str = ""  # the name under which this partition sends shares of groups
     sequence: int = 0  # of the next thing it sends
     most_series: int = 1_000_000  # of all rules together
@@ -139,7 +140,9 @@ class PartitionState:
         old = self.lanes
         changed = {key for key in old if self.plan.rules[key] is not plan.rules.get(key)}
         out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
-        self.plan = plan
+        self.plan, self.plan_saved = plan, -2
+        kept = {(one.rule.id, one.epoch) for one in plan.versions.values() if is_shadow(one.rule.id)}
+        self.shadowed = {key: self.shadowed.get(key, 0) for key in kept}
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
             if lateness_ms in before:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tocsin.engine.evaluate import limits, sharing
+from tocsin.engine.evaluate import limits, shadows, sharing
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
@@ -15,18 +15,21 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import Frame, Ints, Tick
 from tocsin.engine.partial import Partial
 from tocsin.engine.watermark import EVERYTHING_MS, Timing, TopicProgress
+from tocsin.schemas.shadow import ShadowProgress
 from tocsin.schemas.signal import Signal
 
 _FORGET_EVERY_S = 60
+_TELL_EVERY_S = 10
 
 
 @dataclass(slots=True)
 class Evaluated:
-    """What a run of records came to: signals, shares of groups, and late samples."""
+    """What a run of records came to: signals, shares of groups, late samples, and what candidates have seen."""
 
     signals: list[Signal] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
     late: list[LateSample] = field(default_factory=list)
+    shadows: list[ShadowProgress] = field(default_factory=list)
     told: int = 0  # signals that composites have heard of
 
 
@@ -44,19 +47,22 @@ def step(
             _take_frame(state, item)
             continue
         is_told = bool(state.plan.groups)
-        is_new = item.rules_offset > state.plan.offset
-        if is_new:
+        plan = book.next_plan(state.plan, item.rules_offset, max(item.clock_ms, state.clock_ms))
+        is_new = plan is not None
+        if plan is not None:
             _judge(state, done.signals)
             _tell_composites(state, done)
             _hand_over_late(state, done)
-            assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
-            _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, timing, done)
+            done.shadows += shadows.progress(state)
+            _adopt(state, plan, item.clock_ms, timing, done)
         _take_tick(state, item, timing)
         second = item.clock_ms // 1_000
         is_second = second != state.looked_s
         if is_second:
             _judge(state, done.signals)
             _look_for_silence(state, second, timing, done.signals)
+            if second % _TELL_EVERY_S == 0:
+                done.shadows += shadows.progress(state)
         if state.plan.groups or (is_new and is_told):
             _share(state, is_second or is_new, timing, sources, done)
         done.partials += limits.look(state, state.clock_ms)
@@ -177,6 +183,7 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:
     for flow in state.flows.values():
+        shadows.count(state, flow)
         flow.judge(state.series, out)
 
 

@@ -10,6 +10,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Change, Level
+from tocsin.schemas.labels import SHADOW
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Notice, Signal
 
@@ -17,8 +18,8 @@ from tocsin.schemas.signal import Evidence, Notice, Signal
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
     """Everything about an alert that its rule and the signal say; a rule that is no longer known leaves its id."""
     facts: dict[str, Any] = {
-        "rule_id": signal.rule_id,
-        "rule_name": rule.title if rule else signal.rule_id,
+        "rule_id": signal.rule_id.removeprefix(SHADOW),
+        "rule_name": rule.title if rule else signal.rule_id.removeprefix(SHADOW),
         "rule_revision": signal.revision,
         "severity": _step(rule, signal).severity.value if rule else "warning",
         "labels": signal.labels,
@@ -118,7 +119,7 @@ def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, An
         "value": signal.value,
         "threshold": _step(rule, signal).threshold,
         "operator": operator_symbol(rule.operator),
-        "rule_id": rule.id,
+        "rule_id": rule.id.removeprefix(SHADOW),
         "rule_name": rule.title,
         "severity": _step(rule, signal).severity.value,
         "category": rule.category,

@@ -1,4 +1,7 @@
-"""Does what a user does: `make run`, wait until it is ready, Ctrl-C; again; then `make demo`. Nothing may be left."""
+"""Does what a user does: `make run`, wait until it is ready, Ctrl-C; again; then `make demo`.
+
+Nothing may be left, and no error may be logged where nothing is wrong.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from tocsin.kafka.ports import free_ports
 
 ROUNDS = (("run", 120.0), ("run", 60.0), ("demo", 60.0))
 STOP_S = 30.0
+QUIET_S = 12.0
+COMPLAIN_S = 5.0  # Faust's setting: after how long it complains of a stream that looks idle, instead of five minutes
 POLL_S = 0.1
 
 
@@ -45,11 +50,15 @@ def one_round(number: int, target: str, data_dir: Path, ready_s: float) -> None:
             stdin=terminal,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=os.environ | {"STREAM_PROCESSING_TIMEOUT": str(COMPLAIN_S), "TOCSIN_LOG_FORMAT": "json"},
         )
     os.close(terminal)
     try:
         wait_until_ready(make, port, ready_s)
         print(f"make {target}: ready after {time.monotonic() - began:.1f} s")
+        time.sleep(QUIET_S)
+        if errors := [line for line in log.read_text("utf-8", "replace").splitlines() if '"level": "error"' in line]:
+            raise SmokeError(f"{len(errors)} errors logged while nothing was wrong, such as {errors[0]}")
         family = [psutil.Process(make.pid), *psutil.Process(make.pid).children(recursive=True)]
         began = time.monotonic()
         os.write(controller, b"\x03")

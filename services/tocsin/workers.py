@@ -28,6 +28,7 @@ def run_evaluate(context: Context) -> None:
         checkpoint_ms=settings.evaluate.checkpoint_interval,
         tick_ms=settings.evaluate.tick_interval,
         timing=Timing(settings.evaluate.idle_after, settings.evaluate.quiet_after),
+        most_series=settings.evaluate.max_series,
     )
     run(_worker(context, "evaluate"), evaluate, context.topics)
 

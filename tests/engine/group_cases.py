@@ -97,7 +97,7 @@ def hash_of(sample: Sample) -> int:
     return sum(map(ord, str(sample.labels))) + len(sample.metric)
 
 
-def played(rules: Sequence[Rule], given: Sequence[Sample], way: Way = IN_ORDER) -> Pipeline:
+def played(rules: Sequence[Rule], given: Sequence[Sample], way: Way = IN_ORDER, quiet_ms: int = QUIET_MS) -> Pipeline:
     """Everything published and judged, and some quiet after it."""
     pipeline = Pipeline(rules, (), Shape(sources=way.sources, samples=way.partitions, run=way.run))
     pipeline.run(BEGIN_MS)  # rules are there before what they look at
@@ -109,7 +109,7 @@ def played(rules: Sequence[Rule], given: Sequence[Sample], way: Way = IN_ORDER) 
         if index % way.every == way.every - 1:
             pipeline.run(clock_ms)
     pipeline.run(clock_ms)
-    pipeline.run(clock_ms + QUIET_MS)
+    pipeline.run(clock_ms + quiet_ms)
     assert not pipeline.dead
     return pipeline
 

@@ -50,13 +50,16 @@ def assert_same(one: PartitionState, other: PartitionState) -> None:
     assert (one.offset, one.topics, one.clock_ms, one.looked_s) == (
         other.offset, other.topics, other.clock_ms, other.looked_s,
     )  # fmt: skip
+    assert (one.refused.pack(), one.limits_ms, one.limits_said) == (
+        other.refused.pack(), other.limits_ms, other.limits_said,
+    )  # fmt: skip
     assert (one.series.keys, one.series.units, one.series.sources) == (
         other.series.keys, other.series.units, other.series.sources,
     )  # fmt: skip
     assert same_table(one.series.columns, other.series.columns)
     for key, lane in one.lanes.items():
         twin = other.lanes[key]
-        assert (lane.late, lane.refused) == (twin.late, twin.refused)
+        assert (lane.late, lane.refused.pack()) == (twin.late, twin.refused.pack())
         assert all(same_table(*tables) for tables in zip(lane._tables(), twin._tables(), strict=True))
         assert [judge.cells for judge in lane.judges.values()] == [judge.cells for judge in twin.judges.values()]
     for lateness_ms, flow in one.flows.items():

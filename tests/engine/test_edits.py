@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.cases import AGGREGATIONS, BEGIN_MS, WINDOWS, Sample, examples, message, rounded, samples, timed
 from tests.oracle.machine import Machine, Verdict
 from tests.oracle.windows import values_of
 
+from tocsin.engine.evaluate.checkpoint import checkpoint
 from tocsin.engine.pipeline import Pipeline
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
@@ -134,6 +136,60 @@ def test_an_edit_ends_alerts_once_or_lets_them_go_on(
         if not _of_window(pipeline, one)
     ]
     assert sorted(found, key=str) == sorted([(series, rounded(verdict)) for series, verdict in model.said], key=str)
+
+
+@examples(60)
+@given(samples, st.lists(st.lists(st.sampled_from(LASTING), max_size=25), min_size=1, max_size=12))
+def test_of_many_edits_between_two_samples_only_the_last_was_ever_in_force(
+    given_samples: list[Sample], bursts: list[list[dict[str, Any]]]
+) -> None:
+    rule = Rule.model_validate(BASE)
+    pipeline, model = Pipeline([rule]), Model(rule)
+    pipeline.run(BEGIN_MS)
+    written = 1
+    for index, (at_ms, sample) in enumerate(timed(given_samples)):
+        for change in bursts[index % len(bursts)]:
+            fields = {name: of for name, of in {**BASE, **change}.items() if of is not None}
+            rule, written = Rule.model_validate(fields), written + 1
+            pipeline.put_rule(rule)
+        pipeline.run(at_ms - 1)
+        model.follow(rule, "", at_ms)
+        pipeline.publish(message(at_ms, sample), at_ms, str(sample.series).encode())
+        model.sample(at_ms, sample)
+        already = len(pipeline.signals)
+        pipeline.run(at_ms)
+        assert {one.revision for one in pipeline.signals[already:]} <= {written - 1}
+    found = [
+        (
+            int(one.labels["series"]),
+            Verdict(one.kind, one.since_ms, one.at_ms, one.value, one.evidence.samples, one.level, one.reason),
+        )
+        for one in pipeline.signals
+    ]
+    assert sorted(found, key=str) == sorted([(series, rounded(verdict)) for series, verdict in model.said], key=str)
+
+
+@pytest.mark.parametrize("edited", ["other", "alike"])
+def test_an_edit_costs_nothing_where_nothing_changed(edited: str) -> None:
+    """No lane but that of the edited rule is written anew, and that one only where what is kept of it changed."""
+    alike = {**BASE, "id": "alike"}
+    rules = [Rule.model_validate(body) for body in (BASE, alike, {**BASE, "id": "other", "match": {"zone": "a"}})]
+    pipeline = Pipeline(rules)
+    pipeline.publish(message(BEGIN_MS, Sample(0, 0, 1.0)), BEGIN_MS)
+    pipeline.run(BEGIN_MS + 1_000)
+    (state,) = pipeline.states
+    checkpoint(state)
+    before = {key: (lane, list(lane.judges.values())) for key, lane in state.lanes.items()}
+    change = {**BASE, "id": edited, "threshold": 5} | ({"match": {"zone": "a"}} if edited == "other" else {})
+    pipeline.put_rule(Rule.model_validate(change))
+    pipeline.run(BEGIN_MS + 2_000)
+    assert [name for name in checkpoint(state)[0] if name.startswith("lane/")] == []
+    for key, (lane, judges) in before.items():
+        assert state.lanes[key] is lane
+        is_watched_by_it = edited in {version.rule.id for version in lane.versions()}
+        assert (
+            all(one is other for one, other in zip(lane.judges.values(), judges, strict=True)) is not is_watched_by_it
+        )
 
 
 def _of_window(pipeline: Pipeline, one: Signal) -> bool:

@@ -14,6 +14,7 @@ from tocsin.schemas.labels import parse_series_key
 from tocsin.schemas.rule import Rule
 
 AGGREGATIONS = ["avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate", "increase", "delta"]
+LONG_QUIET_MS = 90_000  # after which every absence is noticed, however long the usual gaps are
 WINDOWS = [{"size": "1s"}, {"size": "5s"}, {"type": "hopping", "size": "4s", "step": "1s"}]
 
 
@@ -117,3 +118,11 @@ def absence_rules() -> list[Rule]:
 def test_order_partitions_and_cuts_do_not_show(given_samples: list[Sample], way: Way) -> None:
     rules = [rule for rule in exact_rules() if not rule.id.startswith("a")]
     assert events_of(played(rules, given_samples, way)) == events_of(played(rules, given_samples, IN_ORDER))
+
+
+@bounded
+@given(samples(("m", "m", "n"), 60), ways)
+def test_order_partitions_and_cuts_do_not_show_in_the_absence_of_groups(given_samples: list[Sample], way: Way) -> None:
+    rules = [*absence_rules(), grouped({"threshold": 1}, window=WINDOWS[0], on_no_data="alert", no_data_after="4s")]
+    found = [events_of(played(rules, given_samples, one, LONG_QUIET_MS)) for one in (way, IN_ORDER)]
+    assert found[0] == found[1]

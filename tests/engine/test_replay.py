@@ -83,11 +83,7 @@ def live(rule: Rule, given_samples: Sequence[Sample], cuts: Sequence[int], until
 
 
 def batch_of(interner: Interner, times: Sequence[tuple[int, Sample]]) -> Batch:
-    numbers = []
-    for _, sample in times:
-        spelling = ("m", orjson.dumps(labels_of(sample)))
-        known = interner.known.get(spelling)
-        numbers.append(interner.add(*spelling, None) if known is None else known)
+    numbers = [interner.number("m", orjson.dumps(labels_of(sample)), None) for _, sample in times]
     at_ms = np.array([at_ms for at_ms, _ in times], np.int64)
     return Batch(np.array(numbers, np.int64), at_ms, np.array([sample.value for _, sample in times]))
 
@@ -128,6 +124,24 @@ def test_a_replay_gives_the_events_of_a_live_run(
         end = format_instant(end_ms)  # what silence after the end means is not said in a replay
     assert until(events, end) == until(lived.events, end)
     assert not lived.dead
+
+
+def test_every_series_that_ends_is_judged_up_to_its_silence() -> None:
+    window = {"window": {"type": "hopping", "size": "60s", "step": "10s"}, "aggregation": "count"}
+    body = {"id": "r", "metric_type": "m", "operator": "lte", "threshold": 9, "on_no_data": "ok"}
+    rule = Rule.model_validate({**body, **window, "no_data_after": "61s"})
+    ends = {0: 200, 1: 50, 2: 5}  # seconds
+    given_samples = [
+        Sample(series, 1_000 if series == 0 else 0, 1.0)
+        for at_s in range(200)
+        for series in (0, 1, 2)
+        if at_s < ends[series]
+    ]
+    signals, events = replayed(rule, given_samples, 1_000)
+    assert [one.kind for one in signals if one.labels["series"] == "1"] == ["firing", "ended", "firing", "ended"]
+    end_ms = timed(given_samples)[-1][0]
+    lived = live(rule, given_samples, [1], second_before(end_ms) + 7 * SECOND_MS)
+    assert until(events, format_instant(end_ms)) == until(lived.events, format_instant(end_ms))
 
 
 class Scan:

@@ -197,7 +197,12 @@ async def test_redriving_without_kafka_is_said_so(client: Client, monkeypatch: p
 
 
 async def test_a_redriven_message_is_what_it_was(client: Client) -> None:
-    headers = [("content-type", b"application/json"), ("topic", client.topics.signals.encode()), ("reason", b"json")]
+    headers = [
+        ("content-type", b"application/json"),
+        ("message-reason", b"mine"),
+        ("topic", client.topics.signals.encode()),
+        ("reason", b"json"),
+    ]
     headers += [("partition", b"0"), ("offset", b"4"), ("timestamp", b"1764000000123"), ("detail", b"x")]
     await client.producer.send_and_wait(client.topics.dlq, b"{}", key=b"k", headers=headers)
     (identity,) = await _dead_letters(client, 1)
@@ -205,7 +210,7 @@ async def test_a_redriven_message_is_what_it_was(client: Client) -> None:
     servers = client.api.context.connection.bootstrap_servers
     (record,) = await collect(servers, client.topics.signals, count=1)
     assert (record.key, record.value, record.timestamp) == (b"k", b"{}", 1_764_000_000_123)
-    assert record.headers == (("content-type", b"application/json"),)
+    assert record.headers == (("content-type", b"application/json"), ("reason", b"mine"))
 
 
 async def test_a_dead_letter_cannot_write_configuration(client: Client) -> None:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.schemas.codec import encode_document
+from tocsin.schemas.dead_letter import Header, restored_headers
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import Topics, metric_topic_specs
 from tocsin.testing import collect, create_topics, eventually
@@ -22,6 +23,9 @@ MIB = 2**20
 # What unpacks to a gigabyte, or to as much as the broker's limit for packed batches lets through.
 BOMBS = {"gzip": 1_024 * MIB, "zstd": 1_024 * MIB, "lz4": 400 * MIB, "snappy": 36 * MIB}
 GROWTH_MIB = 64
+# A message's own headers, of which some are named as those of a dead letter.
+OWN: list[Header] = [("trace", b"1"), ("reason", b"mine"), ("trace", b"2"), ("nothing", None), ("message-x", b"")]
+SENT_MS = time.time_ns() // 1_000_000 - 3_600_000
 
 
 def sample(value: Any, **changes: Any) -> bytes:
@@ -44,7 +48,7 @@ def bad_messages() -> dict[str, list[bytes]]:
 
 
 def headers(record: ConsumerRecord) -> dict[str, str]:
-    return {name: value.decode() for name, value in record.headers}
+    return {name: (value or b"").decode() for name, value in record.headers}
 
 
 @pytest.fixture
@@ -76,7 +80,9 @@ async def test_bad_messages_are_buried_and_good_ones_beside_them_judged(
     mixed = b"[" + b",".join([sample(99, labels={"host": "in-array"}), sample("x"), sample(2)]) + b"]"
     async with started(AIOKafkaProducer(**producer_arguments(KafkaConnection(kafka))), kafka) as producer:
         for number, (reason, message) in enumerate((reason, one) for reason, all_ in bad.items() for one in all_):
-            sent = await producer.send_and_wait(f"{topics.prefix}metrics", message, key=b"k", partition=0)
+            sent = await producer.send_and_wait(
+                f"{topics.prefix}metrics", message, key=b"k", partition=0, headers=OWN, timestamp_ms=SENT_MS + number
+            )
             wanted[sent.offset] = reason
             good = sample(99, labels={"host": f"beside-{number}"})
             await producer.send_and_wait(f"{topics.prefix}metrics", good, partition=0)
@@ -88,6 +94,10 @@ async def test_bad_messages_are_buried_and_good_ones_beside_them_judged(
     assert {offset: one["reason"] for offset, one in found.items()} == wanted
     assert all(one["topic"] == f"{topics.prefix}metrics" and one["partition"] == "0" for one in found.values())
     assert all(one["detail"] for one in found.values())
+    redriven = [restored_headers(record.headers) for record in dead if record.key == b"k"]
+    assert redriven == [OWN] * (len(wanted) - 2)
+    times = [int(headers(record)["timestamp"]) for record in dead if record.key == b"k"]
+    assert sorted(times) == list(range(SENT_MS, SENT_MS + len(redriven)))
     fired = await collect(kafka, topics.signals, until=lambda records: len(records) >= len(wanted) - 1)
     hosts = {json.loads(record.value)["labels"]["host"] for record in fired}
     assert hosts == {"in-array", *(f"beside-{number}" for number in range(len(wanted) - 2))}

@@ -11,15 +11,17 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate, ShadowProgress
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
-Record = Signal | Command | AlertEvent | Notification | Delivery | Decision | Join | RouteTick
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, Decision)
+Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision)
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence)
 _encoder = msgspec.json.Encoder()
 _group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)
@@ -69,6 +71,11 @@ def decode_document(kind: type[_Document], value: bytes, key: str | None = None)
     if key not in (None, document.id):
         raise UnreadableRecord(f"id: {document.id!r} is not the record's key; write it under its id")
     return document
+
+
+def decode_rule(value: bytes, key: str) -> Rule:
+    """Read an entry of `rules` back, a Candidate where the key is marked; raises UnreadableRecord."""
+    return decode_document(Candidate if is_shadow(key) else Rule, value, key)
 
 
 def as_json(model: BaseModel) -> bytes:

@@ -7,10 +7,15 @@ an alert's labels, so that its tools see the identities they know.
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Final
+
+SHADOW: Final = "shadow/"
+"""Before the id of a rule, and before a fingerprint: of a candidate that runs beside the rule. No id holds a slash, so
+whatever keeps rules and alerts apart keeps these apart from them."""
 
 SEPARATOR = b"\xff"  # never part of UTF-8, so no label can forge a boundary
 _RULE_LABEL, _EXPORTED = "alertname", "exported_"
-_FNV_OFFSET, _FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
+FNV_OFFSET, FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 
 def series_key(name: str, labels: Mapping[str, str]) -> bytes:
@@ -39,25 +44,46 @@ def series_id(key: bytes) -> bytes:
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """Alertmanager's fingerprint of labels: FNV-1a 64 over name, 0xFF, value, 0xFF in name order; 16 hex digits."""
-    hashed = _FNV_OFFSET
-    for name in sorted(labels):
-        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
-            hashed = ((hashed ^ byte) * _FNV_PRIME) & _MASK
+    hashed = FNV_OFFSET
+    for byte in _hashed_text(labels):
+        hashed = ((hashed ^ byte) * FNV_PRIME) & _MASK
     return f"{hashed:016x}"
 
 
-def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
-    """The identity of an alert: its labels, and the rule as `alertname`.
+def _hashed_text(labels: Mapping[str, str]) -> bytes:
+    return b"".join(name.encode() + SEPARATOR + labels[name].encode() + SEPARATOR for name in sorted(labels))
 
-    A label of that name counts as `exported_alertname`, as Prometheus renames what clashes with a label of its own.
-    """
+
+def alert_fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
+    """The identity of an alert: its labels, and the rule as `alertname`."""
+    return marked(rule_id, fingerprint(_alert_labels(rule_id, labels)))
+
+
+def alert_text(rule_id: str, labels: Mapping[str, str]) -> bytes:
+    """The bytes that an alert's fingerprint is the hash of, before it is `marked`."""
+    return _hashed_text(_alert_labels(rule_id, labels))
+
+
+def _alert_labels(rule_id: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """A label of that name counts as `exported_alertname`: Prometheus renames what clashes with a label of its own."""
     hashed = dict(labels)
     if _RULE_LABEL in hashed:
         renamed = _EXPORTED + _RULE_LABEL
         while renamed in hashed:
             renamed = _EXPORTED + renamed
         hashed[renamed] = hashed[_RULE_LABEL]
-    return fingerprint({**hashed, _RULE_LABEL: rule_id})
+    hashed[_RULE_LABEL] = rule_id.removeprefix(SHADOW)
+    return hashed
+
+
+def is_shadow(name: str) -> bool:
+    """Whether the id of a rule, or a fingerprint, is that of a candidate in shadow."""
+    return name.startswith(SHADOW)
+
+
+def marked(rule_id: str, name: str) -> str:
+    """A fingerprint as that of an alert of a rule: a candidate's are its rule's own behind a mark."""
+    return SHADOW + name if is_shadow(rule_id) else name
 
 
 def stable_id(*parts: str | int) -> str:

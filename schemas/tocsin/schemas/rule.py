@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -260,7 +261,12 @@ class Rule(BaseModel):
             return self.allowed_lateness
         return _GROUP_LATENESS_MS if self.group_by or self.condition in _GROUPED else 0
 
-    @property
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        vars(copied).pop("steps", None)  # a copy may have other levels
+        return copied
+
+    @cached_property
     def steps(self) -> tuple[Level, ...]:
         """The levels from mild to severe; of a rule without any its one severity.
 

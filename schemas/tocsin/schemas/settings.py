@@ -131,6 +131,9 @@ class EvaluateSettings(_Section):
     quiet_after: Duration = Field(
         default=milliseconds("5s"), description="an open window of a silent series closes this long after its end"
     )
+    max_series: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="most series watched in one partition of `samples`"
+    )
 
 
 class DeliverySettings(_Section):

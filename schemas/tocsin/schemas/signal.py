@@ -2,13 +2,14 @@
 
 import math
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from tocsin.schemas.instant import MAX_MS, MIN_MS, InstantMs, Integer
 from tocsin.schemas.labels import stable_id
 
+SERIES_LIMIT: Final = "tocsin_series_limit"  # the rule of the alert that a limit of series was met
 SignalKind = Literal["pending", "firing", "changed", "ended"]
 _Edge = Annotated[int, msgspec.Meta(ge=MIN_MS, le=MAX_MS)]  # a window may begin before 1970
 
@@ -28,13 +29,21 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     facts: dict[str, float] = {}
 
 
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What tocsin has to say of itself, for which there is no rule: `notifications` names whom to tell."""
+
+    name: str
+    annotations: dict[str, str]
+    notifications: tuple[str, ...] = ()
+
+
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     """A condition began (`pending`), has held long enough (`firing`), reached another level (`changed`), or is over
     (`ended`).
 
     `order` is (rule epoch, event time, number at that time): it only grows for one fingerprint, so a replayed signal is
     known by it. `since_ms` is when the condition began, `at_ms` when this transition took place, both in event time.
-    `level` is the index of the rule's level in force.
+    `level` is the index of the rule's level in force. A `notice` stands in for a rule.
 
     `value` is finite, as JSON has no other numbers: a sum beyond the largest float counts as that one (1.8e308 with its
     sign), and one that went beyond it both ways as 0.
@@ -53,6 +62,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     reason: str = "condition"
     level: Integer = 0
+    notice: Notice | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):

@@ -28,7 +28,7 @@ _FOREVER_MS = -1
 
 # A replay of `samples` judges each sample by the revision that was in force, so superseded rules outlive the frames.
 _SAMPLES_RETENTION_MS = _DAY_MS
-_RULES_COMPACTION_LAG_MS = 2 * _DAY_MS
+RULES_KEPT_MS = 2 * _DAY_MS
 
 # A frame cannot be cut within one message, so it may be larger than what producers may send.
 _LARGEST_FRAME = 8 * 1024 * 1024
@@ -93,6 +93,8 @@ class Topics:
         "rules",
         "samples",
         "settings",
+        "shadow_alerts",
+        "shadow_progress",
         "signals",
         "silences",
     )
@@ -114,6 +116,8 @@ class Topics:
         self.late = f"{prefix}late"
         self.groups = f"{prefix}groups"
         self.decisions = f"{prefix}decisions"
+        self.shadow_alerts = f"{prefix}shadow-alerts"
+        self.shadow_progress = f"{prefix}shadow-progress"
         self.deliveries = f"{prefix}deliveries"
         self.audit = f"{prefix}audit"
         self.dlq = f"{prefix}dlq"
@@ -158,7 +162,7 @@ def topic_specs(
     # Only closed segments are compacted: small ones keep a recovery from reading each key many times over.
     churning = {"segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
     changes = {**churning, "max.message.bytes": str(_LARGEST_CHANGE)}
-    rules = {"min.compaction.lag.ms": str(_RULES_COMPACTION_LAG_MS)}
+    rules = {"min.compaction.lag.ms": str(RULES_KEPT_MS)}
     return (
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
@@ -168,6 +172,9 @@ def topic_specs(
         kept(names.commands, 7 * _DAY_MS),
         kept(names.alerts, 7 * _DAY_MS),
         compacted(names.alert_state, partitions, churning),
+        # What a candidate in shadow said is read as long as its report may be asked for.
+        kept(names.shadow_alerts, 30 * _DAY_MS),
+        compacted(names.shadow_progress, partitions, churning),
         *(compacted(prefix + name, 1, rules if name == "rules" else {}) for name in _CONFIGURATION),
         *(kept(names.notifications(channel_type), 7 * _DAY_MS) for channel_type in channel_types),
         # An alert that joined a group is in that group's state, so these records only bridge a worker that is down.

@@ -15,15 +15,12 @@ from tocsin.api.requests import fields, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.kafka.clients import consumer_arguments, started
 from tocsin.projection import queries
+from tocsin.schemas.dead_letter import restored_headers
 from tocsin.schemas.notification import Outcome
 from tocsin.schemas.topics import CHANNEL_TYPES
 
 _DELIVERY_FIELDS = ("channel_id", "channel_type", "rule_id", "fingerprint", "notification_id")
 _OUTCOMES: dict[str, tuple[str, ...]] = {"outcome": get_args(Outcome)}
-# What a dead letter says of itself; every other header is the message's own.
-_OWN_HEADERS = frozenset(
-    ("reason", "detail", "topic", "partition", "offset", "stage", "channel_id", "truncated", "timestamp")
-)
 _READ_S = 10.0
 _MAX_DIGITS = 15
 
@@ -65,7 +62,7 @@ async def redrive(request: web.Request) -> web.Response:
     for record in records:
         _check_whole(record, allowed)
     for record in records:
-        own = [(name, value) for name, value in record.headers if name not in _OWN_HEADERS]
+        own = restored_headers(record.headers)
         # A sample without a time has that of its message, so the message keeps it.
         at_ms = _number(_header(record, "timestamp"), record.timestamp)
         await api.put(_header(record, "topic") or "", record.key or None, record.value, own, at_ms)
@@ -93,7 +90,7 @@ def _number(text: str | None, otherwise: int) -> int:
 
 
 def _header(record: ConsumerRecord, wanted: str) -> str | None:
-    return next((value.decode("utf-8", "replace") for name, value in record.headers if name == wanted), None)
+    return next((value.decode("utf-8", "replace") for name, value in record.headers if name == wanted and value), None)
 
 
 async def _records(api: Api, places: list[tuple[int, int]]) -> list[Any]:

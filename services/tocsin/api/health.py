@@ -17,7 +17,7 @@ from tocsin.api.requests import only
 from tocsin.api.state import Api, answer, api_of
 from tocsin.kafka.admin import group_states
 from tocsin.kafka.errors import KafkaUnreachable
-from tocsin.projection.statistics import active_counts
+from tocsin.projection.statistics import active_counts, refused_series
 from tocsin.schemas.topics import CHANNEL_TYPES
 
 _CHECK_S = 3.0
@@ -64,12 +64,16 @@ async def metrics(request: web.Request) -> web.Response:
     try:
         async with asyncio.timeout(_CHECK_S):
             counts = await active_counts(api.database)
+            refused = await refused_series(api.database)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("metrics without alerts: the database does not answer", error=type(error).__name__)
-        counts = {}
+        counts, refused = {}, {}
     api.metrics.alerts.clear()
     for (status, severity), count in counts.items():
         api.metrics.alerts.labels(status, severity).set(count)
+    api.metrics.refused_series.clear()
+    for limit, number in refused.items():
+        api.metrics.refused_series.labels(*limit).set(number)
     for topic, count in api.projector.passed_over.items():
         api.metrics.passed_over.labels(topic).set(count)
     return web.Response(body=api.metrics.text(), headers={"Content-Type": CONTENT_TYPE})

@@ -14,16 +14,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from tocsin.api.routes import PREFIX, ROUTES, Route
+from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.silence import Silence
 
 _REF = "#/components/schemas/{name}"
-_LISTS = {
-    "AlertList": "Alert", "RuleList": "Rule", "ChannelList": "Channel", "DeliveryList": "Delivery",
-    "SilenceList": "Silence",
-}  # fmt: skip
+_LISTS = {f"{name}List": name for name in ("Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence")}
 _OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven", "RouteTest", "SilencePreview")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
@@ -109,6 +107,7 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
+    found |= shadow_schemas(_REF)
     found["AlertDetail"] = {
         "type": "object",
         "properties": {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from tocsin.api import alerts, backtests, channels, deadletters, health, overview, routing, rules, silences
+from tocsin.api import alerts, backtests, channels, deadletters, health, overview, routing, rules, shadows, silences
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
@@ -80,6 +80,13 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),
     Route("PATCH", "/rules/{id}", rules.patch, "rules", "Rule", body=Rule, errors=(404, 412, 422, 503)),
     Route("DELETE", "/rules/{id}", rules.delete, "rules", "", 204, errors=(404, 412, 503)),
+    Route("GET", "/rules/{id}/shadow", shadows.report, "shadows", "ShadowReport", errors=(404,)),
+    Route(
+        "PUT", "/rules/{id}/shadow", shadows.start, "shadows", "Shadow", body=shadows.ShadowBody, errors=(412, 422, 503)
+    ),
+    Route("DELETE", "/rules/{id}/shadow", shadows.stop, "shadows", "", 204, errors=(404, 412, 503)),
+    Route("POST", "/rules/{id}/shadow/promote", shadows.promote, "shadows", "Rule", errors=(404, 409, 412, 503)),
+    Route("GET", "/shadows", shadows.list_, "shadows", "ShadowList", query=_PAGE),
     Route("GET", "/channels", channels.list_, "channels", "ChannelList", query=_PAGE),
     Route("POST", "/channels", channels.create, "channels", "Channel", 201, body=Channel, errors=(409, 422, 503)),
     Route(

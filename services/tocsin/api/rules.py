@@ -19,7 +19,7 @@ from tocsin.schemas.rule import Id, Rule, Severity
 
 KIND = "rules"
 _FILTERS = ("category", "metric_type")
-_ADDED = ("revision", "updated_at")
+ADDED = ("revision", "updated_at")
 
 
 class RuleName(BaseModel):
@@ -32,7 +32,7 @@ async def list_(request: web.Request) -> web.Response:
     """All rules by id; with `?id=`, one."""
     if "id" in request.query:
         only(request, ("id",))
-        return await _one(request, request.query["id"])
+        return await one(request, request.query["id"])
     only(request, (*_FILTERS, "severity", "enabled", "q", "limit", "cursor"))
     shown = page(request)
     found = [_body(entry) for entry in await documents(api_of(request).database, KIND)]
@@ -50,7 +50,7 @@ async def list_(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """One rule."""
     only(request, ())
-    return await _one(request, request.match_info["id"])
+    return await one(request, request.match_info["id"])
 
 
 async def create(request: web.Request) -> web.Response:
@@ -61,7 +61,7 @@ async def create(request: web.Request) -> web.Response:
     async with api.changing(api.context.topics.rules, rule.id):
         if await one_document(api.database, KIND, rule.id) is not None:
             raise Problem(409, f"there is a rule {rule.id!r} already; change it with PUT, or choose another id")
-        return await _store(api, rule, 201)
+        return await store(api, rule, 201)
 
 
 async def replace(request: web.Request) -> web.Response:
@@ -72,7 +72,7 @@ async def replace(request: web.Request) -> web.Response:
     async with api.changing(api.context.topics.rules, rule.id):
         before = await one_document(api.database, KIND, rule.id)
         check_precondition(request, before.revision if before else None)
-        return await _store(api, rule, 200 if before else 201)
+        return await store(api, rule, 200 if before else 201)
 
 
 async def patch(request: web.Request) -> web.Response:
@@ -88,7 +88,7 @@ async def patch(request: web.Request) -> web.Response:
         rule = _checked(_merged(before.body, change))
         if rule.id != rule_id:
             raise invalid([FieldError("id", "cannot be changed; create another rule")])
-        return await _store(api, rule, 200)
+        return await store(api, rule, 200)
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -129,14 +129,16 @@ def _named(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
     return {"id": said}
 
 
-async def _one(request: web.Request, rule_id: str) -> web.Response:
+async def one(request: web.Request, rule_id: str) -> web.Response:
+    """Answer with one rule."""
     found = await one_document(api_of(request).database, KIND, rule_id)
     if found is None:
         raise not_found("rule", rule_id)
     return answer(_body(found), headers={"ETag": etag(found.revision)})
 
 
-async def _store(api: Api, rule: Rule, status: int) -> web.Response:
+async def store(api: Api, rule: Rule, status: int) -> web.Response:
+    """Write a rule, and answer with it as it then is."""
     revision = await api.write(api.context.topics.rules, rule.id, encode_document(rule))
     stored = await one_document(api.database, KIND, rule.id)
     body = _body(stored) if stored and stored.revision >= revision else {**rule.document(), "revision": revision}
@@ -147,7 +149,7 @@ async def _store(api: Api, rule: Rule, status: int) -> web.Response:
 
 
 def _checked(body: dict[str, Any]) -> Rule:
-    rule = validated(Rule, {name: value for name, value in body.items() if name not in _ADDED})
+    rule = validated(Rule, {name: value for name, value in body.items() if name not in ADDED})
     problems = template_problems(rule)
     if problems:
         raise invalid(problems)

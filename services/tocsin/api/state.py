@@ -20,6 +20,7 @@ from tocsin.api.tokens import TokenCheck
 from tocsin.context import Context
 from tocsin.projection.database import Database
 from tocsin.projection.projector import Projector
+from tocsin.schemas.dead_letter import Header
 from tocsin.vault import Vault
 
 _SEND_TIMEOUT_S = 10.0
@@ -77,7 +78,7 @@ class Api:
         topic: str,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[Header] = (),
         at_ms: int | None = None,
     ) -> tuple[int, int]:
         """As `send`, with a key of bytes or none, headers, and a time other than now."""

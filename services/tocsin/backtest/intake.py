@@ -46,12 +46,7 @@ class Intake:
         if not columns.values:
             return
         interner = self.store.interner
-        known = interner.known
-        units = columns.units or [None] * len(columns.values)
-        try:
-            numbers = [known[spelling] for spelling in columns.spellings]
-        except KeyError:
-            numbers = [self.number(*spelling, unit) for spelling, unit in zip(columns.spellings, units, strict=True)]
+        numbers = interner.numbers(columns)
         try:
             at_ms = np.array(columns.timestamps, np.int64)
         except (TypeError, OverflowError):
@@ -63,12 +58,11 @@ class Intake:
                 ],
                 np.int64,
             )
-        self.add(place, owners, np.array(numbers, np.int64), at_ms, np.array(columns.values, np.float64))
+        self.add(place, owners, numbers, at_ms, np.array(columns.values, np.float64))
 
     def number(self, name: str, labels: bytes, unit: str | None) -> int:
         """The number of a series as spelt."""
-        found = self.store.interner.known.get((name, labels))
-        return self.store.interner.add(name, labels, unit) if found is None else found
+        return self.store.interner.number(name, labels, unit)
 
     def series(self, name: str, labels: dict[str, str], unit: str | None) -> int:
         """The number of a series."""

@@ -12,8 +12,9 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
 from tocsin.agents.background import ended
-from tocsin.bench.scenario import PARTITIONS, Scenario
+from tocsin.bench.scenario import PARTITIONS, Scenario, Usage
 from tocsin.kafka.clients import consumer_arguments, started
+from tocsin.schemas.codec import encode_document
 from tocsin.schemas.rule import Rule
 
 PROBE = Rule.model_validate(
@@ -28,12 +29,15 @@ _AFTER_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Milliseconds of each probe, and how many never arrived."""
+    """Milliseconds of each probe, and how many never arrived. Of evaluate the share of a core that it took in percent,
+    and by how much it grew."""
 
     alert_ms: list[float]
     webhook_ms: list[float]
     lost: int
     rate: float
+    cpu_percent: float
+    grown_mib: float
 
 
 class _Arrivals:
@@ -58,8 +62,8 @@ class _Arrivals:
                 self.alert.setdefault(probe, time.monotonic())
 
 
-async def measure(scenario: Scenario, rate: int, seconds: float) -> Latencies:
-    """Send `rate` samples a second, and ten probes; a new series each, which fires at once."""
+async def measure(scenario: Scenario, rate: int, seconds: float, edits: Sequence[Rule] = ()) -> Latencies:
+    """Send `rate` samples a second, and ten probes; a new series each, which fires at once. Meanwhile write `edits`."""
     arrivals = _Arrivals()
     app = web.Application()
     app.router.add_post("/", arrivals.received)
@@ -74,22 +78,34 @@ async def measure(scenario: Scenario, rate: int, seconds: float) -> Latencies:
         await scenario.start("evaluate", "route", "deliver")
         async with started(consumer, scenario.connection.bootstrap_servers):
             following = asyncio.create_task(arrivals.follow(consumer))
+            before = scenario.usage()
+            editing = asyncio.create_task(_edit(scenario, edits, seconds))
             reached = await _send(scenario, arrivals, rate, seconds)
+            await editing
+            used = scenario.usage().since(before)
             deadline = time.monotonic() + _AFTER_S
             while len(arrivals.webhook) < len(arrivals.sent) and time.monotonic() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_TICK_S)
             await ended(following)
     finally:
         await runner.cleanup()
-    return _figures(arrivals, reached)
+    return _figures(arrivals, reached, used)
 
 
-def _figures(arrivals: _Arrivals, rate: float) -> Latencies:
+async def _edit(scenario: Scenario, edits: Sequence[Rule], seconds: float) -> None:
+    """Write rules, evenly over a time."""
+    began = time.monotonic()
+    for index, rule in enumerate(edits):
+        await asyncio.sleep(max(0.0, began + index * seconds / len(edits) - time.monotonic()))
+        await scenario.producer.send(scenario.topics.rules, encode_document(rule), key=rule.id.encode())
+
+
+def _figures(arrivals: _Arrivals, rate: float, used: Usage) -> Latencies:
     begin = min(arrivals.sent.values()) + _WARM_UP_S
     counted = {probe: at for probe, at in arrivals.sent.items() if at >= begin}
     alert = [(arrivals.alert[probe] - at) * 1e3 for probe, at in counted.items() if probe in arrivals.alert]
     hook = [(arrivals.webhook[probe] - at) * 1e3 for probe, at in counted.items() if probe in arrivals.webhook]
-    return Latencies(sorted(alert), sorted(hook), len(counted) - len(hook), rate)
+    return Latencies(sorted(alert), sorted(hook), len(counted) - len(hook), rate, used.cpu_percent, used.rss_mib)
 
 
 async def _send(scenario: Scenario, arrivals: _Arrivals, rate: int, seconds: float) -> float:

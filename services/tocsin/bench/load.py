@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from tocsin.kafka.clients import KafkaConnection, producer_arguments
 
 _BATCH_BYTES = 256 * 1024
+_TRANSACTION_MS = 600_000
 DONE_METRIC = "bench_done"
 
 
@@ -36,7 +37,8 @@ def messages(load: Load, partition: int, partitions: int) -> Iterator[tuple[byte
     ]
     begin_ms = load.end_ms - load.samples * 1_000 // load.rate
     group: list[str] = []
-    for index in range(load.samples):
+    is_regular = load.keyed and load.series % partitions == 0
+    for index in range(partition if is_regular else 0, load.samples, partitions if is_regular else 1):
         number = index % load.series
         owner = number % partitions if load.keyed else (index // 500) % partitions
         if owner != partition:
@@ -57,18 +59,19 @@ def messages(load: Load, partition: int, partitions: int) -> Iterator[tuple[byte
 
 
 async def write(connection: KafkaConnection, topic: str, load: Load, partitions: int) -> None:
-    """Write the load, then one sample of `DONE_METRIC` to every partition."""
-    producer = AIOKafkaProducer(**{**producer_arguments(connection), "max_batch_size": _BATCH_BYTES})
+    """Write the load, then one sample of `DONE_METRIC` to every partition. Readers see all of it at once."""
+    arguments = {**producer_arguments(connection), "max_batch_size": _BATCH_BYTES}
+    producer = AIOKafkaProducer(
+        **arguments, transactional_id=f"{topic}-{load.end_ms}", transaction_timeout_ms=_TRANSACTION_MS
+    )
     await producer.start()
     try:
-        for partition in range(partitions):
-            await _write_partition(producer, topic, partition, messages(load, partition, partitions))
-        done = [
-            orjson.dumps({"name": DONE_METRIC, "value": 1, "timestamp": load.end_ms, "labels": {"partition": str(p)}})
-            for p in range(partitions)
-        ]
-        for partition, value in enumerate(done):
-            await producer.send_and_wait(topic, value, key=b"done", partition=partition)
+        async with producer.transaction():
+            for partition in range(partitions):
+                await _write_partition(producer, topic, partition, messages(load, partition, partitions))
+                labels = {"partition": str(partition), "load": str(load.end_ms)}
+                done = {"name": DONE_METRIC, "value": 1, "timestamp": load.end_ms, "labels": labels}
+                await producer.send_and_wait(topic, orjson.dumps(done), key=b"done", partition=partition)
     finally:
         await producer.stop()
 

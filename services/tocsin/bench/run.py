@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tocsin.bench import latency
+from tocsin.bench.calibration import slowness
 from tocsin.bench.load import Load
-from tocsin.bench.scenario import Bench, Cost
+from tocsin.bench.many import RULES, many, steady
+from tocsin.bench.scenario import Bench, Cost, mean_rules
 from tocsin.kafka.embedded import EmbeddedKafka
-from tocsin.schemas.rule import Rule
 
 _SERIES: Final = 1_000
 _MANY: Final = 100_000
@@ -35,16 +36,27 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "one_rule_per_s": ("1 rule: samples a second", "500,000"),
     "hundred_rules_per_s": ("100 rules: samples a second", ""),
     "arrays_per_s": ("arrays of 100: samples a second", "1,000,000"),
-    "many_series_cpu_us": (f"10 rules on {_MANY:,} series: CPU a sample, µs", ""),
-    "many_series_ratio": ("the same against 1,000 series", "1.5 times"),
+    "few_series_cpu_us": (f"{RULES} rules on {_SERIES:,} series: CPU a sample, µs", ""),
+    "many_series_cpu_us": (f"{RULES} rules on {_MANY:,} series: CPU a sample, µs", ""),
+    "many_series_ratio": ("times that of 1,000 series", "1.5"),
+    "new_series_cpu_us": ("a series' first sample: CPU, µs", ""),
+    "onset_cpu_us": ("while 95,000 alerts begin: CPU a sample, µs", ""),
     "many_series_kib": ("memory a series, KiB", "2"),
+    "checkpoint_percent": ("checkpoints of these series: share of CPU, %", "15"),
     "restart_s": ("kill -9 to the next verdict, with these series, s", "10"),
     "rss_mib": ("memory of evaluate, MiB", ""),
     "alert_p50_ms": ("metric to alert at 10,000/s, p50, ms", "25"),
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
     "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
     "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "calm_cpu_percent": ("100 rules at 10,000/s: CPU of evaluate, % of a core", ""),
+    "edits_cpu_percent": ("the same while one is edited 17 times a second", ""),
+    "edits_grown_mib": ("by how much evaluate grows in these 1,000 edits, MiB", ""),
+    "edits_p99_ms": ("metric to alert meanwhile, p99, ms", ""),
+    "edits_lost": ("probes that never arrived meanwhile", "0"),
     "lost": ("probes that never arrived", "0"),
+    "slowness_before": ("this machine: times slower than in the README", ""),
+    "slowness_after": ("the same after all this", ""),
 }
 
 
@@ -68,6 +80,15 @@ def run(*, quick: bool, json_file: Path | None) -> None:
 
 async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dict[str, float]:
     samples = 300_000 if quick else 2_000_000
+    before = {"slowness_before": round(slowness(), 2)}
+    figures = await _few_series(bench, samples, say)
+    figures |= await _many_series(bench, samples, say)
+    figures |= await _latencies(bench, 10 if quick else 40, say)
+    figures |= await _edits(bench, 10 if quick else 60, say)
+    return figures | before | {"slowness_after": round(slowness(), 2)}
+
+
+async def _few_series(bench: Bench, samples: int, say: Callable[[str], None]) -> dict[str, float]:
     now_ms = time.time_ns() // 1_000_000
     plain = Load(samples, _SERIES, now_ms)
     say("1 rule ...")
@@ -78,15 +99,6 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     unkeyed = await _cost(bench, 1, Load(samples, _SERIES, now_ms, keyed=False))
     say("arrays of 100 ...")
     arrays = await _cost(bench, 1, Load(2 * samples, _SERIES, now_ms, per_message=100))
-    say(f"10 rules on {_MANY:,} series ...")
-    ten = await _cost(bench, 10, plain)
-    async with bench.scenario(_rules(10)) as scenario:
-        many = await scenario.measure(Load(samples, _MANY, now_ms))
-        assert scenario.evaluate is not None
-        restart_s = await scenario.restart(scenario.evaluate)
-    say("latency at 10,000 samples a second ...")
-    async with bench.scenario([latency.PROBE, *_rules(1)]) as scenario:
-        found = await latency.measure(scenario, _RATE, 10 if quick else 40)
     return {
         "one_rule_cpu_us": round(one.cpu_us, 3),
         "hundred_rules_cpu_us": round(hundred.cpu_us, 3),
@@ -95,11 +107,33 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
         "one_rule_per_s": round(one.rate),
         "hundred_rules_per_s": round(hundred.rate),
         "arrays_per_s": round(arrays.rate),
-        "many_series_cpu_us": round(many.cpu_us, 3),
-        "many_series_ratio": round(many.cpu_us / ten.cpu_us, 2),
-        "many_series_kib": round((many.rss_mib - ten.rss_mib) * 1_024 / (_MANY - _SERIES), 2),
-        "restart_s": round(restart_s, 1),
         "rss_mib": round(max(one.rss_mib, hundred.rss_mib), 1),
+    }
+
+
+async def _many_series(bench: Bench, samples: int, say: Callable[[str], None]) -> dict[str, float]:
+    say(f"{RULES} rules on {_SERIES:,} series ...")
+    few = await steady(bench, _SERIES, samples)
+    say(f"{RULES} rules on {_MANY:,} series ...")
+    crowd = await many(bench, _MANY, max(samples, 5 * _MANY))
+    return {
+        "few_series_cpu_us": round(few.cpu_us, 3),
+        "many_series_cpu_us": round(crowd.steady.cpu_us, 3),
+        "many_series_ratio": round(crowd.steady.cpu_us / few.cpu_us, 2),
+        "new_series_cpu_us": round(crowd.steady.first_us, 1),
+        "onset_cpu_us": round(crowd.steady.onset_us, 3),
+        "many_series_kib": round((crowd.steady.rss_mib - few.rss_mib) * 1_024 / (_MANY - _SERIES), 2),
+        "checkpoint_cpu_s": round(crowd.checkpoint_s, 2),
+        "checkpoint_percent": round(crowd.checkpoint_percent, 1),
+        "restart_s": round(crowd.restart_s, 1),
+    }
+
+
+async def _latencies(bench: Bench, seconds: int, say: Callable[[str], None]) -> dict[str, float]:
+    say(f"latency at {_RATE:,} samples a second ...")
+    async with bench.scenario([latency.PROBE, *mean_rules(1)]) as scenario:
+        found = await latency.measure(scenario, _RATE, seconds)
+    return {
         "alert_p50_ms": round(latency.percentile(found.alert_ms, 50), 1),
         "alert_p99_ms": round(latency.percentile(found.alert_ms, 99), 1),
         "webhook_p50_ms": round(latency.percentile(found.webhook_ms, 50), 1),
@@ -109,15 +143,29 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     }
 
 
+async def _edits(bench: Bench, seconds: int, say: Callable[[str], None]) -> dict[str, float]:
+    say("edits ...")
+    calm, edited = await _edited(bench, 0, seconds), await _edited(bench, 1_000 * seconds // 60, seconds)
+    return {
+        "calm_cpu_percent": round(calm.cpu_percent, 1),
+        "edits_cpu_percent": round(edited.cpu_percent, 1),
+        "edits_grown_mib": round(edited.grown_mib - calm.grown_mib, 1),
+        "edits_p99_ms": round(latency.percentile(edited.alert_ms, 99), 1),
+        "edits_lost": edited.lost,
+    }
+
+
 async def _cost(bench: Bench, rules: int, load: Load) -> Cost:
-    async with bench.scenario(_rules(rules)) as scenario:
+    async with bench.scenario(mean_rules(rules)) as scenario:
         return await scenario.measure(load)
 
 
-def _rules(count: int) -> list[Rule]:
-    """Means over 10 s windows of every series, each with another threshold, most of which nothing reaches."""
-    body = {"metric_type": "response_time", "window": {"type": "tumbling", "size": "10s"}, "aggregation": "avg"}
-    return [Rule.model_validate({**body, "id": f"bench-{n}", "threshold": 900 + n}) for n in range(count)]
+async def _edited(bench: Bench, edits: int, seconds: int) -> latency.Latencies:
+    """A rule among 100, edited so often within that time."""
+    rule = mean_rules(1)[0]
+    revisions = [rule.model_copy(update={"threshold": 900.0 + n % 7}) for n in range(edits)]
+    async with bench.scenario([latency.PROBE, *mean_rules(100)]) as scenario:
+        return await latency.measure(scenario, _RATE, seconds, revisions)
 
 
 def _table(figures: dict[str, float]) -> Table:

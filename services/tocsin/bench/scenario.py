@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Self
 
 import orjson
 import psutil
@@ -51,6 +53,30 @@ class Cost:
         return self.samples / self.wall_s
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process: when, and what it had used by then."""
+
+    at_s: float
+    cpu_s: float
+    rss_mib: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Self:
+        """As it is now."""
+        times = process.cpu_times()
+        return cls(time.monotonic(), float(times.user + times.system), process.memory_info().rss / 2**20)
+
+    def since(self, before: Usage) -> Usage:
+        """What was used in between."""
+        return Usage(self.at_s - before.at_s, self.cpu_s - before.cpu_s, self.rss_mib - before.rss_mib)
+
+    @property
+    def cpu_percent(self) -> float:
+        """The share of one core."""
+        return 100 * self.cpu_s / self.at_s
+
+
 class Bench:
     """A cluster and a directory; each scenario takes a prefix of its own."""
 
@@ -60,8 +86,10 @@ class Bench:
         self._number = 0
 
     @asynccontextmanager
-    async def scenario(self, rules: Sequence[Rule]) -> AsyncIterator[Scenario]:
-        """Topics with these rules in them."""
+    async def scenario(
+        self, rules: Sequence[Rule], settings: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[Scenario]:
+        """Topics with these rules in them; `settings` are variables for the services."""
         self._number += 1
         topics = Topics(f"bench{self._number}.")
         metrics = f"{topics.prefix}metrics"
@@ -75,7 +103,7 @@ class Bench:
             await stack.enter_async_context(started(producer, self.connection.bootstrap_servers))
             for rule in (*rules, _DONE, _BACK):
                 await producer.send_and_wait(topics.rules, encode_document(rule), key=rule.id.encode())
-            yield Scenario(self.connection, topics, metrics, directory, producer, stack)
+            yield Scenario(self.connection, topics, metrics, directory, producer, stack, settings)
 
 
 class Scenario:
@@ -89,13 +117,14 @@ class Scenario:
         directory: Path,
         producer: AIOKafkaProducer,
         stack: AsyncExitStack,
+        settings: Mapping[str, str],
     ) -> None:
         self.connection, self.topics, self.metrics = connection, topics, metrics
         self.producer = producer
-        self._directory, self._stack = directory, stack
-        self.evaluate: ServiceProcess | None = None  # that measured
+        self._directory, self._stack, self._settings = directory, stack, settings
+        self._services: dict[str, ServiceProcess] = {}
 
-    async def start(self, *names: str) -> dict[str, ServiceProcess]:
+    async def start(self, *names: str) -> None:
         """Start services, and wait until they are ready."""
         environment = {
             "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": self.connection.bootstrap_servers,
@@ -104,12 +133,13 @@ class Scenario:
             "TOCSIN_DATA_DIR": str(self._directory),
             "TOCSIN_DELIVERY__ALLOW_NETWORKS": "127.0.0.0/8",
             "TOCSIN_LOG_LEVEL": "warning",
+            **self._settings,
         }
         services = {name: ServiceProcess(name, environment, self._directory) for name in names}
+        self._services |= services
         for service in services.values():
             self._stack.push_async_callback(service.kill)
         await asyncio.gather(*(service.start() for service in services.values()))
-        return services
 
     async def add_webhook(self, url: str) -> None:
         """A channel `hook` that leads to a local receiver."""
@@ -120,37 +150,55 @@ class Scenario:
     async def measure(self, load: Load) -> Cost:
         """Write a load, start evaluate, and measure until it has judged the last sample."""
         await write(self.connection, self.metrics, load, PARTITIONS)
-        consumer = AIOKafkaConsumer(self.topics.signals, **consumer_arguments(self.connection))
-        async with started(consumer, self.connection.bootstrap_servers):
-            evaluate = self.evaluate = (await self.start("evaluate"))["evaluate"]
-            process = psutil.Process(evaluate.pid)
-            began, cpu = time.monotonic(), _cpu_s(process)
-            done = 0
-            async with asyncio.timeout(_DEADLINE_S):
-                while done < PARTITIONS:
-                    for records in (await consumer.getmany(timeout_ms=200)).values():
-                        done += sum(b'"rule_id":"bench_done"' in record.value for record in records)
-            wall_s, used_s = time.monotonic() - began, _cpu_s(process) - cpu
-            rss = process.memory_info().rss
-        return Cost(load.samples, wall_s, used_s, rss / 2**20)
+        async with self._signals() as signals:
+            await self.start("evaluate")
+            return await self._judged(load, signals)
 
-    async def restart(self, evaluate: ServiceProcess) -> float:
-        """Seconds from the start of an evaluate that was killed to its first verdict."""
-        await evaluate.kill()
+    async def feed(self, load: Load) -> Cost:
+        """Write a load that evaluate, which runs, sees all at once, and measure until it has judged the last sample."""
+        async with self._signals() as signals:
+            await signals.seek_to_end()
+            await write(self.connection, self.metrics, load, PARTITIONS)
+            return await self._judged(load, signals)
+
+    @asynccontextmanager
+    async def _signals(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(self.topics.signals, **consumer_arguments(self.connection))
-        sample = {"name": BACK_METRIC, "value": 1, "timestamp": time.time_ns() // 1_000_000}
         async with started(consumer, self.connection.bootstrap_servers):
-            await consumer.seek_to_end()
+            yield consumer
+
+    async def _judged(self, load: Load, signals: AIOKafkaConsumer) -> Cost:
+        before, done = self.usage(), 0
+        async with asyncio.timeout(_DEADLINE_S):
+            while done < PARTITIONS:
+                for records in (await signals.getmany(timeout_ms=200)).values():
+                    done += sum(b'"rule_id":"bench_done"' in record.value for record in records)
+        after = self.usage()
+        used = after.since(before)
+        return Cost(load.samples, used.at_s, used.cpu_s, after.rss_mib)
+
+    def usage(self) -> Usage:
+        """What evaluate has used so far."""
+        return Usage.of(psutil.Process(self._services["evaluate"].pid))
+
+    async def restart(self) -> float:
+        """Kill evaluate; seconds from its start to its first verdict."""
+        evaluate = self._services["evaluate"]
+        await evaluate.kill()
+        sample = {"name": BACK_METRIC, "value": 1, "timestamp": time.time_ns() // 1_000_000}
+        async with self._signals() as signals:
+            await signals.seek_to_end()
             await self.producer.send_and_wait(self.metrics, orjson.dumps(sample), key=b"back")
             began = time.monotonic()
             await evaluate.start()
             async with asyncio.timeout(_DEADLINE_S):
                 while True:
-                    for records in (await consumer.getmany(timeout_ms=100)).values():
+                    for records in (await signals.getmany(timeout_ms=100)).values():
                         if any(b'"rule_id":"bench_back"' in record.value for record in records):
                             return time.monotonic() - began
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def mean_rules(count: int) -> list[Rule]:
+    """Means over 10 s windows of every series, each with another threshold, most of which nothing reaches."""
+    body = {"metric_type": "response_time", "window": {"type": "tumbling", "size": "10s"}, "aggregation": "avg"}
+    return [Rule.model_validate({**body, "id": f"bench-{n}", "threshold": 900 + n}) for n in range(count)]

@@ -20,6 +20,7 @@ from tocsin.cli import (
     rules,
     services,
     settings,
+    shadows,
     silences,
     sim,
     topics,
@@ -41,9 +42,10 @@ services.register(app)
 produce.register(app)
 backtest.register(app)
 sim.register(app)
-for group in (kafka.app, topics.app, rules.app, alerts.app, channels.app, routes.app, silences.app, dlq.app):
+for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
     app.add_typer(group)
-app.add_typer(settings.app)
+for group in (dlq.app, settings.app):
+    app.add_typer(group)
 
 
 def _print_version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: 
     Raises Failure where the rules do not go together with each other and those that stay in force.
     """
     async with client:
-        in_force = {item["id"]: _rule(item) for item in await client.items("/rules")}
+        in_force = {item["id"]: as_rule(item) for item in await client.items("/rules")}
         known = {rule_id: rule if isinstance(rule, Rule) else None for rule_id, rule in in_force.items()}
         before = {rule_id: rule.document() if isinstance(rule, Rule) else rule for rule_id, rule in in_force.items()}
         after = {placed.entry.id: placed.entry.document() for placed in cross_checked(found, {} if prune else known)}
@@ -47,7 +47,7 @@ async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: 
     remark(f"{counts} (dry run: nothing was done)" if dry_run else counts)
 
 
-def _rule(item: Mapping[str, Any]) -> Rule | dict[str, Any]:
+def as_rule(item: Mapping[str, Any]) -> Rule | dict[str, Any]:
     """A rule as the API gives it, without what the API adds; as it stands if it is of another version."""
     known = {name: value for name, value in item.items() if name in Rule.model_fields}
     try:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from tocsin.schemas.codec import encode
+from tocsin.schemas.dead_letter import Header, kept_headers
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.topics import Topics
 
@@ -39,13 +40,11 @@ class Journal:
             "channel_id": channel_id,
             "detail": detail[:_MAX_DETAIL],
         }
-        headers = [(name, value) for name, value in record.headers if name not in told]
+        headers, _ = kept_headers(record.headers)  # whole: the message lies on a topic that only we write to
         headers += [(name, value.encode("utf-8", "replace")) for name, value in told.items()]
         await self._write(self._topics.dlq, record.key, record.value, headers)
 
-    async def _write(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> None:
+    async def _write(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
         while True:
             try:
                 await self._producer.send_and_wait(topic, value, key=key, headers=headers)

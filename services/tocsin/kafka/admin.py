@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import BrokerResponseError, GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 
 from tocsin.kafka.clients import KafkaConnection, client_arguments, unreachable_in_one_line
@@ -19,6 +19,7 @@ from tocsin.schemas.topics import TopicSpec
 _TIMEOUT_S = 30.0
 _POLL_S = 0.05
 _NO_LEADER = -1
+_ANY_GROUP = "tocsin"
 # aiokafka 0.14 reads the answer to its version 3 as one of version 2.
 DescribeGroupsRequest_v3.RESPONSE_TYPE = DescribeGroupsResponse_v3
 
@@ -41,7 +42,7 @@ class TopicProblem:
 async def ensure_topics(
     connection: KafkaConnection, specs: Sequence[TopicSpec], timeout_s: float = _TIMEOUT_S
 ) -> list[TopicProblem]:
-    """Creates the topics that are missing, waits until every partition has a leader, and verifies all of them.
+    """Creates the topics that are missing, waits until the cluster can serve them to groups, and verifies all of them.
 
     Several processes may do so at once. What exists is never altered: the problems returned are for an operator.
     Raises KafkaUnreachable when the cluster does not answer within the time.
@@ -53,6 +54,7 @@ async def ensure_topics(
         not_created = {problem.topic for problem in refused}
         present = [spec for spec in specs if spec.name not in not_created]
         await _wait_for_leaders(admin, [spec.name for spec in present])
+        await _wait_for_coordinator(admin)
         return refused + await _problems(admin, present)
 
 
@@ -134,6 +136,19 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: Sequence[str]) ->
         if all(leaders.get(name) and _NO_LEADER not in leaders[name] for name in names):
             return
         await asyncio.sleep(_POLL_S)
+
+
+async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """A new cluster makes its topic of offsets when it is first asked; a group that came earlier would log errors."""
+    while True:
+        try:
+            await admin.find_coordinator(_ANY_GROUP)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(_POLL_S)
+        except BrokerResponseError:  # not allowed to ask: the groups themselves will say what is wrong
+            return
+        else:
+            return
 
 
 async def _problems(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> list[TopicProblem]:

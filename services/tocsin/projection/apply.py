@@ -18,9 +18,11 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import UnreadableRecord, decode, decode_document
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.instant import MAX_MS, parse_instant
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate, ShadowProgress
 from tocsin.schemas.silence import Silence
 from tocsin.schemas.topics import Topics
 
@@ -42,7 +44,7 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
     Each raises UnreadableRecord, and nothing else, for a record that cannot become a row.
     """
     found: dict[str, ChangeOf] = {
-        topics.rules: lambda record: _document("rules", lambda value: decode_document(Rule, value).id, record),
+        topics.rules: _rule,
         topics.channels: lambda record: _document("channels", lambda value: decode_document(Channel, value).id, record),
         topics.routes: lambda record: _document("routes", lambda value: decode_document(Routing, value).id, record),
         topics.silences: lambda record: _document("silences", lambda value: decode_document(Silence, value).id, record),
@@ -51,6 +53,8 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
         topics.alerts: _event,
         topics.deliveries: _delivery,
         topics.dlq: _dead_letter,
+        topics.shadow_alerts: _shadow_event,
+        topics.shadow_progress: _shadow_progress,
     }
     return {topic: _checked(read) for topic, read in found.items()}
 
@@ -111,6 +115,13 @@ async def _upsert(connection: AsyncConnection, table: Table, rows: list[Row]) ->
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
+def _rule(record: ConsumerRecord) -> Change | None:
+    """A rule, or a candidate in shadow beside it."""
+    if is_shadow(_text(record.key)):
+        return _document("shadows", lambda value: decode_document(Candidate, value).id, record)
+    return _document("rules", lambda value: decode_document(Rule, value).id, record)
+
+
 def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) -> Change | None:
     """One that cannot be read changes nothing: the last good one stays, here as in the evaluators."""
     identity = _text(record.key)
@@ -149,6 +160,25 @@ def _event(record: ConsumerRecord) -> Change | None:
         "fired_ms": parse_instant(alert.fired_at) if alert.fired_at else None,
     }
     return tables.event, alert.id, row
+
+
+def _shadow_event(record: ConsumerRecord) -> Change | None:
+    alert = decode(AlertEvent, record.value)
+    row = {
+        "id": alert.id,
+        "rule_id": alert.rule_id,
+        "revision": alert.rule_revision,
+        "at_ms": parse_instant(alert.updated_at),
+        "body": _body(record),
+    }
+    return tables.shadow_event, alert.id, row
+
+
+def _shadow_progress(record: ConsumerRecord) -> Change | None:
+    one = decode(ShadowProgress, record.value)
+    identity = f"{one.rule_id}/{one.partition}"
+    row = {name: getattr(one, name) for name in ("rule_id", "run", "samples", "series", "at_ms")}
+    return tables.shadow_progress, identity, {"id": identity, **row}
 
 
 def _alert(alert: AlertEvent, record: ConsumerRecord) -> Row:

@@ -20,6 +20,7 @@ from tocsin.projection import tables
 from tocsin.projection.apply import Change, apply, changes_of
 from tocsin.projection.database import Database
 from tocsin.schemas.codec import UnreadableRecord
+from tocsin.schemas.shadow import KEPT_MS
 from tocsin.schemas.topics import Topics
 
 _FETCH_MS = 200
@@ -262,10 +263,12 @@ class Projector:
         if time.monotonic() < self._prune_at_s:
             return
         self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
-        before = time.time_ns() // 1_000_000 - self._history_ms
+        now_ms = time.time_ns() // 1_000_000
         async with self._database.writing() as connection:
             for table in (tables.event, tables.delivery, tables.decision, tables.dead_letter):
-                await connection.execute(delete(table).where(table.c.at_ms < before))
+                await connection.execute(delete(table).where(table.c.at_ms < now_ms - self._history_ms))
+            for table in (tables.shadow_event, tables.shadow_progress):
+                await connection.execute(delete(table).where(table.c.at_ms < now_ms - KEPT_MS))
 
 
 def _is_of_the_data(error: DBAPIError) -> bool:

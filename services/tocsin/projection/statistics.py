@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.projection.database import Database
 from tocsin.projection.tables import active, delivery, event
 from tocsin.schemas.instant import format_instant
+from tocsin.schemas.signal import SERIES_LIMIT
 
 _TOP = 10
 _LATENCIES = 10_000
@@ -51,6 +53,14 @@ async def statistics(database: Database, span: Span) -> dict[str, Any]:
             "mttr_s": await _mean_s(connection, within & (event.c.type == "resolved")),
             "deliveries": await _deliveries(connection, span),
         }
+
+
+async def refused_series(database: Database) -> dict[tuple[str, str], float]:
+    """How many series a limit leaves unwatched, by rule (empty for all together) and limit."""
+    query = select(active.c.body).where(active.c.rule_id == SERIES_LIMIT)
+    async with database.reading() as connection:
+        alerts = [orjson.loads(row[0]) for row in await connection.execute(query)]
+    return {(one["labels"].get("rule_id", ""), one["labels"].get("limit", "")): one["value"] or 0.0 for one in alerts}
 
 
 async def active_counts(database: Database) -> dict[tuple[str, str], int]:

@@ -18,12 +18,12 @@ position = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-# The configuration: kind is `rules`, `channels`, `routes` or `silences`.
+# The configuration: kind is `rules`, `shadows`, `channels`, `routes` or `silences`.
 document = Table(
     "tocsin_document",
     metadata,
     Column("kind", String(32), primary_key=True),
-    Column("id", String(128), primary_key=True),
+    Column("id", String(160), primary_key=True),
     Column("revision", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
@@ -106,4 +106,28 @@ dead_letter = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Index("tocsin_dead_letter_order", "at_ms", "id"),
+)
+
+# What candidates in shadow would have said, and how much they have seen. `revision` is that of the candidate.
+shadow_event = Table(
+    "tocsin_shadow_event",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("rule_id", String(128), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_shadow_event_order", "rule_id", "revision"),
+)
+
+shadow_progress = Table(
+    "tocsin_shadow_progress",
+    metadata,
+    Column("id", String(192), primary_key=True),
+    Column("rule_id", String(128), nullable=False),
+    Column("run", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
+    Column("series", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("tocsin_shadow_progress_rule", "rule_id"),
 )

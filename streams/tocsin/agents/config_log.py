@@ -18,11 +18,11 @@ _POLL_MS: Final = 200
 
 _log = structlog.get_logger("tocsin.configuration")
 
-OnRecord = Callable[[int, bytes, bytes | None], None]
+OnRecord = Callable[[int, bytes, bytes | None, int], None]
 
 
 class ConfigLog:
-    """Calls `on_record` (offset, key, value) for every record of all partitions; configuration has one."""
+    """Calls `on_record` (offset, key, value, time in ms) for every record of all partitions; configuration has one."""
 
     def __init__(self, client: dict[str, Any], topic: str, on_record: OnRecord, partitions: int = 1) -> None:
         read_in_batches([topic])
@@ -89,7 +89,7 @@ class ConfigLog:
                 _log.error("a record batch of configuration was passed over", at=at, reason=batch.refused)
             for record in batch.records:
                 if record.key is not None:
-                    self._on_record(record.offset, record.key, record.value)
+                    self._on_record(record.offset, record.key, record.value, record.timestamp)
         positions = {partition: await self._consumer.position(partition) for partition in self._positions}
         if positions != self._positions:
             async with self._moved:

@@ -26,6 +26,7 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
     topics: Topics
     partitions: int
     timing: Timing
+    most_series: int
 
     def decode(self, value: bytes) -> Frame | Tick:
         """See Stage."""
@@ -37,7 +38,7 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
 
     def begin(self, partition: int) -> PartitionState:
         """See Stage."""
-        return PartitionState(source=str(partition))
+        return PartitionState(source=str(partition), most_series=self.most_series)
 
     def behind_a_plan(self, items: Sequence[Frame | Tick]) -> Sequence[Frame | Tick]:
         """See Stage: the first tick names the rules, and what came before it is judged by them too."""
@@ -61,6 +62,8 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
         yield from partial_outputs(self.topics, done.partials, self.partitions)
         for late in done.late:
             yield Output(self.topics.late, late.key, late.encode())
+        for one in done.shadows:
+            yield Output(self.topics.shadow_progress, f"{one.rule_id}/{one.partition}".encode(), encode(one))
 
     def checkpoint(self, state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         """See Stage."""
@@ -68,7 +71,9 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
 
     def restore(self, get: Get, partition: int) -> PartitionState:
         """See Stage."""
-        return restore(get, str(partition))
+        state = restore(get, str(partition))
+        state.most_series = self.most_series
+        return state
 
 
 def signal_outputs(topics: Topics, signals: Sequence[Signal]) -> Iterator[Output]:

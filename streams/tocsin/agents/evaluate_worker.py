@@ -35,6 +35,7 @@ class EvaluateSettings:
     checkpoint_ms: int
     tick_ms: int
     timing: Timing
+    most_series: int
 
 
 class _Service:
@@ -53,15 +54,21 @@ class _Service:
         self._book = RuleBook()
         parts = topics, settings.partitions, settings.timing
         self.evaluate = Columnar(
-            app, self._outbox, tables[0], worker.client, EvaluateStage(*parts), self._book, checkpoint_s
+            app,
+            self._outbox,
+            tables[0],
+            worker.client,
+            EvaluateStage(*parts, settings.most_series),
+            self._book,
+            checkpoint_s,
         )
         self.combine = Columnar(
             app, self._outbox, tables[1], worker.client, CombineStage(*parts), self._book, checkpoint_s
         )
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
 
-    def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:
-        ignored = self._book.append(offset, key, value)
+    def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        ignored = self._book.append(offset, key, value, at_ms)
         if ignored:
             _log.warning("a rule that cannot be read was ignored; the one before it stays in force", rule=ignored)
         self._hurry.set()

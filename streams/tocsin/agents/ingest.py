@@ -9,11 +9,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
+import numpy as np
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
+from tocsin.agents.dead_letter import Message, dead_letter
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.transport import BatchApp
@@ -38,17 +40,18 @@ class _Progress:
     taking: bool = False
 
 
-class _Times(Sequence[int]):
-    """Kafka's timestamps of records, read only where a sample has none of its own."""
+class _Each(Sequence[Any]):
+    """One attribute of records, read only where it is asked for: few samples want it."""
 
-    def __init__(self, records: Sequence[Any]) -> None:
+    def __init__(self, records: Sequence[Any], name: str) -> None:
         self._records = records
+        self._read = attrgetter(name)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._records[index].timestamp
+        return self._read(self._records[index])
 
 
 class Ingest:
@@ -109,18 +112,9 @@ class Ingest:
 
     async def _bury(self, dead: DeadLetter) -> Sent:
         self.refused += 1
-        headers = dead_letter_headers(
-            "ingest",
-            dead.reject.reason,
-            dead.reject.detail,
-            dead.topic,
-            dead.partition,
-            dead.offset,
-            len(dead.value),
-            len(dead.key or b""),
-        )
-        value, key = dead_letter_value(dead.value), dead_letter_key(dead.key)
-        return await self._outbox.send(self._dlq, value, key=key, headers=headers)
+        message = Message(dead.topic, dead.partition, dead.offset, dead.key, dead.value, dead.at_ms, dead.headers)
+        letter = dead_letter(self._dlq, "ingest", dead.reject.reason, dead.reject.detail, message)
+        return await self._outbox.send(self._dlq, letter.value, key=letter.key, headers=letter.headers)
 
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
@@ -176,54 +170,49 @@ class Ingest:
 def _runs(tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Run | DeadLetter]:
     """The records of record batches, in runs of bounded size; a refused batch is one dead letter."""
     records: list[Any] = []
-    size = 0
     for batch in batches:
         if batch.refused:
             yield from _bounded(tp, records)
-            records, size = [], 0
+            records = []
             detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
             yield DeadLetter(tp.topic, tp.partition, batch.first, Reject("compression", detail), None, b"")
             continue
         records += batch.records
-        size += sum(map(len, filter(None, (record.value for record in batch.records)))) if len(batch.records) else 0
-        if size > _RUN_BYTES:
-            yield from _bounded(tp, records)
-            records, size = [], 0
     yield from _bounded(tp, records)
 
 
 def _bounded(tp: TP, records: list[Any]) -> Iterator[Run | DeadLetter]:
     """Runs of bounded size, since a frame must fit into one record; a message that is too large is a dead letter."""
-    begin = size = 0
-    for index, record in enumerate(records):
-        length = len(record.value or b"")
-        if length > MAX_MESSAGE_BYTES:
-            if begin < index:
-                yield _run(tp, records[begin:index])
-            yield _too_large(tp, record, length)
-            begin, size = index + 1, 0
-            continue
-        size += length
-        if size > _RUN_BYTES:
-            yield _run(tp, records[begin : index + 1])
-            begin, size = index + 1, 0
-    if begin < len(records):
-        yield _run(tp, records[begin:])
+    values = [record.value for record in records]
+    lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
+    up_to = np.cumsum(lengths)
+    too_large = [*np.flatnonzero(lengths > MAX_MESSAGE_BYTES).tolist(), len(records)]
+    begin = 0
+    for place in too_large:
+        while begin < place:
+            before = int(up_to[begin - 1]) if begin else 0
+            end = min(int(np.searchsorted(up_to, before + _RUN_BYTES, side="right")) + 1, place)
+            yield _run(tp, records[begin:end], values[begin:end])
+            begin = end
+        if place < len(records):
+            yield _too_large(tp, records[place], int(lengths[place]))
+        begin = place + 1
 
 
 def _too_large(tp: TP, record: Any, length: int) -> DeadLetter:
     reject = Reject("size", f"the message has {length} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
-    return DeadLetter(tp.topic, tp.partition, record.offset, reject, record.key, bytes(record.value))
+    message = record.key, bytes(record.value), record.timestamp, record.headers
+    return DeadLetter(tp.topic, tp.partition, record.offset, reject, *message)
 
 
-def _run(tp: TP, records: list[Any]) -> Run:
+def _run(tp: TP, records: list[Any], values: list[bytes | None]) -> Run:
     first, last = records[0].offset, records[-1].offset
     offsets: Sequence[int] = range(first, last + 1)
     if len(offsets) != len(records):
         offsets = [record.offset for record in records]
-    values = [record.value for record in records]
     keys = [record.key for record in records]
-    return Run(tp.topic, tp.partition, offsets, _Times(records), keys, values)
+    times_ms, headers = _Each(records, "timestamp"), _Each(records, "headers")
+    return Run(tp.topic, tp.partition, offsets, times_ms, keys, values, headers)
 
 
 def _now_ms() -> int:

@@ -1,6 +1,6 @@
 """What lifecycle and route have in common: a fetched run as bounded runs of decoded inputs, and how each is applied."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 from faust.types import TP
 
-from tocsin.agents.dead_letter import dead_letter_headers, dead_letter_key, dead_letter_value
+from tocsin.agents.dead_letter import Message, dead_letter, message_of
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output
 from tocsin.engine.evaluate.copies import Get
@@ -44,7 +44,8 @@ def keyed_runs(
     for batch in batches:
         if batch.refused:
             detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
-            run.dead.append(_dead(dlq, stage, tp, batch.first, b"", None, "compression", detail))
+            message = Message(tp.topic, tp.partition, batch.first, None, b"")
+            run.dead.append(dead_letter(dlq, stage, "compression", detail, message))
         for record in batch.records:
             try:
                 run.inputs.append(read(record))
@@ -62,9 +63,9 @@ def keyed_runs(
 
 @dataclass(slots=True)
 class Outcome:
-    """What inputs did: the entries as they are now (None for one that is no more), and what is to be sent."""
+    """What inputs did: the entries as they are now, None for one that is to go, and what is to be sent."""
 
-    entries: dict[str, bytes | None] = field(default_factory=dict)
+    entries: Mapping[str, bytes | None] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
 
 
@@ -92,7 +93,7 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
             detail = f"{type(error).__name__}: {error}"
             run.dead.append(dead_record(dlq, stage, run.tp, record, "failed", detail))
         else:
-            whole.entries |= one.entries
+            whole.entries = {**whole.entries, **one.entries}
             whole.outputs += one.outputs
     return whole
 
@@ -107,12 +108,4 @@ def _checked(outcome: Outcome) -> Outcome:
 
 def dead_record(dlq: str, stage: str, tp: TP, record: Any, reason: str, detail: str) -> Output:
     """A dead letter of one record."""
-    return _dead(dlq, stage, tp, record.offset, record.key or b"", record.value, reason, detail)
-
-
-def _dead(
-    dlq: str, stage: str, tp: TP, offset: int, key: bytes, value: bytes | None, reason: str, detail: str
-) -> Output:
-    content = value or b""
-    headers = dead_letter_headers(stage, reason, detail, tp.topic, tp.partition, offset, len(content), len(key))
-    return Output(dlq, dead_letter_key(key) or b"", dead_letter_value(content), headers)
+    return dead_letter(dlq, stage, reason, detail, message_of(tp.topic, tp.partition, record))

@@ -23,6 +23,8 @@ from tocsin.engine.lifecycle.step import NumberedCommand, step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
+from tocsin.schemas.dead_letter import Header
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -45,38 +47,39 @@ class Lifecycle:
         """Apply one fetched run of signals or of commands."""
         read = _signal if tp.topic == self._topics.signals else _command
         generation = self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.lock(tp.partition):
-            if not await self._app.reader.still_holds(tp, generation):
+            if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
-            await self._table.recover(tp.partition)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
                 if wanted >= rules.position:
                     await rules.reach(wanted + 1)
-                if not await self._app.reader.still_holds(tp, generation):
+                if not await self._finish(run):
                     return
-                await self._finish(run)
                 self._app.committable.offsets[tp] = run.last + 1
 
-    async def _finish(self, run: KeyedRun[Input]) -> None:
+    async def _finish(self, run: KeyedRun[Input]) -> bool:
         partition = run.tp.partition
         get = partial(self._table.get, partition)
         outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
         self.events += sum(output.topic == self._topics.alerts for output in outcome.outputs)
-        await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+        return await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
 
     def _apply(self, inputs: Sequence[Input], get: Get) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
-        states = [self._state(record) for record in changes.records.values()]
+        states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
         events = [self._event(event) for event in changes.events]
-        entries: dict[str, bytes | None] = {
-            fingerprint: encode(record) for fingerprint, record in changes.records.items()
-        }
-        return Outcome(entries, [*events, *states])
+        shadows = [self._shadow(event) for event in changes.shadows]
+        entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
+        return Outcome(entries, [*events, *states, *shadows])
 
     def _event(self, event: AlertEvent) -> Output:
-        headers = event.cloud_event_headers()
+        headers: list[Header] = [*event.cloud_event_headers()]
         return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
+
+    def _shadow(self, event: AlertEvent) -> Output:
+        return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
     def _state(self, record: AlertRecord) -> Output:
         value = codec.encode(record.event) if record.event else None

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
+from tocsin.schemas.dead_letter import Header
+
 _SEND_TIMEOUT_S: Final = 120.0
 _LARGEST_RECORD: Final = 8 * 2**20
 _BATCH_BYTES: Final = 2**20
 
-Header = tuple[str, bytes]
 Sent = asyncio.Future[Any]
 
 
@@ -44,17 +45,23 @@ class Outbox:
         headers: Sequence[Header] | None = None,
     ) -> Sent:
         """Queue one record."""
-        sent: Sent = await asyncio.wait_for(
-            self._producer.send(topic, value, key=key, partition=partition, headers=headers), _SEND_TIMEOUT_S
-        )
+        # Not `wait_for`, which makes a task of each: that is most of what a storm of signals costs.
+        async with asyncio.timeout(_SEND_TIMEOUT_S):
+            sent: Sent = await self._producer.send(topic, value, key=key, partition=partition, headers=headers)
         return sent
 
     async def acknowledged(self, sent: Iterable[Sent]) -> list[Any]:
         """Wait until all are on Kafka; raises what went wrong, and then nothing may be committed."""
-        waiting = list(sent)
-        if not waiting:
-            return []
-        return await asyncio.wait_for(asyncio.gather(*waiting), _SEND_TIMEOUT_S)
+        every = list(sent)
+        waiting = [one for one in every if not one.done()]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=_SEND_TIMEOUT_S)
+            if late:
+                raise TimeoutError
+        failed = [error for one in every if (error := one.exception()) is not None]
+        if failed:
+            raise failed[0]
+        return [one.result() for one in every]
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""

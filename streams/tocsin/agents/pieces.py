@@ -62,9 +62,9 @@ class PieceTable:
             raise DamagedEntry(f"{name!r} is damaged")
         return value
 
-    def names(self, partition: int) -> Iterator[bytes]:
-        """The names of all entries."""
-        return (name for name in tables.names(self._table, partition) if not name.startswith(b"\0"))
+    def names(self, partition: int, prefix: bytes) -> list[bytes]:
+        """The names of entries that begin with a prefix, in order."""
+        return tables.keys(self._table, partition, prefix)
 
     async def write(self, partition: int, entries: Mapping[bytes, bytes | None]) -> None:
         """Write entries durably; None removes one. Returns when they are in changelog and store."""

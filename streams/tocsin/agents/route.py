@@ -57,10 +57,10 @@ class Route:
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.lock(tp.partition):
-            if not await self._app.reader.still_holds(tp, generation):
+            if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
-            await self._table.recover(tp.partition)
             index = self._index(tp.partition)
             is_of_groups = tp.topic == self._topics.groups
             read: Callable[[Any], Any] = _group_input if is_of_groups else _event
@@ -70,9 +70,8 @@ class Route:
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._table, tp.partition, self._state.version)
-                if not await self._app.reader.still_holds(tp, generation):
+                if not await self._finish(run, applied(run, apply, *self._how(tp))):
                     return
-                await self._finish(run, applied(run, apply, *self._how(tp)))
                 if is_of_groups:
                     index.looked()
 
@@ -84,12 +83,15 @@ class Route:
             self._indexes[partition] = Index.of(self._table, partition)
         return self._indexes[partition]
 
-    async def _finish(self, run: KeyedRun[Any], outcome: Outcome) -> None:
+    async def _finish(self, run: KeyedRun[Any], outcome: Outcome) -> bool:
         told = (self._topics.deliveries, self._topics.groups, self._topics.decisions)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
-        await self._table.finish(run.tp.partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+        outputs = [*outcome.outputs, *run.dead]
+        if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
+            return False
         self._index(run.tp.partition).put(outcome.entries)
         self._app.committable.offsets[run.tp] = run.last + 1
+        return True
 
     def _apply(self, partition: int, inputs: Sequence[Timed], get: Get) -> Outcome:
         store = RouteStore(get, self._index(partition))
@@ -110,7 +112,7 @@ class Route:
             numbers = store.numbers(partition, at_ms)
             records = records_of(waiting, store)
             changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
-            outcome.entries |= entries_of_alerts(changes, numbers)
+            outcome.entries = {**outcome.entries, **entries_of_alerts(changes, numbers)}
             outcome.outputs += self._outputs(changes)
         return outcome
 

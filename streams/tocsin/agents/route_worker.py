@@ -64,8 +64,8 @@ class _Service:
         self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
         self._board = Once(self._start_board)
 
-    def _on_rule(self, offset: int, key: bytes, value: bytes | None) -> None:
-        ignored = self._book.append(offset, key, value)
+    def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        ignored = self._book.append(offset, key, value, at_ms)
         if ignored:
             _log.warning("a rule that cannot be read was ignored", rule=ignored)
 

@@ -46,7 +46,7 @@ class RoutingState:
         if self._board is not None and not self.muting.inhibitor.is_idle:
             await (await self._board()).catch_up()
 
-    def read_channel(self, _offset: int, key: bytes, value: bytes | None) -> None:
+    def read_channel(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `channels`."""
         try:
             channel = _read(Channel, key, value)
@@ -57,7 +57,7 @@ class RoutingState:
         else:
             self.channels[channel.id] = channel
 
-    def read_routing(self, offset: int, key: bytes, value: bytes | None) -> None:
+    def read_routing(self, offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `routes`."""
         if _text(key) != ROUTING_ID:
             return
@@ -68,14 +68,14 @@ class RoutingState:
         self.muting.put_tree(Tree(routing, offset) if routing else None)
         self.version += 1
 
-    def read_silence(self, _offset: int, key: bytes, value: bytes | None) -> None:
+    def read_silence(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `silences`."""
         try:
             self.muting.silences.put(_text(key), _read(Silence, key, value))
         except Unreadable:
             return
 
-    def read_active(self, _offset: int, key: bytes, value: bytes | None) -> None:
+    def read_active(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `alert-state`."""
         try:
             event = codec.decode(AlertEvent, value) if value else None

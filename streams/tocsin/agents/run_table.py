@@ -1,15 +1,21 @@
-"""A table whose entries and the records sent because of them survive a crash together.
+"""A table whose entries and the records sent because of them survive a crash together, and a worker that comes back.
 
 Kafka acknowledges a changelog record and an output one by one, so a crash can fall between them. Therefore a run is
 first written down as a whole, entries and outputs (the journal); then its entries are written, its outputs sent, the
 journal is emptied, and only then the run's offsets may be committed. After a crash a journal that is there is carried
 out again, entries first: its outputs carry the same ids, and the inputs that come again, in whatever order the two
 topics bring them, find themselves in the entries. Without a journal nothing of the run happened.
+
+Between any check and the write behind it a process can stand still until others went on with its partition, and write
+all the same. So each owner writes under names of its own, its reign, which sorts behind those before it: what an
+earlier owner writes late hides nothing. And it asks the group once its journal is on Kafka: if the partition is still
+its own then, every later owner finds that journal, and says the same in its stead.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -17,9 +23,11 @@ import structlog
 
 from tocsin.agents.outbox import Outbox
 from tocsin.agents.pieces import DamagedEntry, PieceTable
+from tocsin.schemas.dead_letter import Header
 
-_JOURNAL: Final = b"journal"
-_ENTRY: Final = b"entry/"
+_JOURNAL: Final = b"journal/"
+_ENTRIES: Final = b"entry/"
+_FIRST: Final = b"%016x" % 0
 _log = structlog.get_logger("tocsin.tables")
 
 
@@ -29,7 +37,7 @@ class Output(msgspec.Struct, array_like=True):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] = []
+    headers: list[Header] = []
     partition: int | None = None
 
 
@@ -41,6 +49,19 @@ class _Journal(msgspec.Struct, array_like=True):
     outputs: list[Output]
 
 
+_NOTHING: Final = _Journal("", {}, [])
+Holds = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reign:
+    """The time during which one process owns a partition: a text that sorts behind the reigns before it, and whether
+    the group still counts the partition as ours."""
+
+    name: bytes
+    holds: Holds
+
+
 class RunTable:
     """Entries of one Faust table by key, changed run by run. Runs of one partition must be under its `lock`."""
 
@@ -48,7 +69,7 @@ class RunTable:
         self._outbox = outbox
         self._pieces = PieceTable(outbox, table)
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._recovered: set[int] = set()
+        self._reigns: dict[int, _Reign] = {}
 
     def lock(self, partition: int) -> asyncio.Lock:
         """Runs of a partition come from several topics, one at a time."""
@@ -57,56 +78,99 @@ class RunTable:
     def get(self, partition: int, key: str) -> bytes | None:
         """An entry; a damaged one is named in the log, and counts as none."""
         try:
-            return self._pieces.read(partition, _name(key))
+            reign = self._reigns.get(partition)
+            own = self._pieces.read(partition, _entry(key) + reign.name) if reign else None
+            if own is not None:
+                return own
+            names = self._pieces.names(partition, _entry(key))
+            return self._pieces.read(partition, names[-1]) if names else None
         except DamagedEntry as error:
             _log.error("an entry is damaged; its key begins anew", partition=partition, key=key, error=str(error))
             return None
 
     def keys(self, partition: int) -> list[str]:
-        """The keys of all entries of a partition."""
-        found = (name for name in self._pieces.names(partition) if name.startswith(_ENTRY))
-        return [name.removeprefix(_ENTRY).decode(errors="surrogatepass") for name in found]
+        """The keys of all entries of a partition, whoever wrote them."""
+        return list(dict.fromkeys(_key(name) for name in self._pieces.names(partition, _ENTRIES)))
 
-    async def recover(self, partition: int) -> int:
-        """Carry out what a crashed run was about to do; once for each assignment. Returns how many records it sent."""
-        if partition in self._recovered:
-            return 0
-        sent = 0
+    async def recover(self, partition: int, generation: int, holds: Holds) -> bool:
+        """Begin to reign over a partition, and carry out what a crashed run was about to do; once for each assignment.
+
+        `generation` is that of the group. False if the partition is another's by now.
+        """
+        if partition in self._reigns:
+            return True
+        before = self._pieces.names(partition, _JOURNAL)
+        reign = _Reign(_next_reign(before[-1].removeprefix(_JOURNAL) if before else _FIRST, generation), holds)
+        run = self._last_run(partition, before)
+        # Written anew, even if it is empty: from here on no journal of an earlier reign counts, whenever it comes.
+        own = {_JOURNAL + reign.name: msgspec.msgpack.encode(run)}
+        await self._pieces.write(partition, {**own, **dict.fromkeys(before)})
+        if not await holds():
+            return False
+        if run.run:
+            await self._carry_out(partition, reign, run)
+        self._reigns[partition] = reign
+        return True
+
+    def _last_run(self, partition: int, journals: Sequence[bytes]) -> _Journal:
         try:
-            journal = self._pieces.read(partition, _JOURNAL)
-            if journal is not None:
-                run = msgspec.msgpack.decode(journal, type=_Journal)
-                await self._carry_out(partition, run)
-                sent = len(run.outputs)
+            found = self._pieces.read(partition, journals[-1]) if journals else None
+            return msgspec.msgpack.decode(found, type=_Journal) if found else _NOTHING
         except (DamagedEntry, msgspec.DecodeError) as error:
             _log.error("a journal is damaged, and what it held is not sent", partition=partition, error=str(error))
-            await self._pieces.write(partition, {_JOURNAL: None})
-        self._recovered.add(partition)
-        return sent
+            return _NOTHING
 
     async def finish(
         self, partition: int, run: str, entries: Mapping[str, bytes | None], outputs: Sequence[Output]
-    ) -> None:
-        """Store entries and send outputs; when this returns, both are on Kafka. `run` is a name no other run has."""
-        if not entries and not outputs:
-            return
-        journal = _Journal(run, dict(entries), list(outputs))
-        await self._pieces.write(partition, {_JOURNAL: msgspec.msgpack.encode(journal)})
-        await self._carry_out(partition, journal)
+    ) -> bool:
+        """Store entries and send outputs; when this returns, both are on Kafka. `run` is a name no other run has.
 
-    async def _carry_out(self, partition: int, run: _Journal) -> None:
-        await self._pieces.write(partition, {_name(key): value for key, value in run.entries.items()})
+        False if the partition is another's by now, which takes the same inputs.
+        """
+        reign = self._reigns.get(partition)
+        if reign is None:
+            return False
+        if not entries and not outputs:
+            return await reign.holds()
+        journal = _Journal(run, dict(entries), list(outputs))
+        await self._pieces.write(partition, {_JOURNAL + reign.name: msgspec.msgpack.encode(journal)})
+        if not await reign.holds():
+            return False
+        await self._carry_out(partition, reign, journal)
+        return True
+
+    async def _carry_out(self, partition: int, reign: _Reign, run: _Journal) -> None:
+        changes: dict[bytes, bytes | None] = {}
+        for key, value in run.entries.items():
+            own = _entry(key) + reign.name
+            changes[own] = value
+            changes |= dict.fromkeys(name for name in self._pieces.names(partition, _entry(key)) if name != own)
+        await self._pieces.write(partition, changes)
         sent = [
             await self._outbox.send(one.topic, one.value, key=one.key, partition=one.partition, headers=one.headers)
             for one in run.outputs
         ]
         await self._outbox.acknowledged(sent)
-        await self._pieces.write(partition, {_JOURNAL: None})
+        await self._pieces.write(partition, {_JOURNAL + reign.name: msgspec.msgpack.encode(_NOTHING)})
 
     def forget(self) -> None:
         """At a rebalance: another worker may have gone on with our partitions."""
-        self._recovered.clear()
+        self._reigns.clear()
 
 
-def _name(key: str) -> bytes:
-    return _ENTRY + key.encode(errors="surrogatepass")
+def _entry(key: str) -> bytes:
+    """What the names of an entry begin with, and those of no other."""
+    raw = key.encode(errors="surrogatepass")
+    return b"%b%d/%b/" % (_ENTRIES, len(raw), raw)
+
+
+def _key(name: bytes) -> str:
+    """The key of an entry by its name."""
+    length, _, rest = name.removeprefix(_ENTRIES).partition(b"/")
+    return rest[: int(length)].decode(errors="surrogatepass")
+
+
+def _next_reign(last: bytes, generation: int) -> bytes:
+    """Named by the group's generation, which only grows; a term before it grows when a group began anew."""
+    term, before = int(last[:8], 16), int(last[8:], 16)
+    return b"%08x%08x" % (term if generation > before else term + 1, generation)

@@ -4,7 +4,7 @@ A table entry a time costs 200 µs in Faust; agents that keep columns write a fe
 those that keep an entry for each alert write all entries of a run together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +19,15 @@ def read(table: Any, partition: int, key: bytes) -> bytes | None:
     return value
 
 
-def names(table: Any, partition: int) -> list[bytes]:
-    """The keys of all entries of one partition; some are Faust's own."""
-    return list(table.data._db_for_partition(partition).keys())  # noqa: SLF001
+def keys(table: Any, partition: int, prefix: bytes) -> list[bytes]:
+    """The keys of one partition that begin with a prefix, in order."""
+    cursor = table.data._db_for_partition(partition).iter()  # noqa: SLF001
+    cursor.seek(prefix)
+    found = []
+    while cursor.valid() and cursor.key().startswith(prefix):
+        found.append(cursor.key())
+        cursor.next()
+    return found
 
 
 async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[bytes, bytes | None]) -> None:
@@ -32,11 +38,20 @@ async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[byt
     sent = [await outbox.send(topic, value, key=key, partition=partition) for key, value in entries.items()]
     done = await outbox.acknowledged(sent)
     target = TP(topic, partition)
+    offset = _read_up_to(table.data.persisted_offset(target), [ack.offset for ack in done])
     events = [
-        SimpleNamespace(
-            message=SimpleNamespace(tp=target, partition=partition, offset=ack.offset, key=key, value=value)
-        )
-        for ack, (key, value) in zip(done, entries.items(), strict=True)
+        SimpleNamespace(message=SimpleNamespace(tp=target, partition=partition, offset=offset, key=key, value=value))
+        for key, value in entries.items()
     ]
     # The call with which Faust itself applies changelog records, so the store's own offset moves along.
     table.data.apply_changelog_batch(events, bytes, bytes)
+
+
+def _read_up_to(last: int | None, written: Sequence[int]) -> int:
+    """Up to which offset the store holds the changelog, now that records of ours lie at those offsets.
+
+    Where others wrote in between, since we were thought dead or they are, the store lacks what they wrote: it stays
+    where it was, and when the partition is assigned again Faust reads on from there.
+    """
+    before = -1 if last is None else last
+    return written[-1] if list(written) == list(range(before + 1, before + 1 + len(written))) else before

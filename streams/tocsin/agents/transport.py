@@ -173,6 +173,12 @@ class BatchConsumer(driver.Consumer):
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     heard_s = float("-inf")
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """See Faust, which also looks for events in its streams: runs bypass these, and changelogs rest once read."""
+        app: Any = self.consumer.app
+        if tp.topic in app.batched_topics:
+            self._verify_aiokafka_event_path(now, tp)
+
     @property
     def group_generation(self) -> int:
         generation: int = self._coordinator.generation

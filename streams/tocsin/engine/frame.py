@@ -46,12 +46,14 @@ class Frame(msgspec.Struct, array_like=True, tag="f", frozen=True):
         ids = self.ids
         return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
 
-    def key(self, index: int) -> tuple[bytes, str | None]:
-        """Key and unit of one series of the dictionary."""
-        ends = np.frombuffer(self.key_ends, np.uint32)
-        start = int(ends[index - 1]) if index else 0
-        key, _, unit = self.keys[start : int(ends[index])].partition(UNIT_MARK)
-        return key, unit.decode(errors="replace") or None
+    def series_keys(self, indexes: Sequence[int]) -> list[tuple[bytes, str | None]]:
+        """Keys and units of some series of the dictionary."""
+        ends = [0, *np.frombuffer(self.key_ends, np.uint32).tolist()]
+        found = []
+        for index in indexes:
+            key, _, unit = self.keys[ends[index] : ends[index + 1]].partition(UNIT_MARK)
+            found.append((key, unit.decode(errors="replace") or None))
+        return found
 
 
 class SourceProgress(msgspec.Struct, array_like=True, frozen=True):

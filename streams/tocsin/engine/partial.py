@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.engine.frame import Ints
-from tocsin.schemas.labels import parse_series_key, series_id
+from tocsin.schemas.labels import parse_series_key, series_id, series_key
+from tocsin.schemas.signal import SERIES_LIMIT
 
 MemberState = Literal["firing", "rest", "no data"]
 
@@ -70,7 +71,35 @@ class Progress(msgspec.Struct, array_like=True, tag="q", frozen=True):
     listened_ms: int
 
 
-Partial = Panes | Change | Progress
+class MetLimit(msgspec.Struct, array_like=True, frozen=True):
+    """A rule watches the `most` series of a metric that it may, and `number` more were turned away, since some time.
+
+    Without a rule's id it is the limit of all rules together. `told` are names of channels.
+    """
+
+    rule_id: str
+    metric: str
+    most: int
+    number: int
+    since_ms: int
+    told: tuple[str, ...]
+
+    @property
+    def key(self) -> bytes:
+        """What is said of one limit meets at one place."""
+        return series_key(SERIES_LIMIT, {"rule_id": self.rule_id})
+
+
+class Limits(msgspec.Struct, array_like=True, tag="l", frozen=True):
+    """All limits that are met at a source; those it named before and does not any more are not."""
+
+    source: str
+    sequence: int
+    clock_ms: int
+    met: tuple[MetLimit, ...]
+
+
+Partial = Panes | Change | Progress | Limits
 _decoder: Final = msgspec.msgpack.Decoder(Partial)
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -117,6 +146,12 @@ def spread(item: Partial, partitions: int) -> dict[int, Partial]:
         return dict.fromkeys(range(partitions), item)
     if isinstance(item, Change):
         return {home_of(item.key, partitions): item}
+    if isinstance(item, Limits):
+        homes_of_met = [(home_of(one.key, partitions), one) for one in item.met]
+        return {
+            at: msgspec.structs.replace(item, met=tuple(one for home, one in homes_of_met if home == at))
+            for at in range(partitions)
+        }
     homes = np.array([home_of(key, partitions) for key in item.keys], np.int64)
     groups, starts = np.frombuffer(item.groups, np.uint32), np.frombuffer(item.starts, np.int64)
     found: dict[int, Partial] = {}

@@ -71,6 +71,7 @@ class Pipeline:
         self.channels: dict[str, Channel] = {channel.id: channel for channel in channels}
         self.signals: list[Signal] = []
         self.events: list[AlertEvent] = []
+        self.shadow_events: list[AlertEvent] = []
         self.notifications: list[Notification] = []
         self.unroutable: list[Delivery] = []
         self.dead: list[DeadLetter] = []
@@ -228,6 +229,7 @@ class Pipeline:
         changes = lifecycle(inputs, self.alerts.get, self._book.rule_at)
         self.alerts |= changes.records
         self.events += changes.events
+        self.shadow_events += changes.shadows
         told = route(changes.events, self._told.get, self.channels, CHANNEL_TYPES)
         self._told |= told.records
         self.notifications += told.notifications

@@ -92,11 +92,12 @@ class Replay:
                 self._feed(batch.part(begin, end))
 
     def drain(self) -> tuple[list[Signal], list[AlertEvent]]:
-        """What came of it since the last call."""
+        """What the rules made of it since the last call; that a limit is met stands in `missed`."""
         pipeline = self._pipeline
-        found = pipeline.signals, pipeline.events
+        signals = [signal for signal in pipeline.signals if signal.notice is None]
+        events = [event for event in pipeline.events if event.rule_id in self.rules]
         pipeline.signals, pipeline.events = [], []
-        return found
+        return signals, events
 
     def finish(self) -> None:
         """History is over: windows that ended by now are judged, open ones are not, and nobody waits for late samples.
@@ -121,11 +122,12 @@ class Replay:
             for lane in state.lanes.values():
                 for rule_id in {version.rule.id for judge in lane.judges.values() for version in judge.versions}:
                     found[rule_id].late += lane.late
-                    found[rule_id].refused += lane.refused
+                    found[rule_id].refused += max(lane.refused.most, lane.refused.now.count())
         return found
 
     def _is_silence(self, event: AlertEvent) -> bool:
-        return event.reason == "no data" or self.rules[event.rule_id].condition == "absence"
+        rule = self.rules.get(event.rule_id)
+        return event.reason == "no data" or (rule is not None and rule.condition == "absence")
 
     def _looks(self, batch: Batch) -> tuple[Ints, Ints]:
         """Before which samples to look for silence, and at which clock."""
@@ -152,9 +154,11 @@ class Replay:
 
     def _jump(self, clock_ms: int) -> None:
         assert self._begin_ms is not None
-        if not self._every_second:
-            for state in self._pipeline.states:
+        for state in self._pipeline.states:
+            if not self._every_second:
                 state.series.keep_time(self._begin_ms, SECOND_MS)
+            for source in (source for topic in state.topics.values() for source in topic.sources.values()):
+                source.step_ms = 0  # the next may be of any length: no clock jumps here by mistake
         self._clock_ms = clock_ms
         self._pipeline.jump(clock_ms)
 

@@ -46,11 +46,13 @@ class Source:
     position: int = -1
     lag: int = 1
     followed_ms: int = UNSEEN_MS
-    heard_ms: int = 0  # clock of the last tick that named it
-    credit_ms: int = 0
+    clock_ms: int = 0  # of the last tick that named it
+    turn: int = 0  # the number of that tick
+    credit_ms: int = 0  # listened to, and not yet counted
     step_ms: int = 0  # between the last two ticks, as far as it counted
     still_ms: int = 0  # for how long it has been read to its end, and nothing came
     ahead_ms: int = UNSEEN_MS  # highest event time, also of samples from the future
+    is_behind: bool = False  # the next tick that names it tells of time before the watermark rose
     past: deque[tuple[int, int]] = field(default_factory=deque)  # while still: how far the topic had been read when
 
     def figures(self) -> list[int]:
@@ -60,7 +62,7 @@ class Source:
     def step_to(self, clock_ms: int, stride_ms: int) -> int:
         """How much time a tick adds: at most a stride, and twice what the one before added, lest a jump of the clock
         count as the time of many ticks."""
-        step_ms = min(max(clock_ms - self.heard_ms, 0), 2 * self.step_ms or stride_ms, stride_ms)
+        step_ms = min(max(clock_ms - self.clock_ms, 0), 2 * self.step_ms or stride_ms, stride_ms)
         self.step_ms = step_ms or self.step_ms
         return step_ms
 
@@ -82,6 +84,7 @@ class TopicProgress:
     named_ms: int = 0
     watermark_ms: int = UNSEEN_MS
     rose_ms: int = 0  # listened time at which the watermark last rose, at the latest
+    turn: int = 0  # how many ticks there were
 
     def source(self, partition: int) -> Source:
         """The entry of one partition, made when first seen."""
@@ -112,7 +115,7 @@ class TopicProgress:
     def apply(self, tick: Tick, topic: str, timing: Timing) -> int:
         """Take in a tick; returns the watermark after it."""
         self.partitions = tick.partitions[topic]
-        self.named_ms = tick.clock_ms
+        self.named_ms, self.turn = tick.clock_ms, self.turn + 1
         for gone in [at for at in self.sources if at >= self.partitions]:
             del self.sources[gone]
         for seen in tick.sources:
@@ -120,10 +123,18 @@ class TopicProgress:
                 self._hear(self.source(seen.partition), seen, tick, timing)
         self._listen()
         watermark_ms = self.others_ms(-1)
-        if watermark_ms > self.watermark_ms:
-            # Time that some partition was listened to and others not yet had passed before.
-            self.watermark_ms, self.rose_ms = watermark_ms, self.partly_listened_ms()
+        self._rise(watermark_ms)
         return watermark_ms
+
+    def _rise(self, watermark_ms: int) -> None:
+        """Note when the watermark rose, at the latest: of each partition, by the next tick that names it."""
+        if watermark_ms > self.watermark_ms:
+            self.watermark_ms, self.rose_ms = watermark_ms, self.partly_listened_ms()
+            for source in self.sources.values():
+                source.is_behind = True
+        for source in self.sources.values():
+            if source.is_behind and source.turn == self.turn:
+                source.is_behind, self.rose_ms = False, self.partly_listened_ms()
 
     def _hear(self, source: Source, seen: SourceProgress, tick: Tick, timing: Timing) -> None:
         step_ms = source.step_to(tick.clock_ms, timing.stride_ms)
@@ -131,30 +142,40 @@ class TopicProgress:
         source.position = seen.position
         source.highest_ms = max(source.highest_ms, min(max(seen.highest_ms, source.ahead_ms), tick.clock_ms))
         source.credit_ms = min(source.credit_ms + step_ms, 2 * timing.stride_ms) if seen.lag == 0 == source.lag else 0
-        source.lag, source.heard_ms = seen.lag, tick.clock_ms
+        source.lag, source.clock_ms, source.turn = seen.lag, tick.clock_ms, self.turn
         if is_still:
             # One tick alone, after a pause or a jump of the clock, never makes a partition idle.
             source.still_ms += min(step_ms, timing.idle_ms // 2)
-            source.follow(max(each.highest_ms for each in self.sources.values()), timing.idle_ms)
+            # What it tells may have been long under way: others may be where it cannot have seen them.
+            overall_ms = max(each.highest_ms for each in self.sources.values())
+            source.follow(min(overall_ms, tick.clock_ms), timing.idle_ms)
         else:
             source.still_ms = 0
             source.past.clear()
 
     def _listen(self) -> None:
-        """Time passes as far as every partition was listened to."""
+        """Time passes as far as every partition was listened to, and no further than to the last tick of the one named
+        longest ago: what else is known of that one lies before."""
         if not 0 < self.partitions <= len(self.sources):
             return
         if any(source.lag for source in self.sources.values()):
             for source in self.sources.values():
                 source.credit_ms = 0
             return
-        heard = min(source.credit_ms for source in self.sources.values())
-        self.listened_ms += heard
+        passed_ms = min(source.credit_ms for source in self.sources.values())
+        self.listened_ms += passed_ms
+        reached = min(source.turn for source in self.sources.values())
         for source in self.sources.values():
-            source.credit_ms -= heard
+            source.credit_ms = source.credit_ms - passed_ms if source.turn > reached else 0
+
+    def was_named(self, partition: int) -> bool:
+        """Whether the last tick named a partition, or it is gone."""
+        source = self.sources.get(partition)
+        return source is None or source.turn == self.turn
 
     def partly_listened_ms(self) -> int:
-        """How long some partition of it has been listened to: what came by now came no later than that."""
+        """How long some partition of it has been listened to: what came before the last tick that named its partition
+        came no later than that."""
         return self.listened_ms + max((source.credit_ms for source in self.sources.values()), default=0)
 
     def idle_watermark(self) -> int:
@@ -173,7 +194,7 @@ class TopicProgress:
         past = {at: list(source.past) for at, source in self.sources.items()}
         return {
             "partitions": self.partitions, "sources": sources, "past": past, "listened_ms": self.listened_ms,
-            "named_ms": self.named_ms, "watermark_ms": self.watermark_ms, "rose_ms": self.rose_ms,
+            "named_ms": self.named_ms, "watermark_ms": self.watermark_ms, "rose_ms": self.rose_ms, "turn": self.turn,
         }  # fmt: skip
 
     @classmethod
@@ -182,5 +203,5 @@ class TopicProgress:
         sources = {int(at): Source(*fields) for at, fields in packed["sources"].items()}
         for at, past in packed["past"].items():
             sources[int(at)].past.extend((still_ms, overall_ms) for still_ms, overall_ms in past)
-        times = (packed[name] for name in ("listened_ms", "named_ms", "watermark_ms", "rose_ms"))
+        times = (packed[name] for name in ("listened_ms", "named_ms", "watermark_ms", "rose_ms", "turn"))
         return cls(packed["partitions"], sources, *times)

@@ -20,6 +20,7 @@ class Record:
     key: bytes | None = None
     timestamp: int = 0
     timestamp_type: int = 0
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass

@@ -44,7 +44,7 @@ class World:
         self.app, self.outbox, self.table = App(), outbox or Outbox(), table or Table()
         book = RuleBook()
         book.append(0, b"r", encode_document(RULE))
-        stage = EvaluateStage(Topics(""), 1, Timing())
+        stage = EvaluateStage(Topics(""), 1, Timing(), 1_000)
         arguments: Any = (self.app, self.outbox, self.table, {}, stage, book, 0.0)
         self.evaluate = Columnar(*arguments)
 

@@ -48,10 +48,10 @@ class World:
 
     def __init__(self) -> None:
         self.app, self.outbox, self.table = App(), Outbox(), Table()
-        runs = RunTable(self.outbox, self.table)  # type: ignore[arg-type]
-        self.lifecycle = Lifecycle(self.app, runs, TOPICS, RuleBook())  # type: ignore[arg-type]
+        self.runs = RunTable(self.outbox, self.table)  # type: ignore[arg-type]
+        self.lifecycle = Lifecycle(self.app, self.runs, TOPICS, RuleBook())  # type: ignore[arg-type]
         self.state = RoutingState()
-        self.route = Route(self.app, runs, TOPICS, self.state)  # type: ignore[arg-type]
+        self.route = Route(self.app, self.runs, TOPICS, self.state)  # type: ignore[arg-type]
 
     async def command(self, first: int, *values: bytes, keys: list[bytes] | None = None) -> None:
         run = [batch(COMMANDS, first, list(values), keys)]
@@ -96,8 +96,7 @@ async def test_a_key_as_long_as_a_message_is_cut_in_its_dead_letter() -> None:
 async def test_a_damaged_record_of_an_alert_begins_anew() -> None:
     world = World()
     await world.command(0, trigger("a"), trigger("b"))
-    runs = RunTable(world.outbox, world.table)  # type: ignore[arg-type]
-    await runs.finish(0, "damage", {"a": b"\xc1 no record"}, [])
+    await world.runs.finish(0, "damage", {"a": b"\xc1 no record"}, [])
     await world.command(2, trigger("a"), acknowledge("b", AT_MS + 1))
     assert [(event.fingerprint, event.type) for event in world.events[2:]] == [("a", "firing"), ("b", "acknowledged")]
     assert world.sent(TOPICS.dlq) == []
@@ -131,6 +130,6 @@ async def test_a_damaged_record_of_what_was_told_begins_anew() -> None:
     world.state.channels["hook"] = Channel(id="hook", type="webhook")
     await world.command(0, trigger("a"))
     ((_, event),) = world.sent(TOPICS.alerts)
-    await RunTable(world.outbox, world.table).finish(0, "damage", {"a": b"\xc1"}, [])  # type: ignore[arg-type]
+    await world.runs.finish(0, "damage", {"a": b"\xc1"}, [])
     await world.route.take(ALERTS, [batch(ALERTS, 0, [event])])
     assert len(world.sent(TOPICS.notifications("webhook"))) == 1

@@ -10,6 +10,6 @@ from tocsin.schemas.codec import encode_document
 def test_a_channel_under_another_key_is_ignored() -> None:
     state = RoutingState()
     channel = Channel(id="ops", type="console")
-    state.read_channel(0, b"ops", encode_document(channel))
-    state.read_channel(1, b"other", encode_document(channel))
+    state.read_channel(0, b"ops", encode_document(channel), 0)
+    state.read_channel(1, b"other", encode_document(channel), 0)
     assert state.channels == {"ops": channel}

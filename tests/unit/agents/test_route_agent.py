@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, routing: dict[str, Any] | None = ROUTES) -> None:
         self.outbox, self.logs = Outbox(), dict[TP, list[Record]]({ALERTS: [], GROUPS: []})
         self.state = RoutingState()
-        self.state.read_channel(0, b"hook", encode_document(Channel(id="hook", type="webhook")))
+        self.state.read_channel(0, b"hook", encode_document(Channel(id="hook", type="webhook")), 0)
         self.committed = {ALERTS: 0, GROUPS: 0}
         self.seen = 0
         self.route_by(routing)
@@ -44,11 +44,12 @@ class Worker:
 
     def route_by(self, routing: dict[str, Any] | None) -> None:
         value = encode_document(Routing.model_validate(routing)) if routing else None
-        self.state.read_routing(1, b"routing", value)
+        self.state.read_routing(1, b"routing", value, 0)
 
     def _start(self, table: Table) -> None:
         self.app = App()
-        self.route = Route(self.app, RunTable(self.outbox, table), TOPICS, self.state)  # type: ignore[arg-type]
+        self.runs = RunTable(self.outbox, table)  # type: ignore[arg-type]
+        self.route = Route(self.app, self.runs, TOPICS, self.state)  # type: ignore[arg-type]
 
     def write(self, tp: TP, value: bytes, at_s: int) -> None:
         self.logs[tp].append(Record(len(self.logs[tp]), value, b"k", BEGIN_MS + at_s * 1_000))
@@ -150,10 +151,8 @@ async def test_a_damaged_group_begins_anew() -> None:
     worker = Worker()
     worker.write(ALERTS, codec.encode(make_event("one", {"team": "ops"}, "firing", 0, sequence=1)), 0)
     await worker.tick(0)
-    table = worker.outbox.recovered()
-    keys = RunTable(worker.outbox, table).keys(0)  # type: ignore[arg-type]
-    (group,) = [key for key in keys if key.startswith("group/")]
-    await RunTable(worker.outbox, table).finish(0, "damage", {group: b"\xc1"}, [])  # type: ignore[arg-type]
+    (group,) = [key for key in worker.runs.keys(0) if key.startswith("group/")]
+    await worker.runs.finish(0, "damage", {group: b"\xc1"}, [])
     worker._start(worker.outbox.recovered())
     worker.write(ALERTS, codec.encode(make_event("two", {"team": "ops"}, "firing", 1, sequence=1)), 1)
     for at_s in range(1, 15):
@@ -166,12 +165,12 @@ async def test_configuration_that_cannot_be_read_leaves_the_last_good_one(key: b
     state = Worker().state
     tree = state.muting.tree
     silence = {"id": "quiet", "match": ["team=ops"], "starts_at": BEGIN_MS, "ends_at": BEGIN_MS + 1_000}
-    state.read_silence(0, b"quiet", msgspec.json.encode(silence))
+    state.read_silence(0, b"quiet", msgspec.json.encode(silence), 0)
     read = state.read_routing if key == b"routing" else state.read_silence
-    read(5, key, b'{"broken"')
-    read(6, key, b'{"id": "else"}')
+    read(5, key, b'{"broken"', 0)
+    read(6, key, b'{"id": "else"}', 0)
     assert state.muting.tree is tree
     assert len(state.muting.silences) == 1
-    read(7, key, None)
+    read(7, key, None, 0)
     assert (state.muting.tree is None) == (key == b"routing")
     assert len(state.muting.silences) == (key == b"routing")

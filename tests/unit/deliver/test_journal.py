@@ -7,6 +7,7 @@ from typing import Any, cast
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from tocsin.deliver.journal import Journal
+from tocsin.schemas.dead_letter import restored_headers
 from tocsin.schemas.topics import Topics
 
 TOPICS = Topics()
@@ -32,3 +33,4 @@ async def test_a_dead_letter_keeps_the_headers_and_the_time_of_its_message() -> 
     assert ("content-type", b"application/json") in headers
     assert dict(headers)["timestamp"] == b"1764000000123"
     assert [text for name, text in headers if name == "reason"] == [b"refused"]
+    assert restored_headers(headers) == list(own)

@@ -59,3 +59,46 @@ def test_time_before_the_watermark_rose_does_not_carry_it_on() -> None:
     assert topic.watermark_ms == 4_900
     topic.apply(tick(6_500, read(1, 4_900)), TOPIC, TIMING)
     assert topic.idle_watermark() == 4_900
+
+
+def test_time_in_which_samples_came_does_not_carry_the_watermark_on() -> None:
+    """Another worker's tick may be the first behind them; what theirs counts then went by before they came."""
+    topic = TopicProgress()
+    for clock_ms in (1_000, 2_000):
+        topic.apply(tick(clock_ms, read(0, 900), read(1, 900)), TOPIC, TIMING)
+    for partition in (0, 1):
+        topic.rising(partition, np.array([3_000]), 3_000)
+    topic.apply(tick(3_000), TOPIC, TIMING)
+    for clock_ms in (3_000, 4_000):
+        topic.apply(tick(clock_ms, read(0, 3_000, 2), read(1, 3_000, 2)), TOPIC, TIMING)
+        assert topic.idle_watermark() == clock_ms
+
+
+def test_what_is_left_of_time_does_not_count_for_a_partition_that_nobody_names() -> None:
+    topic = TopicProgress()
+    for clock_ms in (1_000, 2_000, 3_000, 4_000):
+        topic.apply(tick(clock_ms, read(0, 900)), TOPIC, TIMING)
+    topic.apply(tick(2_000, read(1, 900)), TOPIC, TIMING)
+    topic.apply(tick(5_000, read(0, 900)), TOPIC, TIMING)
+    topic.apply(tick(2_600, read(1, 900)), TOPIC, TIMING)
+    assert topic.listened_ms == 600
+    for clock_ms in (3_000, 4_000, 5_000):
+        topic.apply(tick(clock_ms, read(1, 900)), TOPIC, TIMING)
+        assert topic.listened_ms == 600
+
+
+def test_ticks_of_two_workers_lose_no_time() -> None:
+    topic = TopicProgress()
+    for second in range(1, 60):
+        for partition, jitter_ms in ((0, second * 7 % 90), (1, 400 + second * 13 % 110)):
+            topic.apply(tick(second * 1_000 + jitter_ms, read(partition, 900)), TOPIC, Timing(stride_ms=2_000))
+    assert topic.listened_ms >= 56_000
+
+
+def test_a_tick_that_was_long_under_way_does_not_let_a_partition_follow_beyond_its_clock() -> None:
+    topic = TopicProgress()
+    topic.apply(tick(1_000, read(0, 900), read(1, 900)), TOPIC, TIMING)
+    topic.apply(tick(20_000, read(0, 20_000, 2)), TOPIC, TIMING)
+    for clock_ms in range(2_000, 9_000, 500):
+        assert topic.apply(tick(clock_ms, read(1, 900)), TOPIC, TIMING) <= clock_ms
+    assert topic.watermark_ms > 5_000

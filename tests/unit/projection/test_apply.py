@@ -14,6 +14,7 @@ from tocsin.projection.apply import Change, changes_of
 from tocsin.schemas.codec import UnreadableRecord, encode
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.notification import Delivery
+from tocsin.schemas.shadow import ShadowProgress
 from tocsin.schemas.topics import Topics
 from tocsin.testing.alerts import firing_event
 
@@ -116,3 +117,24 @@ def test_no_text_of_a_row_has_what_postgresql_does_not_take() -> None:
     found = row(READ[TOPICS.alerts](record(TOPICS.alerts, FINGERPRINT.encode(), event(labels=labels))))
     assert not any("\x00" in value for value in found.values() if isinstance(value, str))
     assert "\x1fservice=api\x1f" not in found["labels"]
+
+
+CANDIDATE = {**RULE, "id": "shadow/slow", "since_ms": 0, "until_ms": 1_000}
+
+
+def test_a_candidate_in_shadow_lies_beside_its_rule() -> None:
+    change = READ[TOPICS.rules](record(TOPICS.rules, b"shadow/slow", orjson.dumps(CANDIDATE)))
+    assert (row(change)["kind"], row(change)["id"]) == ("shadows", "shadow/slow")
+    assert READ[TOPICS.rules](record(TOPICS.rules, b"shadow/slow", None)) == (change[0], "shadows/shadow/slow", None)  # type: ignore[index]
+    for key, value in ((b"slow", CANDIDATE), (b"shadow/slow", RULE), (b"shadow/fast", CANDIDATE)):
+        with pytest.raises(UnreadableRecord):
+            READ[TOPICS.rules](record(TOPICS.rules, key, orjson.dumps(value)))
+
+
+def test_what_a_candidate_says_and_has_seen_are_rows_of_its_rule() -> None:
+    said = event(fingerprint="shadow/" + FINGERPRINT, rule_id="r" * 128, rule_revision=7)
+    found = row(READ[TOPICS.shadow_alerts](record(TOPICS.shadow_alerts, b"k", said)))
+    assert (found["rule_id"], found["revision"]) == ("r" * 128, 7)
+    progress = encode(ShadowProgress("r" * 128, 7, "3", 40, 2, 1_764_000_000_000))
+    found = row(READ[TOPICS.shadow_progress](record(TOPICS.shadow_progress, b"k", progress)))
+    assert (found["id"], found["samples"], found["series"]) == ("r" * 128 + "/3", 40, 2)

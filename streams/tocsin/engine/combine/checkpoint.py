@@ -3,6 +3,7 @@
 import msgspec
 
 from tocsin.engine.combine.lanes import make_group_lane
+from tocsin.engine.combine.limits import LimitAlerts
 from tocsin.engine.combine.state import CombineState, Gatherer
 from tocsin.engine.evaluate.checkpoint import (
     FORMAT,
@@ -49,6 +50,7 @@ def checkpoint(state: CombineState) -> tuple[dict[str, bytes], bytes]:
         "sequence": state.sequence,
         "heard": state.heard,
         "early": state.early,
+        "limits": state.limits.pack(),
     }
     return copies.written(), sealed(msgspec.msgpack.encode(header))
 
@@ -64,6 +66,7 @@ def restore(get: Get, partition: int) -> CombineState:
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.advanced_ms, state.sequence, state.heard = header["advanced_ms"], header["sequence"], header["heard"]
     state.early = msgspec.convert(header["early"], list[Change])
+    state.limits = LimitAlerts.unpack(header["limits"])
     state.gatherers = {source: Gatherer(*fields) for source, fields in header["gatherers"].items()}
 
     def entry(name: str) -> bytes:

@@ -49,8 +49,8 @@ class GroupLane(Lane):
     def saw(self, slots: Ints, at_ms: Ints, listened_ms: int) -> None:
         """Something came of groups."""
         numbers = self.columns["series"][slots]
-        self.series.saw(numbers, at_ms, self.series.topic_number(TOPIC))
-        self.series.count_silence(TOPIC, listened_ms)
+        self.series.saw(numbers, at_ms, 0)
+        self.series.count_silence(TOPIC, lambda _partition: True, listened_ms)
         np.maximum.at(self.columns["heard"], slots, at_ms)
         self.columns.touch(slots)
 
@@ -77,5 +77,5 @@ class GroupLane(Lane):
 def group_table() -> SeriesTable:
     """A table of groups."""
     table = SeriesTable()
-    table.topic_number(TOPIC)
+    table.sources.append((TOPIC, 0))
     return table

@@ -58,6 +58,11 @@ class SilenceGroups(SilenceLane, GroupLane):
         zeros = np.zeros(len(slots), np.int64)
         return Samples(self.columns["series"][slots], last_ms, zeros.astype(np.float64), zeros, zeros)
 
+    def quiet(self, now_ms: Ints, until_ms: int, quiet_ms: int, out: list[Signal]) -> None:
+        """See Lane. What a second holds is known when it is over."""
+        begun_ms = (now_ms - self.spec.lateness_ms) % SEEN_EVERY_MS
+        super().quiet(now_ms - begun_ms, until_ms, quiet_ms, out)
+
     def dismiss(self, number: int) -> None:
         """See Lane."""
         self._shares.rows.forget_group(self.slot_of(number))

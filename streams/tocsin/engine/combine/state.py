@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import TOPIC, GroupLane, group_table
 from tocsin.engine.combine.lanes import make_group_lane
+from tocsin.engine.combine.limits import LimitAlerts
 from tocsin.engine.combine.silence import SilenceGroups
 from tocsin.engine.evaluate.copies import Copies
 from tocsin.engine.evaluate.lane import FREE
@@ -37,8 +39,8 @@ class Gatherer:
     def note(self, progress: Progress) -> None:
         """How far it is. No more time was listened to than went by: topics come and go, each with a time of its own."""
         if self.listened_ms >= 0:
-            heard_ms = min(progress.listened_ms - self.listened_ms, progress.clock_ms - self.clock_ms)
-            self.credit_ms += max(heard_ms, 0)
+            passed_ms = min(progress.listened_ms - self.listened_ms, progress.clock_ms - self.clock_ms)
+            self.credit_ms += max(passed_ms, 0)
         self.listened_ms, self.clock_ms = progress.listened_ms, progress.clock_ms
         self.watermark_ms = max(self.watermark_ms, progress.watermark_ms)
 
@@ -59,6 +61,7 @@ class CombineState:
     gatherers: dict[str, Gatherer] = field(default_factory=dict)
     heard: dict[str, int] = field(default_factory=dict)
     early: list[Change] = field(default_factory=list)
+    limits: LimitAlerts = field(default_factory=LimitAlerts)
     wanted: int = 0  # how many gatherers there are
     listened_ms: int = 0
     clock_ms: int = 0
@@ -128,19 +131,21 @@ class CombineState:
         There are as many partitions of `partials` as of `samples`.
         """
         old = self.lanes
-        out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
-        self.plan, self.lanes = plan, {}
+        changed = {key for key in old if self.plan.group_rules[key] is not plan.group_rules.get(key)}
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
+        self.plan, self.plan_saved, self.lanes = plan, -2, {}
         for key, spec in plan.groups.items():
             if key in old:
                 self.lanes[key] = old[key]
-                self.lanes[key].adopt(plan.group_rules[key])
+                if key in changed:
+                    self.lanes[key].adopt(plan.group_rules[key])
                 continue
             lane = self.lanes[key] = make_group_lane(spec, plan.group_rules[key], self.series)
             if isinstance(lane, SilenceGroups):
                 own = [key for key in lane.expected() if home_of(key, partitions) == self.partition]
                 lane.expect(own, max(self.watermark_ms, at_ms), self.listened_ms)
         self.find_parts()
-        for number in self.series.all():
+        for number in self.series.all() if old.keys() != self.lanes.keys() else ():
             if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
                 self.series.remove(number)
         early, self.early = self.early, []
@@ -168,9 +173,10 @@ class CombineState:
                 lane.advance(self.watermark_ms, self.listened_ms, out)
 
     def look(self, quiet_ms: int, forget_ms: int, out: list[Signal]) -> None:
-        """Groups that fell silent, and those of which nothing was heard for long."""
+        """Groups that fell silent, and those of which nothing was heard for long. Silence goes no further than the
+        watermark: shares of later panes may still be gathered."""
         listened = {TOPIC: self.listened_ms}
-        now_ms = self.series.now_ms(listened)
+        now_ms = np.minimum(self.series.now_ms(listened), self.watermark_ms)
         for lane in self.lanes.values():
             lane.quiet(now_ms, 2**62, quiet_ms, out)
         for number in self.series.idle(listened, forget_ms).tolist():

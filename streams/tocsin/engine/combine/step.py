@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tocsin.engine.combine.state import CombineState
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.sharing import changes, standing
-from tocsin.engine.partial import Change, Panes, Partial, Progress
+from tocsin.engine.partial import Change, Limits, Panes, Partial, Progress
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.signal import Signal
 
@@ -33,6 +33,8 @@ def step(state: CombineState, items: Sequence[Partial], end: int, book: RuleBook
             continue
         elif isinstance(item, Panes):
             state.take_panes(item)
+        elif isinstance(item, Limits):
+            done.signals += state.limits.take(item)
         else:
             _take_progress(state, item, book, timing, done)
     state.offset = end
@@ -41,13 +43,11 @@ def step(state: CombineState, items: Sequence[Partial], end: int, book: RuleBook
 
 def _take_progress(state: CombineState, progress: Progress, book: RuleBook, timing: Timing, done: Combined) -> None:
     told, known = len(done.signals), set(state.plan.groups)
-    is_new = progress.rules_offset > state.plan.offset
-    if is_new:
-        assert book.end >= progress.rules_offset, f"rules known to {book.end}, wanted to {progress.rules_offset}"
-        plan = book.plan_after(state.plan, progress.rules_offset)
+    plan = book.next_plan(state.plan, progress.rules_offset, max(progress.clock_ms, state.clock_ms))
+    if plan is not None:
         done.signals += state.adopt(plan, progress.clock_ms, progress.sources)
     state.note(progress)
-    fresh = [spec for key, spec in state.plan.groups.items() if key not in known and spec.members] if is_new else []
+    fresh = [spec for key, spec in state.plan.groups.items() if key not in known and spec.members] if plan else []
     said = standing(state.lanes.values(), fresh, state.watermark_ms, state.sender())
     state.advance(done.signals)
     if state.clock_ms // 1_000 != state.looked_s:

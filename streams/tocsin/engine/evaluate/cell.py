@@ -75,7 +75,10 @@ def wait_anew(cell: Cell, rule: Rule, states: Sequence[int]) -> None:
 
 def shown(states: Sequence[int]) -> int:
     """The worst level that fires; NONE if none does."""
-    return max((level for level, state in enumerate(states) if state >= FIRING), default=NONE)
+    for level in range(len(states) - 1, -1, -1):
+        if states[level] >= FIRING:
+            return level
+    return NONE
 
 
 def is_waiting(states: Sequence[int]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import orjson
 
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.copies import Copies, DamagedCheckpoint, Get, opened, sealed
@@ -11,14 +12,15 @@ from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import Lane
 from tocsin.engine.evaluate.lanes import make_lane
 from tocsin.engine.evaluate.plan import Plan, compile_plan
+from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.codec import UnreadableRecord, decode_document, encode_document
+from tocsin.schemas.codec import UnreadableRecord, decode_rule, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 3
+FORMAT = 4
 HEADER = "header"
 
 __all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]
@@ -53,6 +55,10 @@ def checkpoint(state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         "clock_ms": state.clock_ms,
         "looked_s": state.looked_s,
         "sequence": state.sequence,
+        "refused": state.refused.pack(),
+        "limits_ms": state.limits_ms,
+        "limits_said": state.limits_said,
+        "shadowed": [(*key, samples) for key, samples in state.shadowed.items()],
     }
     return copies.written(), sealed(msgspec.msgpack.encode(header))
 
@@ -69,6 +75,9 @@ def restore(get: Get, source: str = "") -> PartitionState:
     state.copies = Copies(header["copies"])
     state.offset, state.sequence = header["offset"], header["sequence"]
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
+    state.refused, state.limits_ms = Refusals.unpack(header["refused"]), header["limits_ms"]
+    state.limits_said = [(rule_id, tuple(told)) for rule_id, told in header["limits_said"]]
+    state.shadowed = {(rule_id, epoch): samples for rule_id, epoch, samples in header.get("shadowed", ())}
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
 
     def entry(name: str) -> bytes:
@@ -114,8 +123,8 @@ def drop_lanes(copies: Copies, lanes: dict[str, Any]) -> None:
 def put_lane(copies: Copies, key: str, lane: Lane) -> None:
     """The entries of one lane."""
     lane.prune()
-    for chunk in lane.dirty_chunks():
-        copies.put(f"lane/{lane_name(key)}/{chunk}", lane.pack(chunk))
+    for chunk, packed in lane.pack_dirty():
+        copies.put(f"lane/{lane_name(key)}/{chunk}", packed)
     whole = lane.pack_whole()
     if whole:
         copies.put(f"whole/{lane_name(key)}", whole)
@@ -139,12 +148,11 @@ def put_series(copies: Copies, series: SeriesTable) -> None:
 
 def series_header(series: SeriesTable) -> dict[str, Any]:
     """What a header says of a table of series."""
-    return {"count": series.columns.count, "topics": series.topics}
+    return {"count": series.columns.count}
 
 
 def read_series(series: SeriesTable, header: dict[str, Any], entry: Callable[[str], bytes]) -> None:
     """The inverse of `put_series`."""
-    series.topics = header["topics"]
     for chunk in range(-(-header["count"] // CHUNK)):
         series.unpack(chunk, entry(f"series/{chunk}"), entry(f"names/{chunk}"))
     series.clear_notes()
@@ -160,10 +168,14 @@ def unpack_plan(value: bytes) -> Plan:
     """The inverse of `pack_plan`. Raises DamagedCheckpoint for rules that this tocsin cannot read."""
     offset, versions = msgspec.msgpack.decode(value)
     try:
-        read = [RuleVersion(decode_document(Rule, rule), revision, epoch) for rule, revision, epoch in versions]
+        read = [RuleVersion(_rule(rule), revision, epoch) for rule, revision, epoch in versions]
     except UnreadableRecord as error:
         raise DamagedCheckpoint(f"a rule of the plan cannot be read: {error}") from None
     return compile_plan(read, offset)
+
+
+def _rule(value: bytes) -> Rule:
+    return decode_rule(value, orjson.loads(value)["id"])
 
 
 def lane_name(key: str) -> str:

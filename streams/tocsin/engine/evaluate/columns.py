@@ -18,6 +18,7 @@ class Columns:
         self.spec = spec
         self.count = 0
         self.arrays: dict[str, NDArray[Any]] = {name: self._fresh(name, _SMALLEST) for name in spec}
+        self.capacity = _SMALLEST if spec else 0  # rows that fit without growing
         self.dirty = np.zeros(1, bool)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -31,22 +32,21 @@ class Columns:
         """Add rows; returns the number of the first."""
         first = self.count
         self.count += rows
-        capacity = self.capacity
-        if self.count > capacity:
-            more = max(self.count - capacity, capacity)
-            for name, array in self.arrays.items():
-                self.arrays[name] = np.concatenate((array, self._fresh(name, more)))
-            self.dirty = np.concatenate((self.dirty, np.zeros(-(-more // CHUNK) + 1, bool)))
+        if self.count > self.capacity:
+            self._grow(max(self.count - self.capacity, self.capacity))
         self.dirty[first // CHUNK : (self.count - 1) // CHUNK + 1] = True
         return first
 
-    @property
-    def capacity(self) -> int:
-        """Rows that fit without growing."""
-        return len(next(iter(self.arrays.values()))) if self.arrays else 0
+    def _grow(self, more: int) -> None:
+        for name, array in self.arrays.items():
+            self.arrays[name] = np.concatenate((array, self._fresh(name, more)))
+        self.dirty = np.concatenate((self.dirty, np.zeros(-(-more // CHUNK) + 1, bool)))
+        self.capacity += more
 
     def reshape(self, spec: Spec) -> list[str]:
         """Have these columns instead: those that were there stay as they are. Returns the names of new ones."""
+        if spec == self.spec:
+            return []
         fresh = [name for name in spec if name not in self.arrays]
         capacity = self.capacity
         self.spec = spec
@@ -58,11 +58,15 @@ class Columns:
         """Give a row its initial values again."""
         for name, array in self.arrays.items():
             array[row] = self.spec[name][2]
-        self.dirty[row // CHUNK] = True
+        self.touch_row(row)
 
     def touch(self, rows: NDArray[np.int64]) -> None:
         """Note that rows were written, for the next checkpoint."""
         self.dirty[rows // CHUNK] = True
+
+    def touch_row(self, row: int) -> None:
+        """As `touch`, of one row."""
+        self.dirty[row // CHUNK] = True
 
     def pack(self, chunk: int) -> dict[str, Any]:
         """The rows of one chunk as plain values."""

@@ -27,8 +27,9 @@ class Copies:
     def put(self, name: str, value: bytes) -> None:
         """An entry has another value from now on."""
         copy = 1 - self.marks.get(name, 1) % 2
-        self.marks[name] = zlib.crc32(value) * 2 + copy
-        self._entries[f"{name}/{copy}"] = sealed(value)
+        sealed_value = sealed(value)
+        self.marks[name] = int.from_bytes(sealed_value[:4], "little") * 2 + copy
+        self._entries[f"{name}/{copy}"] = sealed_value
 
     def drop(self, name: str) -> None:
         """There is no such entry any more."""

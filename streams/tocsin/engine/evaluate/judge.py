@@ -4,9 +4,9 @@ A vector comparison per level finds the few series for which something may chang
 value. The outcome is that of going through all values of all series one by one, in order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
@@ -25,12 +25,14 @@ from tocsin.engine.evaluate.cell import (
     transitions,
     wait_anew,
 )
-from tocsin.engine.evaluate.columns import Columns
+from tocsin.engine.evaluate.columns import CHUNK, Columns
 from tocsin.engine.evaluate.condition import Condition, Flags
 from tocsin.engine.evaluate.conditions import CONDITIONS
+from tocsin.engine.evaluate.fingerprints import fingerprints
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Floats, Ints
-from tocsin.schemas.labels import alert_fingerprint
+from tocsin.schemas.kinds import Level
+from tocsin.schemas.labels import alert_fingerprint, alert_text, marked
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Evidence, Signal, SignalKind
 
@@ -53,7 +55,21 @@ class Subject:
 
 
 NEVER_MS: Final = 2**61
+_MANY: Final = 16  # alerts to name at once
 Describe = Callable[[int], Subject]
+
+
+class _Subjects:
+    """What describes slots, asked once for alerts of one slot that follow each other."""
+
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+        self._last: tuple[int, Subject] | None = None
+
+    def __call__(self, slot: int) -> Subject:
+        if self._last is None or self._last[0] != slot:
+            self._last = slot, self._describe(slot)
+        return self._last[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +87,22 @@ class Judge:
 
     def __init__(self, versions: list[RuleVersion]) -> None:
         self.versions = sorted(versions, key=lambda v: (*_kind(v.rule), v.rule.id))
-        starts = np.cumsum([0, *(len(version.rule.steps) for version in self.versions)]).tolist()
+        steps = [version.rule.steps for version in self.versions]
+        starts = np.cumsum([0, *map(len, steps)]).tolist()
         self._columns = [slice(begin, end) for begin, end in pairwise(starts)]
         self._owner = np.repeat(np.arange(len(self.versions)), np.diff(starts))
-        self._groups = list(self._grouped())
+        self._groups = list(self._grouped(steps))
         self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
         self.columns = Columns({"state": ("u1", starts[-1], REST), "due": ("i8", starts[-1], 0)})
         self.cells: dict[tuple[int, int], Cell] = {}
 
-    def _grouped(self) -> Iterator[tuple[slice, Condition]]:
+    def _grouped(self, steps: Sequence[tuple[Level, ...]]) -> Iterator[tuple[slice, Condition]]:
         begin = 0
         for end in range(1, len(self.versions) + 1):
             if end < len(self.versions) and _kind(self.versions[end].rule) == _kind(self.versions[begin].rule):
                 continue
             rules = [version.rule for version in self.versions[begin:end]]
-            levels = [(rule, level) for rule in rules for level in rule.steps]
+            levels = [(rule, level) for rule, own in zip(rules, steps[begin:end], strict=True) for level in own]
             yield (
                 slice(self._columns[begin].start, self._columns[end - 1].stop),
                 CONDITIONS[rules[0].condition](levels),
@@ -103,11 +120,20 @@ class Judge:
             looks = self._looks(points.slots, where, condition, low, high, last_ms)
             rows, columns = np.nonzero(looks)
             owners = self._owner[columns + where.start]
-            seen = -1, -1
-            for found in zip(rows.tolist(), owners.tolist(), strict=True):
-                if found != seen:
-                    self._walk(points, *found, describe, out)
-                seen = found
+            found = dict.fromkeys(zip(rows.tolist(), owners.tolist(), strict=True))  # each once, in order
+            subjects = _Subjects(describe)
+            names = self._names(points.slots, found, describe) if len(found) >= _MANY else {}
+            for row, owner in found:
+                self._walk(points, row, owner, names, subjects, out)
+
+    def _names(self, slots: Ints, found: Iterable[tuple[int, int]], describe: Describe) -> dict[tuple[int, int], str]:
+        """Fingerprints of alerts that have no cell yet, by row and rule."""
+        subjects = _Subjects(describe)
+        new = [(row, owner) for row, owner in found if (int(slots[row]), owner) not in self.cells]
+        rules = [self.versions[owner].rule.id for _, owner in new]
+        labels = [subjects(int(slots[row])).labels for row, _ in new]
+        names = fingerprints([alert_text(*one) for one in zip(rules, labels, strict=True)])
+        return {key: marked(rule_id, name) for key, rule_id, name in zip(new, rules, names, strict=True)}
 
     def _looks(
         self, slots: Ints, where: slice, condition: Condition, low: Floats, high: Floats, last_ms: Ints
@@ -122,7 +148,15 @@ class Judge:
             looks |= state >= KEEPING
         return np.asarray(looks)
 
-    def _walk(self, points: Points, row: int, owner: int, describe: Describe, out: list[Signal]) -> None:
+    def _walk(
+        self,
+        points: Points,
+        row: int,
+        owner: int,
+        names: Mapping[tuple[int, int], str],
+        describe: Describe,
+        out: list[Signal],
+    ) -> None:
         slot, rule = int(points.slots[row]), self.versions[owner].rule
         columns = self._columns[owner]
         conditions = self._conditions[columns]
@@ -134,7 +168,8 @@ class Judge:
             if cell is None:
                 if not any(begins):
                     continue
-                cell = new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
+                name = names.get((row, owner)) or alert_fingerprint(rule.id, describe(slot).labels)
+                cell = new_cell(name, rule)
             ends = [condition.ends(place, value) for condition, place in conditions]
             before, states = (
                 states,
@@ -157,7 +192,7 @@ class Judge:
         self.columns["state"][slot, columns] = states
         self.columns["due"][slot, columns] = cell.due
         self.cells[slot, owner] = cell
-        self.columns.touch(np.array([slot]))
+        self.columns.touch_row(slot)
 
     def _signal(
         self,
@@ -257,22 +292,39 @@ class Judge:
 
     def inherit(self, old: "Judge") -> None:
         """Take over the state of rules that are in both, and go on; a changed duration counts from now on, a changed
-        cooldown from the next firing on."""
-        self.columns.add(old.columns.count)
+        cooldown from the next firing on. The old judge is no more."""
         places = {(version.rule.id, version.epoch): owner for owner, version in enumerate(old.versions)}
         kept = [(places.get((version.rule.id, version.epoch)), owner) for owner, version in enumerate(self.versions)]
         moved = {source: owner for source, owner in kept if source is not None}
+        if self.is_laid_out_as(old):
+            self.columns, self.cells = old.columns, old.cells
+        else:
+            self._move(old, moved)
+        changed = {
+            owner for source, owner in moved.items() if self.versions[owner].revision != old.versions[source].revision
+        }
+        for (slot, owner), cell in self.cells.items():
+            if owner in changed:
+                states: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
+                wait_anew(cell, self.versions[owner].rule, states)
+                self.columns["due"][slot, self._columns[owner]] = cell.due
+                self.columns.touch(np.array([slot]))
+
+    def _move(self, old: "Judge", moved: dict[int, int]) -> None:
+        """Copy the state of rules, by their places there and here."""
+        self.columns.add(old.columns.count)
         rows = slice(old.columns.count)
         for source, owner in moved.items():
             for name in ("state", "due"):
                 self.columns[name][rows, self._columns[owner]] = old.columns[name][rows, old.columns_of(source)]
-        for (slot, source), cell in old.cells.items():
-            if source in moved:
-                owner = moved[source]
-                rule, states = self.versions[owner].rule, self.columns["state"][slot, self._columns[owner]].tolist()
-                wait_anew(cell, rule, states)
-                self.columns["due"][slot, self._columns[owner]] = cell.due
-                self.cells[slot, owner] = cell
+        self.cells = {(slot, moved[source]): cell for (slot, source), cell in old.cells.items() if source in moved}
+
+    def is_laid_out_as(self, other: "Judge") -> bool:
+        """Whether the same rules have the same columns, so that what was saved of one can be read by the other."""
+        rules = [[(version.rule.id, version.epoch) for version in judge.versions] for judge in (self, other)]
+        return rules[0] == rules[1] and all(
+            columns == other.columns_of(owner) for owner, columns in enumerate(self._columns)
+        )
 
     def columns_of(self, owner: int) -> slice:
         """The columns of one rule."""
@@ -295,12 +347,24 @@ class Judge:
 
     def prune(self, last_ms: Ints) -> None:
         """Forget cells at rest whose past can no longer matter; `last_ms` is each slot's latest judged time."""
-        for slot, owner in list(self.cells):
+        if not self.cells:
+            return
+        begins = [columns.start for columns in self._columns]
+        busy = np.logical_or.reduceat(self.columns["state"] != REST, begins, axis=1)  # slots x rules
+        slots, owners = np.fromiter(chain.from_iterable(self.cells), np.int64).reshape(-1, 2).T
+        at_rest = ~busy[slots, owners]
+        for slot, owner in zip(slots[at_rest].tolist(), owners[at_rest].tolist(), strict=True):
             cell = self.cells[slot, owner]
-            at_rest = not self.columns["state"][slot, self._columns[owner]].any()
-            cold = cell.cool_ms < last_ms[slot]
-            if at_rest and cold and cell.order_at < last_ms[slot]:
+            if cell.cool_ms < last_ms[slot] and cell.order_at < last_ms[slot]:
                 del self.cells[slot, owner]
+
+    def cells_by_chunk(self) -> dict[int, list[tuple[int, int, Cell]]]:
+        """Cells by the chunk that their slot lies in: the slot's place there, the rule, the cell."""
+        found: dict[int, list[tuple[int, int, Cell]]] = {}
+        for (slot, owner), cell in self.cells.items():
+            chunk, place = divmod(slot, CHUNK)
+            found.setdefault(chunk, []).append((place, owner, cell))
+        return found
 
 
 def _kind(rule: Rule) -> tuple[str, str]:

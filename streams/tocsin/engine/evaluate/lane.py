@@ -2,6 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from tocsin.engine.evaluate.judge import Judge, RuleVersion, Silence, Subject
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec, Source
 from tocsin.engine.evaluate.points import Points, running_maximum, segments
+from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
@@ -35,7 +37,7 @@ class Lane(ABC):
         self.columns = Columns(shared | own)
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on
-        self.refused = 0  # series beyond the most that the rules allow
+        self.refused = Refusals()  # series beyond the most that the rules allow
         self._slots = np.full(1_024, FREE, np.int64)  # by series number
         self._free: list[int] = []
         self._judge(judged)
@@ -62,11 +64,8 @@ class Lane(ABC):
         return {source.aggregate for source in self.sources.values()}
 
     def has_room(self) -> bool:
-        """Whether one more series may be watched; counts those that may not."""
-        if self.columns.count - len(self._free) < self.spec.most_series:
-            return True
-        self.refused += 1
-        return False
+        """Whether one more series may be watched."""
+        return self.columns.count - len(self._free) < self.spec.most_series
 
     def admit(self, number: int) -> None:
         """Watch one more series."""
@@ -78,7 +77,7 @@ class Lane(ABC):
                 table.add()
         self.columns["series"][slot] = number
         self.columns["heard"][slot] = self.series.columns["latest"][number]
-        self.columns.touch(np.array([slot]))  # it may be one that was given up
+        self.columns.touch_row(slot)  # it may be one that was given up
         self._place(number, slot)
 
     def dismiss(self, number: int) -> None:
@@ -137,9 +136,10 @@ class Lane(ABC):
         judges, derivations = self.judges, self.derivations
         heeded = self._shortest_ms is not None
         self._judge(judged)
-        if not heeded:
+        if not heeded and self._shortest_ms is not None:
             slots = self.occupied()
             self.columns["heard"][slots] = self.series.columns["latest"][self.columns["series"][slots]]
+            self.columns.touch(slots)
         for key, judge in self.judges.items():
             if key in judges:
                 judge.inherit(judges[key])
@@ -150,7 +150,10 @@ class Lane(ABC):
                 self.derivations[key] = derivations[key]
             elif self.columns.count:
                 derivation.columns.add(self.columns.count)
-        self.columns.dirty[:] = True
+        if judges.keys() != self.judges.keys() or not all(
+            judge.is_laid_out_as(judges[key]) for key, judge in self.judges.items()
+        ):
+            self.columns.dirty[:] = True
 
     def versions(self) -> list[RuleVersion]:
         """The rules that look at this lane."""
@@ -257,24 +260,22 @@ class Lane(ABC):
             table.dirty[:] = False
         return np.flatnonzero(dirty).tolist()
 
-    def pack(self, chunk: int) -> bytes:
-        """One chunk of slots with everything that hangs on them."""
-        first, end = chunk * CHUNK, (chunk + 1) * CHUNK
-        judges = []
-        for key, judge in self.judges.items():
-            cells = [(s - first, c, cell) for (s, c), cell in judge.cells.items() if first <= s < end]
-            judges.append((key, judge.columns.pack(chunk), cells))
-        derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
-        return msgspec.msgpack.encode(
-            {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **self.pack_more(first, end)}
-        )
+    def pack_dirty(self) -> Iterator[tuple[int, bytes]]:
+        """Chunks of slots written since the last checkpoint, each with everything that hangs on them."""
+        cells = {key: judge.cells_by_chunk() for key, judge in self.judges.items()}
+        for chunk in self.dirty_chunks():
+            judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk, ())) for key, judge in self.judges.items()]
+            derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
+            more = self.pack_more(chunk * CHUNK, (chunk + 1) * CHUNK)
+            packed = {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **more}
+            yield chunk, msgspec.msgpack.encode(packed)
 
     def pack_more(self, first: int, end: int) -> dict[str, Any]:
         """What a kind of lane keeps of slots first to end besides its columns."""
         return {}
 
     def unpack(self, chunk: int, value: bytes) -> None:
-        """The inverse of `pack`, into a lane with the same rules; chunks come in order."""
+        """The inverse of `pack_dirty`, into a lane with the same rules; chunks come in order."""
         packed = msgspec.msgpack.decode(value, strict=False)
         first = chunk * CHUNK
         self.columns.unpack(chunk, packed["columns"])
@@ -310,11 +311,11 @@ class Lane(ABC):
 
     def header(self) -> dict[str, Any]:
         """What is not in chunks."""
-        return {"late": self.late, "refused": self.refused, "slots": self.columns.count}
+        return {"late": self.late, "refused": self.refused.pack(), "slots": self.columns.count}
 
     def restore_header(self, header: dict[str, Any]) -> None:
         """The inverse of `header`."""
-        self.late, self.refused = header["late"], header["refused"]
+        self.late, self.refused = header["late"], Refusals.unpack(header["refused"])
 
 
 def _shortest_silence(judged: Judged) -> int | None:

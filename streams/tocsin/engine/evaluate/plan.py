@@ -1,6 +1,6 @@
 """The rule plan: rules compiled into lanes. A lane is what rules share: a metric, matchers, a window and a lateness."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,10 +13,12 @@ from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
+NEVER_MS: Final = 2**62
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -124,10 +126,12 @@ class GroupSpec:
 class Plan:
     """Lanes and, for each, its rules by source; `offset` is the end of the configuration it was made from.
 
-    `groups` are judged where shares meet, each under its key, and `group_rules` their rules.
+    `groups` are judged where shares meet, each under its key, and `group_rules` their rules. At the clock `changes_ms`
+    the time of a candidate in shadow is over, and another plan takes over.
     """
 
     offset: int = -1
+    changes_ms: int = NEVER_MS
     specs: dict[str, LaneSpec] = field(default_factory=dict)
     rules: dict[str, Judged] = field(default_factory=dict)
     groups: dict[str, GroupSpec] = field(default_factory=dict)
@@ -135,18 +139,60 @@ class Plan:
     versions: dict[str, RuleVersion] = field(default_factory=dict)  # disabled rules too
     composites: dict[str, list[GroupSpec]] = field(default_factory=dict)  # by member's rule
 
-    def add(self, spec: LaneSpec, source: Source, version: RuleVersion) -> None:
-        """A rule looks at a lane."""
-        self.specs.setdefault(spec.key, spec)
-        self.rules.setdefault(spec.key, {}).setdefault(source.key, (source, []))[1].append(version)
+    def amended(self, changed: Mapping[str, RuleVersion | None], offset: int) -> "Plan":
+        """This plan with some rules changed, or gone. What no such rule looks at stays the very same object, by which
+        it is known that nothing changed there."""
+        copies = {name: dict(getattr(self, name)) for name in self.__slots__ if name not in ("offset", "changes_ms")}
+        plan, own = Plan(offset, NEVER_MS, **copies), set[str]()
+        for rule_id, version in changed.items():
+            before = plan.versions.pop(rule_id, None) if version is None else plan.versions.get(rule_id)
+            if before is not None and before.rule.enabled:
+                for spec, source in places_of(before.rule):
+                    plan._remove(spec, source, before, own)
+            if version is not None:
+                plan.versions[rule_id] = version
+                if version.rule.enabled:
+                    for spec, source in places_of(version.rule):
+                        plan._add(spec, source, version, own)
+        ends = (one.rule.ends_ms for one in plan.versions.values() if isinstance(one.rule, Candidate))
+        plan.changes_ms = min(ends, default=NEVER_MS)
+        return plan
 
-    def add_group(self, spec: GroupSpec, source: Source, version: RuleVersion) -> None:
-        """A rule looks at groups."""
-        if spec.key not in self.groups:
+    def _judged(self, spec: LaneSpec | GroupSpec, own: set[str]) -> Judged:
+        """The rules of a lane or group, to be changed: copied unless they are `own` already."""
+        of = self.group_rules if isinstance(spec, GroupSpec) else self.rules
+        if spec.key not in own:
+            own.add(spec.key)
+            of[spec.key] = {key: (source, list(found)) for key, (source, found) in of.get(spec.key, {}).items()}
+        return of[spec.key]
+
+    def _add(self, spec: LaneSpec | GroupSpec, source: Source, version: RuleVersion, own: set[str]) -> None:
+        self._judged(spec, own).setdefault(source.key, (source, []))[1].append(version)
+        if isinstance(spec, LaneSpec):
+            self.specs.setdefault(spec.key, spec)
+        elif spec.key not in self.groups:
             self.groups[spec.key] = spec
             for rule_id in {member.rule for member in spec.members}:
-                self.composites.setdefault(rule_id, []).append(spec)
-        self.group_rules.setdefault(spec.key, {}).setdefault(source.key, (source, []))[1].append(version)
+                self.composites[rule_id] = [*self.composites.get(rule_id, []), spec]
+
+    def _remove(self, spec: LaneSpec | GroupSpec, source: Source, version: RuleVersion, own: set[str]) -> None:
+        judged = self._judged(spec, own)
+        judged[source.key][1].remove(version)
+        if not judged[source.key][1]:
+            del judged[source.key]
+        if judged:
+            return
+        own.discard(spec.key)
+        if isinstance(spec, LaneSpec):
+            del self.rules[spec.key], self.specs[spec.key]
+            return
+        del self.group_rules[spec.key], self.groups[spec.key]
+        for rule_id in {member.rule for member in spec.members}:
+            rest = [one for one in self.composites[rule_id] if one.key != spec.key]
+            if rest:
+                self.composites[rule_id] = rest
+            else:
+                del self.composites[rule_id]
 
 
 def is_grouped(rule: Rule) -> bool:
@@ -224,6 +270,11 @@ def source_of(rule: Rule) -> Source:
     return Source(rule.aggregate, full, rule.condition, rule.settings, rule.operator not in ("lt", "lte"))
 
 
+def is_over(rule: Rule, clock_ms: int) -> bool:
+    """Whether a rule is a candidate in shadow whose time is over."""
+    return isinstance(rule, Candidate) and rule.ends_ms <= clock_ms
+
+
 def same_state(old: Rule, new: Rule) -> bool:
     """Whether a changed rule goes on with its state: what it watches, and the direction it looks in, are the same."""
     return (
@@ -238,18 +289,15 @@ def _place(rule: Rule) -> tuple[bool, str]:
     return is_grouped(rule), group_of(rule).key if is_grouped(rule) else lane_of(rule).key
 
 
+def places_of(rule: Rule) -> Iterator[tuple[LaneSpec | GroupSpec, Source]]:
+    """Where a rule looks: at series, or at groups and at what gathers for them. Each place once."""
+    if not is_grouped(rule):
+        yield lane_of(rule), source_of(rule)
+        return
+    yield from {(spec.key, source.key): (spec, source) for spec, source in gathered_by(rule)}.values()
+    yield group_of(rule), source_of(rule)
+
+
 def compile_plan(versions: Iterable[RuleVersion], offset: int) -> Plan:
     """Compile the enabled rules among `versions`."""
-    plan = Plan(offset)
-    for version in versions:
-        rule = version.rule
-        plan.versions[rule.id] = version
-        if not rule.enabled:
-            continue
-        if not is_grouped(rule):
-            plan.add(lane_of(rule), source_of(rule), version)
-            continue
-        for spec, source in gathered_by(rule):
-            plan.add(spec, source, version)
-        plan.add_group(group_of(rule), source_of(rule), version)
-    return plan
+    return Plan().amended({version.rule.id: version for version in versions}, offset)

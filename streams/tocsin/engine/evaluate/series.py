@@ -12,7 +12,7 @@ from tocsin.engine.evaluate.judge import Describe, Judge
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
-from tocsin.schemas.labels import parse_series_key, series_id
+from tocsin.schemas.labels import SEPARATOR, parse_series_key, series_id, series_key
 
 Watch = Callable[[Judge, Points, Describe], None]
 """Takes a judge, the points it was given, and what describes their slots; called when it has judged them."""
@@ -24,8 +24,8 @@ MAX_UNWATCHED = 200_000  # ids kept only to know that nothing watches them
 
 class SeriesTable:
     """Series that some lane watches. `home` is the one source partition that holds a series, if there is just one;
-    `arrived` is how long its topic had been listened to, at most, when its last sample came, `latest` its highest event
-    time.
+    `source` is the source partition of its last sample, `arrived` how long its topic had been listened to, at most,
+    when that came, `latest` its highest event time.
 
     Series that nothing watches are known by id only, so that they are not looked at again; a new plan forgets them.
     """
@@ -36,15 +36,14 @@ class SeriesTable:
         self.units: list[str | None] = []
         self.free: list[int] = []
         self.sources: list[tuple[str, int]] = []  # source partitions by number
-        self.topics: list[str] = []
         self.unwatched = 0
         self._renamed: set[int] = set()  # chunks
-        self._came: dict[int, list[Ints]] = {}  # since the last tick, by topic
+        self._came: dict[int, list[Ints]] = {}  # since the last tick that named it, by source partition
         self.watch: Watch | None = None  # told of every value that is judged, for plots
         self.columns = Columns(
             {
                 "home": ("i4", 0, NO_HOME),
-                "topic": ("i2", 0, -1),
+                "source": ("i4", 0, -1),
                 "arrived": ("i8", 0, 0),
                 "latest": ("i8", 0, UNSEEN_MS),
             }
@@ -86,36 +85,33 @@ class SeriesTable:
         self.numbers = {identity: number for identity, number in self.numbers.items() if number != UNWATCHED}
         self.unwatched = 0
 
-    def topic_number(self, topic: str) -> int:
-        """A small number for a metrics topic."""
-        if topic not in self.topics:
-            self.topics.append(topic)
-        return self.topics.index(topic)
-
-    def saw(self, numbers: Ints, at_ms: Ints, topic: int) -> None:
-        """Samples of series came; their silence counts from the next tick on."""
+    def saw(self, numbers: Ints, at_ms: Ints, source: int) -> None:
+        """Samples of series came; their silence counts from the next tick on that names their source partition."""
         self.columns["arrived"][numbers] = _NOW
-        self._came.setdefault(topic, []).append(numbers)
-        self.columns["topic"][numbers] = topic
+        self._came.setdefault(source, []).append(numbers)
+        self.columns["source"][numbers] = source
         np.maximum.at(self.columns["latest"], numbers, at_ms)
         self.columns.touch(numbers)
 
-    def count_silence(self, name: str, heard_ms: int) -> None:
-        """A tick of a topic: what came before it came when the topic had been listened to for at most so long."""
-        topic = self.topics.index(name) if name in self.topics else -1
-        came = self._came.pop(topic, None)
-        if came:
+    def count_silence(self, topic: str, was_named: Callable[[int], bool], listened_ms: int) -> None:
+        """A tick named partitions of a topic: what came of them before came when it had been listened to for at most so
+        long."""
+        for source in list(self._came):
+            name, partition = self.sources[source]
+            if name != topic or not was_named(partition):
+                continue
+            came = self._came.pop(source)
             numbers = came[0] if len(came) == 1 else np.concatenate(came)
-            new = (self.columns["arrived"][numbers] == _NOW) & (self.columns["topic"][numbers] == topic)
-            self.columns["arrived"][numbers[new]] = heard_ms
+            new = (self.columns["arrived"][numbers] == _NOW) & (self.columns["source"][numbers] == source)
+            self.columns["arrived"][numbers[new]] = listened_ms
             self.columns.touch(numbers)
 
     def abandon(self, topic: str) -> None:
         """A topic is no longer read: should it be again, silence counts from then on."""
-        if topic in self.topics:
-            rows = np.flatnonzero(self.columns["topic"][: self.columns.count] == self.topics.index(topic))
-            self.columns["arrived"][rows] = 0
-            self.columns.touch(rows)
+        of_topic = [source for source, (name, _) in enumerate(self.sources) if name == topic]
+        rows = np.flatnonzero(np.isin(self.columns["source"][: self.columns.count], of_topic))
+        self.columns["arrived"][rows] = 0
+        self.columns.touch(rows)
 
     def keep_time(self, begin_ms: int, step_ms: int) -> None:
         """In a replay every sample arrives at its event time, however few ticks there were since listening began: what
@@ -126,9 +122,9 @@ class SeriesTable:
     def now_ms(self, listened_ms: dict[str, int]) -> Ints:
         """By number: where a series' event time would stand, had it gone on since its last sample as time did."""
         count = self.columns.count
-        by_topic = np.array([*(listened_ms.get(topic, 0) for topic in self.topics), 0], np.int64)
+        by_source = np.array([*(listened_ms.get(topic, 0) for topic, _ in self.sources), 0], np.int64)
         arrived = self.columns["arrived"][:count]
-        silent = np.maximum(by_topic[self.columns["topic"][:count]] - arrived, 0)
+        silent = np.maximum(by_source[self.columns["source"][:count]] - arrived, 0)
         return np.asarray(self.columns["latest"][:count] + np.where(arrived == _NOW, 0, silent))
 
     def idle(self, listened_ms: dict[str, int], forget_ms: int) -> Ints:
@@ -157,7 +153,7 @@ class SeriesTable:
         self.columns.unpack(chunk, msgspec.msgpack.decode(value))
         first = chunk * CHUNK
         for number in (np.flatnonzero(self.columns["arrived"][first : self.columns.count] == _NOW) + first).tolist():
-            self._came.setdefault(int(self.columns["topic"][number]), []).append(np.array([number]))
+            self._came.setdefault(int(self.columns["source"][number]), []).append(np.array([number]))
         keys: list[bytes | None]
         keys, units = msgspec.msgpack.decode(names)
         for key, unit in zip(keys, units, strict=True):
@@ -174,6 +170,11 @@ class SeriesTable:
         assert key is not None, f"series {number} is free"
         name, labels = _parsed(key)
         return name, dict(labels)
+
+    def of_metric(self, name: str) -> list[int]:
+        """Every number that is in use for a series of a metric."""
+        bare, labelled = series_key(name, {}), series_key(name, {}) + SEPARATOR
+        return [n for n, key in enumerate(self.keys) if key is not None and (key == bare or key.startswith(labelled))]
 
     def all(self) -> list[int]:
         """Every number that is in use."""

@@ -10,10 +10,11 @@ from tocsin.engine.evaluate.gather import GatherLane
 from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.lanes import make_lane
-from tocsin.engine.evaluate.plan import Plan, same_state
+from tocsin.engine.evaluate.plan import LaneSpec, Plan
+from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
 from tocsin.engine.watermark import TopicProgress
-from tocsin.schemas.labels import parse_series_key
+from tocsin.schemas.labels import is_shadow, parse_series_key, series_id
 from tocsin.schemas.signal import Signal
 
 
@@ -31,8 +32,13 @@ class PartitionState:
     looked_s: int = 0  # second in which silent series were last looked for
     copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
+    shadowed: dict[tuple[str, int], int] = field(default_factory=dict)  # samples, by candidate and its epoch
     source: str = ""  # the name under which this partition sends shares of groups
     sequence: int = 0  # of the next thing it sends
+    most_series: int = 1_000_000  # of all rules together
+    refused: Refusals = field(default_factory=Refusals)  # series beyond these
+    limits_ms: int = 0  # clock at which limits were last looked at
+    limits_said: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)  # rules and whom to tell
 
     @property
     def lanes(self) -> dict[str, Lane]:
@@ -64,13 +70,21 @@ class PartitionState:
             return UNWATCHED
         specs = self.plan.specs
         wanted = [lane for key, lane in self.lanes.items() if specs[key].watches(name, labels)]
-        wanted = [lane for lane in wanted if lane.has_room()]
-        if not wanted:
+        full = [lane for lane in wanted if not lane.has_room()]
+        for lane in full:
+            lane.refused.add(identity, self.clock_ms)
+        has_room = len(self.series.keys) - len(self.series.free) < self.most_series
+        if len(full) < len(wanted) and not has_room:
+            self.refused.add(identity, self.clock_ms)
+        if len(full) == len(wanted) or not has_room:
             self.series.pass_over(identity)
             return UNWATCHED
         number = self.series.add(identity, key, unit)
         for lane in wanted:
-            lane.admit(number)
+            if lane in full:
+                lane.refused.waiting.add(number)
+            else:
+                lane.admit(number)
         return number
 
     def forget_idle(self, forget_ms: int) -> None:
@@ -82,8 +96,32 @@ class PartitionState:
             for lane in lanes:
                 lane.dismiss(number)
         self._remove(gone)
-        if gone and any(lane.refused for lane in lanes):
+        if gone and self._is_full():
             self.series.forget_unwatched()  # there is room now
+
+    def _is_full(self) -> bool:
+        return self.refused.is_met or any(lane.refused.is_met for lane in self.lanes.values())
+
+    def retry_refused(self) -> None:
+        """A round of refusals is over: those that are still there find room now, or are counted anew."""
+        if self._is_full():
+            self.series.forget_unwatched()
+        self.refused.turn()
+        for lane in self.lanes.values():
+            lane.refused.turn()
+            waiting, lane.refused.waiting = sorted(lane.refused.waiting), set()
+            for number in waiting:
+                self._admit_to(lane, number)
+
+    def _admit_to(self, lane: Lane, number: int) -> None:
+        """A lane watches a series that is known, if there is room."""
+        if lane.has_room():
+            lane.admit(number)
+            return
+        key = self.series.keys[number]
+        assert key is not None, f"series {number} is free"
+        lane.refused.add(series_id(key), self.clock_ms)
+        lane.refused.waiting.add(number)
 
     def _remove(self, numbers: list[int]) -> None:
         """Forget series, and their samples that wait: the numbers will be others'."""
@@ -91,30 +129,42 @@ class PartitionState:
             return
         for flow in self.flows.values():
             flow.drop(np.array(numbers))
+            for lane in flow.lanes.values():
+                lane.refused.waiting.difference_update(numbers)
         for number in numbers:
             self.series.remove(number)
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
-        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end."""
+        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end. Lanes at
+        which no changed rule looks stay as they are."""
         old = self.lanes
-        out = [signal for lane in old.values() for signal in stopped(lane, plan, at_ms)]
-        self.plan = plan
+        changed = {key for key in old if self.plan.rules[key] is not plan.rules.get(key)}
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
+        self.plan, self.plan_saved = plan, -2
+        kept = {(one.rule.id, one.epoch) for one in plan.versions.values() if is_shadow(one.rule.id)}
+        self.shadowed = {key: self.shadowed.get(key, 0) for key in kept}
         before, self.flows = self.flows, make_flows(plan)
         for lateness_ms, flow in self.flows.items():
             if lateness_ms in before:
                 flow.waiting = before[lateness_ms].waiting
         for key, spec in plan.specs.items():
             lanes = self.flows[spec.flow].lanes
-            if key in old:
-                lanes[key] = old[key]
+            if key not in old:
+                lanes[key] = self._new_lane(spec)
+                continue
+            lanes[key] = old[key]
+            if key in changed:
                 lanes[key].adopt(plan.rules[key])
-            else:
-                lanes[key] = make_lane(spec, plan.rules[key], self.series)
-                for number in self.series.all():
-                    if spec.watches(*self.series.describe(number)) and lanes[key].has_room():
-                        lanes[key].admit(number)
-        self._forget_unwatched()
+        if old.keys() != plan.specs.keys():
+            self._forget_unwatched()
         return out
+
+    def _new_lane(self, spec: LaneSpec) -> Lane:
+        lane = make_lane(spec, self.plan.rules[spec.key], self.series)
+        for number in self.series.of_metric(spec.metric):
+            if spec.watches(*self.series.describe(number)):
+                self._admit_to(lane, number)
+        return lane
 
     def _forget_unwatched(self) -> None:
         lanes = self.lanes.values()
@@ -143,4 +193,4 @@ def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:
         return "rule deleted"
     if not now.rule.enabled:
         return "rule disabled"
-    return None if same_state(version.rule, now.rule) and now.epoch == version.epoch else "rule changed"
+    return None if now.epoch == version.epoch else "rule changed"

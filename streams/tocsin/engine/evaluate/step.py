@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate import limits, shadows, sharing
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.rulebook import RuleBook
@@ -15,18 +15,21 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import Frame, Ints, Tick
 from tocsin.engine.partial import Partial
 from tocsin.engine.watermark import EVERYTHING_MS, Timing, TopicProgress
+from tocsin.schemas.shadow import ShadowProgress
 from tocsin.schemas.signal import Signal
 
 _FORGET_EVERY_S = 60
+_TELL_EVERY_S = 10
 
 
 @dataclass(slots=True)
 class Evaluated:
-    """What a run of records came to: signals, shares of groups, and late samples."""
+    """What a run of records came to: signals, shares of groups, late samples, and what candidates have seen."""
 
     signals: list[Signal] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
     late: list[LateSample] = field(default_factory=list)
+    shadows: list[ShadowProgress] = field(default_factory=list)
     told: int = 0  # signals that composites have heard of
 
 
@@ -44,21 +47,25 @@ def step(
             _take_frame(state, item)
             continue
         is_told = bool(state.plan.groups)
-        is_new = item.rules_offset > state.plan.offset
-        if is_new:
+        plan = book.next_plan(state.plan, item.rules_offset, max(item.clock_ms, state.clock_ms))
+        is_new = plan is not None
+        if plan is not None:
             _judge(state, done.signals)
             _tell_composites(state, done)
             _hand_over_late(state, done)
-            assert book.end >= item.rules_offset, f"rules known to {book.end}, wanted to {item.rules_offset}"
-            _adopt(state, book.plan_after(state.plan, item.rules_offset), item.clock_ms, timing, done)
+            done.shadows += shadows.progress(state)
+            _adopt(state, plan, item.clock_ms, timing, done)
         _take_tick(state, item, timing)
         second = item.clock_ms // 1_000
         is_second = second != state.looked_s
         if is_second:
             _judge(state, done.signals)
             _look_for_silence(state, second, timing, done.signals)
+            if second % _TELL_EVERY_S == 0:
+                done.shadows += shadows.progress(state)
         if state.plan.groups or (is_new and is_told):
             _share(state, is_second or is_new, timing, sources, done)
+        done.partials += limits.look(state, state.clock_ms)
     _judge(state, done.signals)
     _tell_composites(state, done)
     _hand_over_late(state, done)
@@ -121,7 +128,7 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
         samples, arrival = samples.take(watched), arrival[watched]
     if not len(samples):
         return
-    state.series.saw(samples.series, samples.at_ms, state.series.topic_number(frame.topic))
+    state.series.saw(samples.series, samples.at_ms, number)
     ordered = frame.keyed or topic.partitions == 1
     _settle(state, samples.series, number, ordered)
     for flow in state.flows.values():
@@ -134,14 +141,14 @@ def _numbers(state: PartitionState, frame: Frame) -> Ints:
     try:
         return np.array([known[identity] for identity in identities], np.int64)
     except KeyError:
-        found = []
+        new: dict[bytes, int] = {}
         for index, identity in enumerate(identities):
-            number = known.get(identity)
-            if number is None:
-                number = state.admit(identity, *frame.key(index))
-                known = state.series.numbers
-            found.append(number)
-        return np.array(found, np.int64)
+            if identity not in known:
+                new.setdefault(identity, index)  # spellings of one series may both be in the dictionary
+        for identity, (key, unit) in zip(new, frame.series_keys(list(new.values())), strict=True):
+            state.admit(identity, key, unit)
+        known = state.series.numbers
+        return np.array([known.get(identity, UNWATCHED) for identity in identities], np.int64)
 
 
 def _settle(state: PartitionState, series: Ints, source: int, ordered: bool) -> None:
@@ -163,7 +170,7 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
     for name in tick.partitions:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
-        state.series.count_silence(name, topic.partly_listened_ms())
+        state.series.count_silence(name, topic.was_named, topic.partly_listened_ms())
         for flow in state.flows.values():
             patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
             flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))
@@ -176,6 +183,7 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
 
 def _judge(state: PartitionState, out: list[Signal]) -> None:
     for flow in state.flows.values():
+        shadows.count(state, flow)
         flow.judge(state.series, out)
 
 

@@ -19,14 +19,15 @@ class Unread:
 class Columns:
     """Samples of a run of messages, column by column.
 
-    `message` is each sample's message index, None where sample i is message i. `spellings` are (name, raw labels) pairs
-    as written; `timestamps` are epoch milliseconds, None where the message's own time counts.
+    `message` is each sample's message index, None where sample i is message i. `names` and `labels`, raw, are as
+    written; `timestamps` are epoch milliseconds, None where the message's own time counts.
     """
 
-    spellings: list[tuple[str, bytes]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: list[bytes] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     timestamps: list[int | None] = field(default_factory=list)
-    units: list[str | None] | None = None
+    units: list[str | None] = field(default_factory=list)
     message: list[int] | None = None
     plain_timestamps: bool = False  # every timestamp is an int: no look at each is needed
     unread: list[Unread] = field(default_factory=list)

@@ -5,13 +5,15 @@ from typing import Final
 import numpy as np
 import orjson
 
-from tocsin.engine.frame import ID_BYTES, UNIT_MARK
+from tocsin.engine.frame import ID_BYTES, UNIT_MARK, Ints
+from tocsin.engine.ingest.columns import Columns
 from tocsin.schemas.labels import series_id, series_key
 from tocsin.schemas.metric import MAX_LABELS, MAX_NAME_CHARS, MAX_SAMPLE_BYTES, Reject
 
 MAX_SPELLINGS: Final = 1_000_000
 MAX_SPELLINGS_BYTES: Final = 256 * 2**20  # a million ordinary series: some 100 bytes as written, as many as a key
 _GROWTH: Final = 1_024
+_NAME_BYTES: Final = 232  # of the table of a name's spellings
 
 
 class Interner:
@@ -28,7 +30,7 @@ class Interner:
 
     def forget(self) -> None:
         """Begin with nothing."""
-        self.known: dict[tuple[str, bytes], int] = {}
+        self._known: dict[str, dict[bytes, int]] = {}  # by name: a pair of both would cost as much as the look-up
         self.keys: list[bytes] = []
         self.rejects: dict[int, Reject] = {}
         self.size_bytes = 0
@@ -40,13 +42,36 @@ class Interner:
         """Whether it is time to forget."""
         return len(self.keys) > MAX_SPELLINGS or self.size_bytes > MAX_SPELLINGS_BYTES
 
-    def add(self, name: str, labels: bytes, unit: str | None) -> int:
-        """Learn a spelling; returns its number."""
+    def numbers(self, columns: Columns) -> Ints:
+        """The number of each sample's spelling; those that are new are learnt."""
+        try:
+            return np.array(self._look_up(columns.names, columns.labels), np.int64)
+        except KeyError:
+            spelt = zip(columns.names, columns.labels, columns.units, strict=True)
+            return np.array([self.number(*one) for one in spelt], np.int64)
+
+    def _look_up(self, names: list[str], labels: list[bytes]) -> list[int]:
+        if names.count(names[0]) == len(names):
+            known = self._known[names[0]]
+            return [known[spelling] for spelling in labels]
+        by_name = self._known
+        return [by_name[name][spelling] for name, spelling in zip(names, labels, strict=True)]
+
+    def number(self, name: str, labels: bytes, unit: str | None) -> int:
+        """The number of one spelling; a new one is learnt."""
+        spellings = self._known.get(name)
+        if spellings is None:
+            spellings = self._known[name] = {}
+            self.size_bytes += _NAME_BYTES
+        found = spellings.get(labels)
+        return self._add(name, labels, unit) if found is None else found
+
+    def _add(self, name: str, labels: bytes, unit: str | None) -> int:
         number = len(self.keys)
         if number == len(self.partition):
             self.ids = np.concatenate((self.ids, np.zeros_like(self.ids)))
             self.partition = np.concatenate((self.partition, np.zeros_like(self.partition)))
-        self.known[name, labels] = number
+        self._known[name][labels] = number
         self.size_bytes += 2 * (len(name.encode()) + len(labels))
         key = _canonical(name, labels)
         if isinstance(key, Reject):

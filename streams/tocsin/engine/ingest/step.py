@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
 from tocsin.engine.ingest.columns import Codec, Columns
 from tocsin.engine.ingest.interning import Interner
+from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
 
 Flags = NDArray[np.bool_]
+Headers = Sequence[Header]
 Places = NDArray[np.intp]
 UNSEEN_MS = -(2**62)  # below every event time
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive messages of one source partition. `keys` and `times_ms` (Kafka's timestamps) go with `values`."""
+    """Consecutive messages of one source partition. `keys`, `times_ms` (Kafka's timestamps) and `headers`, where there
+    are any, go with `values`."""
 
     topic: str
     partition: int
@@ -28,11 +31,12 @@ class Run:
     times_ms: Sequence[int]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    headers: Sequence[Headers] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What is no sample: where it lay, why, and its bytes."""
+    """What is no sample: where it lay, why, and what it was."""
 
     topic: str
     partition: int
@@ -40,6 +44,8 @@ class DeadLetter:
     reject: Reject
     key: bytes | None
     value: bytes
+    at_ms: int | None = None
+    headers: Headers = ()
 
 
 @dataclass(slots=True)
@@ -98,13 +104,17 @@ def _renumber(columns: Columns, kept: list[int]) -> None:
 
 
 def _bury(done: Ingested, run: Run, index: int, reject: Reject, value: bytes) -> None:
-    done.dead.append(DeadLetter(run.topic, run.partition, run.offsets[index], reject, run.keys[index], value))
+    headers = run.headers[index] if run.headers else ()
+    message = run.keys[index], value, run.times_ms[index], headers
+    done.dead.append(DeadLetter(run.topic, run.partition, run.offsets[index], reject, *message))
 
 
 def _into_frames(
     done: Ingested, interner: Interner, run: Run, columns: Columns, offsets: Ints, clock_ms: int, max_ahead_ms: int
 ) -> None:
-    number = _numbers(interner, columns)
+    if interner.is_full:
+        interner.forget()
+    number = interner.numbers(columns)
     at_ms, usable = _times(run, columns, clock_ms + max_ahead_ms)
     values = np.array(columns.values, np.float64)
     partition = interner.partition[number]
@@ -142,21 +152,6 @@ def _stretches(chosen: Places, keyed: bool | Flags, offsets: Ints, offset: Ints)
     kinds = keyed[np.searchsorted(offsets, offset[chosen])]
     cuts = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
     return list(zip(kinds[np.append(0, cuts)].tolist(), np.split(chosen, cuts), strict=True))
-
-
-def _numbers(interner: Interner, columns: Columns) -> Ints:
-    if interner.is_full:
-        interner.forget()
-    known = interner.known
-    try:
-        found = [known[spelling] for spelling in columns.spellings]
-    except KeyError:
-        units = columns.units or [None] * len(columns.values)
-        found = []
-        for spelling, unit in zip(columns.spellings, units, strict=True):
-            number = known.get(spelling)
-            found.append(interner.add(*spelling, unit) if number is None else number)
-    return np.array(found, np.int64)
 
 
 def _times(run: Run, columns: Columns, latest_ms: int) -> tuple[Ints, Flags]:

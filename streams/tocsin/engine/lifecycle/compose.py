@@ -10,15 +10,16 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Change, Level
+from tocsin.schemas.labels import SHADOW
 from tocsin.schemas.rule import Rule, operator_symbol
-from tocsin.schemas.signal import Evidence, Signal
+from tocsin.schemas.signal import Evidence, Notice, Signal
 
 
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
     """Everything about an alert that its rule and the signal say; a rule that is no longer known leaves its id."""
     facts: dict[str, Any] = {
-        "rule_id": signal.rule_id,
-        "rule_name": rule.title if rule else signal.rule_id,
+        "rule_id": signal.rule_id.removeprefix(SHADOW),
+        "rule_name": rule.title if rule else signal.rule_id.removeprefix(SHADOW),
         "rule_revision": signal.revision,
         "severity": _step(rule, signal).severity.value if rule else "warning",
         "labels": signal.labels,
@@ -27,6 +28,8 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "unit": _unit(rule, signal) if rule else signal.unit,
         "evidence": _evidence(signal.evidence),
     }
+    if signal.notice is not None:
+        return facts | {"rule_name": signal.notice.name, "category": "tocsin", **_noticed(signal.notice)}
     if rule is None:
         return facts
     step = _step(rule, signal)
@@ -43,6 +46,10 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "notifications": rule.notifications,
     }
     return facts
+
+
+def _noticed(notice: Notice) -> dict[str, Any]:
+    return {"annotations": notice.annotations, "notifications": notice.notifications}
 
 
 def _step(rule: Rule, signal: Signal) -> Level:
@@ -112,7 +119,7 @@ def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, An
         "value": signal.value,
         "threshold": _step(rule, signal).threshold,
         "operator": operator_symbol(rule.operator),
-        "rule_id": rule.id,
+        "rule_id": rule.id.removeprefix(SHADOW),
         "rule_name": rule.title,
         "severity": _step(rule, signal).severity.value,
         "category": rule.category,

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.labels import is_shadow
 
 Condition = Literal["rest", "pending", "firing"]
 Order = tuple[int, int, int]
@@ -39,6 +40,12 @@ class AlertRecord(msgspec.Struct, omit_defaults=True):
     def is_active(self) -> bool:
         """Whether somebody is to care."""
         return self.status in ("firing", "acknowledged")
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing of it is needed any more: a candidate in shadow is at rest. A repeat of what it heard would
+        say the same with the same ids, to a report that counts each once; of alerts, people hear, so they are kept."""
+        return is_shadow(self.fingerprint) and self.condition == "rest" and not self.is_active
 
 
 class DamagedRecord(ValueError):

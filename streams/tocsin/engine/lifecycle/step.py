@@ -8,6 +8,7 @@ from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.transitions import on_command, on_signal
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
 
@@ -26,10 +27,12 @@ class NumberedCommand:
 
 @dataclass(slots=True)
 class Changes:
-    """What a run did: the records as they are now, and the events for `alerts`, in order."""
+    """What a run did: the records as they are now, and the events for `alerts`, in order. Those of candidates in shadow
+    are apart: nobody is to hear them."""
 
     records: dict[str, AlertRecord] = field(default_factory=dict)
     events: list[AlertEvent] = field(default_factory=list)
+    shadows: list[AlertEvent] = field(default_factory=list)
 
 
 def step(inputs: Iterable[Signal | NumberedCommand], find: FindRecord, find_rule: FindRule) -> Changes:
@@ -46,7 +49,7 @@ def step(inputs: Iterable[Signal | NumberedCommand], find: FindRecord, find_rule
         changes.records[fingerprint] = record
         event = _apply(record, item, find_rule)
         if event is not None:
-            changes.events.append(event)
+            (changes.shadows if is_shadow(fingerprint) else changes.events).append(event)
     return changes
 
 
@@ -64,4 +67,5 @@ def _apply(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindR
         return on_command(record, item.command)
     record.order = item.order
     record.touched_ms = max(record.touched_ms, item.at_ms)
-    return on_signal(record, item, find_rule(item.rule_id, item.revision))
+    rule = None if item.notice else find_rule(item.rule_id, item.revision)
+    return on_signal(record, item, rule)

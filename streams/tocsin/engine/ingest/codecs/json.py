@@ -16,6 +16,7 @@ from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.metric import MAX_SAMPLE_BYTES, Metric, Reject
 
 _OPEN, _CLOSE = ord("{"), ord("}")
+_AT_ONCE = 1_500  # messages: what they become stays in the processor's cache until it is columns
 
 
 class _Stamped(msgspec.Struct, gc=False):
@@ -40,21 +41,33 @@ _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def decode(messages: Sequence[bytes]) -> Columns:
     """Decode a run of messages."""
+    columns = Columns(plain_timestamps=True)
+    for begin in range(0, len(messages), _AT_ONCE):
+        if not _take_plain(columns, messages[begin : begin + _AT_ONCE]):
+            return _one_by_one(messages)
+    return columns
+
+
+def _take_plain(columns: Columns, messages: Sequence[bytes]) -> bool:
     joined = b"\n".join(messages)
-    if _is_one_object_each(messages, joined):
-        try:
-            metrics = _stamped.decode_lines(joined)
-        except _REFUSED:
-            metrics = []
-        if len(metrics) == len(messages):
-            return Columns(
-                spellings=[(metric.name, bytes(metric.labels)) for metric in metrics],
-                values=[metric.value for metric in metrics],
-                timestamps=[metric.timestamp for metric in metrics],
-                units=[metric.unit for metric in metrics],
-                plain_timestamps=True,
-            )
-    return _one_by_one(messages)
+    if not _is_one_object_each(messages, joined):
+        return False
+    try:
+        metrics = _stamped.decode_lines(joined)
+    except _REFUSED:
+        return False
+    if len(metrics) != len(messages):
+        return False
+    _take(columns, metrics)
+    return True
+
+
+def _take(columns: Columns, metrics: Sequence[_StampedUnit]) -> None:
+    columns.names += [metric.name for metric in metrics]
+    columns.labels += [bytes(metric.labels) for metric in metrics]
+    columns.values += [metric.value for metric in metrics]
+    columns.timestamps += [metric.timestamp for metric in metrics]
+    columns.units += [metric.unit for metric in metrics]
 
 
 def _is_one_object_each(messages: Sequence[bytes], joined: bytes) -> bool:
@@ -67,7 +80,7 @@ def _is_one_object_each(messages: Sequence[bytes], joined: bytes) -> bool:
 
 
 def _one_by_one(messages: Sequence[bytes]) -> Columns:
-    columns = Columns(units=[], message=[])
+    columns = Columns(message=[])
     for index, message in enumerate(messages):
         if message[:1] == b"[" or message[:64].lstrip()[:1] == b"[":
             _array(columns, index, message)
@@ -75,6 +88,7 @@ def _one_by_one(messages: Sequence[bytes]) -> Columns:
             unread = _single(columns, index, message)
             if unread is not None:
                 columns.unread.append(unread)
+    columns.plain_timestamps = None not in columns.timestamps
     return columns
 
 
@@ -85,11 +99,7 @@ def _array(columns: Columns, index: int, message: bytes) -> None:
         _loose_array(columns, index, message)
         return
     assert columns.message is not None
-    assert columns.units is not None
-    columns.spellings += [(metric.name, bytes(metric.labels)) for metric in metrics]
-    columns.values += [metric.value for metric in metrics]
-    columns.timestamps += [metric.timestamp for metric in metrics]
-    columns.units += [metric.unit for metric in metrics]
+    _take(columns, metrics)
     columns.message += [index] * len(metrics)
 
 
@@ -120,7 +130,6 @@ def _loose_array(columns: Columns, index: int, message: bytes) -> None:
 def _single(columns: Columns, index: int, message: bytes) -> Unread | None:
     """Read one sample into the columns; returns it if it is none."""
     assert columns.message is not None
-    assert columns.units is not None
     try:
         if len(message) > MAX_SAMPLE_BYTES:
             raise _Refusal(
@@ -132,7 +141,8 @@ def _single(columns: Columns, index: int, message: bytes) -> Unread | None:
         return Unread(index, refusal.reject, message)
     except _REFUSED as error:
         return Unread(index, _why(error), message)
-    columns.spellings.append((metric.name, bytes(metric.labels)))
+    columns.names.append(metric.name)
+    columns.labels.append(bytes(metric.labels))
     columns.values.append(metric.value)
     columns.timestamps.append(timestamp)
     columns.units.append(metric.unit)

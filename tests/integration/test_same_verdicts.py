@@ -1,0 +1,160 @@
+"""The same rules say the same, to the millisecond and the value: live, in shadow, in `rules test` and in a backtest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from tests.integration.test_shadow import World, world
+
+from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.pipeline import Pipeline, Shape
+from tocsin.engine.replay import Batch, Replay
+from tocsin.engine.testing import play
+from tocsin.engine.testing.scenario import Input, RuleTest
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.codec import decode
+from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.labels import SHADOW
+from tocsin.schemas.rule import Rule
+from tocsin.testing import collect, eventually
+
+KINDS: dict[str, dict[str, Any]] = {
+    "threshold": {"threshold": 60, "recovery_threshold": 40, "duration": "3s", "cooldown": "20s"},
+    "levels": {
+        "levels": [{"severity": "warning", "threshold": 50}, {"severity": "critical", "threshold": 80}],
+        "keep_firing_for": "4s",
+    },
+    "window": {"threshold": 55, "window": {"type": "hopping", "size": "6s", "step": "2s"}, "aggregation": "p90"},
+    "range": {"condition": "range", "lower": 10, "upper": 90, "duration": "2s"},
+    "change": {"condition": "change", "change": {"against": "7s", "unit": "absolute"}, "threshold": 30},
+    "absence": {"condition": "absence", "absence": {"after": "4s"}},
+    "group": {"threshold": 105, "group_by": ["service"], "window": {"size": "3s"}, "aggregation": "max"},
+    "composite": {"condition": "composite", "conditions": ["threshold", "not range"], "group_by": ["host"]},
+}
+RULES = {
+    name: Rule.model_validate(
+        {"id": name, **kind} | ({} if kind.get("condition") == "composite" else {"metric_type": "m"})
+    )
+    for name, kind in KINDS.items()
+}
+SECONDS = 90
+LAST = SECONDS + 40  # one more sample, so that everything before it is judged
+Verdict = tuple[str, str, int, float | None]
+
+
+def value(host: int, second: int) -> float | None:
+    """A wave for each host, none in step with another; one is silent for a while, and all before the last sample."""
+    if second == LAST:
+        return 30.0
+    silent = host == 1 and 30 <= second < 42
+    return None if second >= SECONDS or silent else float((second * (4 + host) + host * 31) % 111)
+
+
+SERIES = {host: {"host": str(host), "service": "ab"[host % 2]} for host in range(3)}
+SAMPLES = [
+    (host, second, found) for second in range(LAST + 1) for host in SERIES if (found := value(host, second)) is not None
+]
+
+
+def verdicts(events: Iterable[AlertEvent], begin_ms: int) -> dict[str, list[Verdict]]:
+    """What was said of each rule before the samples end, each alert's events in order and a repeat once."""
+    unique = {event.id: event for event in events}
+    found: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for event in unique.values():
+        at_ms = parse_instant(event.updated_at) - begin_ms
+        if at_ms < SECONDS * 1_000:
+            fingerprint = event.fingerprint.removeprefix(SHADOW)
+            found[event.rule_id].append((fingerprint, event.type, at_ms, event.value))
+    return {rule_id: sorted(said, key=lambda one: one[0]) for rule_id, said in found.items()}
+
+
+def in_a_rule_test() -> dict[str, list[Verdict]]:
+    inputs = [
+        Input(
+            series=f'm{{host="{labels["host"]}",service="{labels["service"]}"}}',
+            values=" ".join("_" if (found := value(host, n)) is None else str(found) for n in range(LAST + 1)),
+        )
+        for host, labels in SERIES.items()
+    ]  # fmt: skip
+    test = RuleTest.model_validate(
+        {"name": "all", "interval": "1s", "input": inputs, "expect": [{"at": f"{LAST + 20}s", "states": {}}]}
+    )
+    pipelines: list[Pipeline] = []
+    make = play._pipeline
+
+    def kept(*given: Any) -> Pipeline:
+        pipelines.append(make(*given))
+        return pipelines[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(play, "_pipeline", kept)
+        assert play.outcome(test, RULES.values(), None, 60_000, Shape(sources=2, samples=2)) == ()
+    return verdicts(pipelines[0].events, play.BEGIN_MS)
+
+
+def in_a_backtest(begin_ms: int) -> dict[str, list[Verdict]]:
+    interner = Interner(1)
+    numbers = {host: interner.number("m", orjson.dumps(labels), None) for host, labels in SERIES.items()}
+    replay = Replay(RULES.values(), interner)
+    columns = [np.array(column) for column in zip(*SAMPLES, strict=True)]
+    number = np.array([numbers[host] for host in columns[0].tolist()], np.int64)
+    replay.take(Batch(number, begin_ms + columns[1].astype(np.int64) * 1_000, columns[2]))
+    replay.finish()
+    return verdicts(replay.drain()[1], begin_ms)
+
+
+async def live(kafka: str, directory: Path, prefix: str, wanted: Mapping[str, list[Verdict]]) -> Any:
+    begin_ms = (time.time_ns() // 1_000_000 - 600_000) // 60_000 * 60_000
+    async with world(kafka, directory, prefix) as at:
+        for name, rule in RULES.items():
+            await at.call("PUT", f"/rules/{name}", rule.document(), 201)
+            await at.call("PUT", f"/rules/{name}/shadow", {"rule": rule.document()}, 201)
+        for host, second, found in SAMPLES:
+            labels, at_ms = SERIES[host], begin_ms + second * 1_000
+            sample = {"name": "m", "value": found, "timestamp": at_ms, "labels": labels}
+            await at.producer.send_and_wait(at.metrics, orjson.dumps(sample), key=str(host).encode())
+        topics = at.topics.alerts, at.topics.shadow_alerts
+
+        async def settled() -> Any:
+            found = [await said(at, topic, begin_ms) for topic in topics]
+            missing = [
+                (topic, name, len(said.get(name, ())), len(wanted[name]))
+                for topic, said in zip(topics, found, strict=True)
+                for name in wanted
+                if len(said.get(name, ())) < len(wanted[name])
+            ]
+            assert not missing, missing
+            return found
+
+        return await eventually(settled, 60, "everything is said", poll_s=0.5)
+
+
+async def said(at: World, topic: str, begin_ms: int) -> dict[str, list[Verdict]]:
+    return verdicts([decode(AlertEvent, record.value) for record in await collect(at.kafka, topic)], begin_ms)
+
+
+@pytest.fixture(scope="module")
+def outcomes(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[Verdict]]]:
+    """What each way of running the rules says."""
+    found = {"rules test": in_a_rule_test(), "backtest": in_a_backtest(play.BEGIN_MS)}
+    directory = tmp_path_factory.mktemp("verdicts")
+    found["live"], found["in shadow"] = asyncio.run(
+        live(kafka, directory, f"test-{directory.name}.", found["rules test"])
+    )
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule_says_the_same_wherever_it_runs(kind: str, outcomes: dict[str, dict[str, list[Verdict]]]) -> None:
+    wanted = outcomes["rules test"][kind]
+    assert {kind for _, kind, _, _ in wanted} >= {"firing", "resolved"}
+    for way in ("backtest", "live", "in shadow"):
+        assert outcomes[way].get(kind) == wanted, way

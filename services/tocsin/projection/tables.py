@@ -18,7 +18,9 @@ position = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-# The configuration: kind is `rules` or `channels`.
+UNREADABLE: Final = "unreadable-"
+
+# The configuration: kind is `rules` or `channels`, or one of these after UNREADABLE for a record that is none.
 document = Table(
     "tocsin_document",
     metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, fields, json_body, known, only, page, validated
@@ -13,6 +13,7 @@ from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
+from tocsin.schemas.composites import composites_over, member_problems
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Id, Rule, Severity
@@ -61,6 +62,7 @@ async def create(request: web.Request) -> web.Response:
     async with api.changing(api.context.topics.rules, rule.id):
         if await one_document(api.database, KIND, rule.id) is not None:
             raise Problem(409, f"there is a rule {rule.id!r} already; change it with PUT, or choose another id")
+        await _check_members(api, rule)
         return await _store(api, rule, 201)
 
 
@@ -72,6 +74,7 @@ async def replace(request: web.Request) -> web.Response:
     async with api.changing(api.context.topics.rules, rule.id):
         before = await one_document(api.database, KIND, rule.id)
         check_precondition(request, before.revision if before else None)
+        await _check_members(api, rule)
         return await _store(api, rule, 200 if before else 201)
 
 
@@ -88,6 +91,7 @@ async def patch(request: web.Request) -> web.Response:
         rule = _checked(_merged(before.body, change))
         if rule.id != rule_id:
             raise invalid([FieldError("id", "cannot be changed; create another rule")])
+        await _check_members(api, rule)
         return await _store(api, rule, 200)
 
 
@@ -100,6 +104,9 @@ async def delete(request: web.Request) -> web.Response:
         if before is None:
             raise not_found("rule", rule_id)
         check_precondition(request, before.revision)
+        if over := composites_over(rule_id, await _in_force(api)):
+            names = ", ".join(map(repr, over))
+            raise Problem(409, f"rule {rule_id!r} is a member of {names}; take it out there, or delete that first")
         await api.write(api.context.topics.rules, rule_id, None)
     return web.Response(status=204)
 
@@ -109,6 +116,7 @@ async def validate(request: web.Request) -> web.Response:
     only(request, ())
     try:
         rule = _checked(await json_body(request))
+        await _check_members(api_of(request), rule)
     except Problem as problem:
         if problem.status != 422:
             raise
@@ -152,6 +160,27 @@ def _checked(body: dict[str, Any]) -> Rule:
     if problems:
         raise invalid(problems)
     return rule
+
+
+async def _in_force(api: Api) -> dict[str, Rule | None]:
+    """Rules by id, None for one of another version."""
+    return {entry.id: _readable(entry.body) for entry in await documents(api.database, KIND)}
+
+
+def _readable(body: dict[str, Any]) -> Rule | None:
+    try:
+        return Rule.model_validate(body)
+    except ValidationError:
+        return None
+
+
+async def _check_members(api: Api, rule: Rule) -> None:
+    """Raises Problem for a composite over rules that are not there, or over itself."""
+    if rule.conditions:
+        known = {**await _in_force(api), rule.id: rule}
+        problems = list(member_problems(rule, known, "in force"))
+        if problems:
+            raise invalid([FieldError(".".join(map(str, path)), text) for path, text in problems])
 
 
 def _body(entry: Document) -> dict[str, Any]:

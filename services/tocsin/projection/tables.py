@@ -18,7 +18,9 @@ position = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-# The configuration: kind is `rules`, `shadows` or `channels`.
+UNREADABLE: Final = "unreadable-"
+
+# The configuration: kind is `rules`, `shadows` or `channels`, or one of these after UNREADABLE: no record of that kind.
 document = Table(
     "tocsin_document",
     metadata,

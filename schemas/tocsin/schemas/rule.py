@@ -306,7 +306,7 @@ class Rule(BaseModel):
         """How long one level must hold before it counts; silence is waited for by its own settings."""
         if self.condition == "absence":
             return 0
-        own = self.steps[step].duration
+        own = self.levels[step].duration if self.levels else None
         return self.duration if own is None else own
 
     def document(self) -> dict[str, Any]:

@@ -94,6 +94,10 @@ class RuleModel:
         self.steps = rule.steps
 
     def _judge(self, at_ms: int, value: float) -> list[Said]:
+        if all(level.state == "rest" for level in self.levels) and not any(
+            begins(self.rule, step, value) for step in self.steps
+        ):
+            return []
         before = self._snapshot()
         for number, level in enumerate(self.levels):
             self._advance(number, level, at_ms, value, _worst(before) >= 0)

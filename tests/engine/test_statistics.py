@@ -99,6 +99,27 @@ def test_percentiles_err_by_no_more_than_stated(values: list[float], aggregation
     assert min(values) <= found <= max(values)
 
 
+HUGE = 1.7976931348623157e308
+extremes = st.sampled_from([HUGE, -HUGE, 1e300, -1e300, 5e-324, -5e-324, 0.0, 1.0, -1.0])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@examples(100)
+@given(st.lists(extremes, min_size=1, max_size=12), st.sampled_from(["p0", "p1", "p50", "p90", "p99.9", "p100"]))
+def test_percentiles_of_the_largest_and_smallest_values_lie_among_them(values: list[float], aggregation: str) -> None:
+    found = folded(aggregation, [(index * 600, value) for index, value in enumerate(values)], [3, 7])
+    assert min(values) <= found <= max(values)
+    if len(set(values)) == 1:
+        assert found == values[0]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("value", [1e300, -1e300, 5e-324, -5e-324, 0.0, HUGE, -HUGE])
+def test_a_percentile_of_one_value_is_that_value(value: float) -> None:
+    assert folded("p90", [(0, value)], []) == value
+    assert folded("p90", [(0, value), (600, value), (20_000, value)], [1]) == value
+
+
 def sketch_of(values: Sequence[float]) -> dict[str, Any]:
     sketch, nothing = Sketch(), np.zeros(1, np.int64)
     held = {"buckets": np.zeros((1, BUCKETS), np.uint32), "low": np.array([np.inf]), "high": np.array([-np.inf])}

@@ -25,7 +25,8 @@ from tocsin.kafka.clients import KafkaConnection
 from tocsin.kafka.errors import KafkaUnreachable
 from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
-from tocsin.schemas.codec import encode
+from tocsin.schemas.codec import decode_document, encode
+from tocsin.schemas.rule import Rule
 from tocsin.schemas.settings import ApiSettings, Settings
 from tocsin.schemas.topics import Topics
 from tocsin.testing import collect, eventually
@@ -106,6 +107,32 @@ async def test_a_rule_is_named_in_the_path_the_query_or_the_body(client: Client)
     assert (await client.call("DELETE", "/api/v1/rules", {"id": "none"}))[0] == 404
 
 
+async def test_a_composite_is_taken_only_over_rules_that_are_there_and_holds_them(client: Client) -> None:
+    both = {"id": "both", "condition": "composite", "conditions": ["slow", "not slwo"]}
+    await client.call("POST", "/api/v1/rules", RULE)
+    status, problem = await client.call("POST", "/api/v1/rules", both)
+    assert (status, problem["errors"]) == (
+        422,
+        [{"field": "conditions.1.rule", "message": "there is no rule 'slwo' in force; did you mean 'slow'?"}],
+    )
+    assert (await client.call("POST", "/api/v1/rules/validate", both))[1]["errors"] == problem["errors"]
+    assert (await client.call("POST", "/api/v1/rules", {**both, "conditions": ["slow"]}))[0] == 201
+    over = {"condition": "composite", "metric_type": "", "threshold": None, "conditions": ["both"]}
+    status, problem = await client.call("PATCH", "/api/v1/rules/slow", over)
+    assert (status, problem["detail"]) == (
+        422, "conditions.0.rule: goes round in a circle: slow > both > slow; take one out",
+    )  # fmt: skip
+    status, problem = await client.call("DELETE", "/api/v1/rules/slow")
+    assert (status, problem["detail"]) == (
+        409, "rule 'slow' is a member of 'both'; take it out there, or delete that first",
+    )  # fmt: skip
+    alone = {"rule": {**both, "conditions": ["slow"]}, "samples": []}
+    status, problem = await client.call("POST", "/api/v1/rules/backtest", alone)
+    assert (status, problem["errors"][0]["field"]) == (422, "both.conditions.0.rule")
+    assert (await client.call("DELETE", "/api/v1/rules/both"))[0] == 204
+    assert (await client.call("DELETE", "/api/v1/rules/slow"))[0] == 204
+
+
 async def test_garbage_on_the_topics_leaves_the_last_good_entries(client: Client) -> None:
     await client.call("POST", "/api/v1/rules", RULE)
     await client.call("POST", "/api/v1/channels", HOOK)
@@ -119,6 +146,30 @@ async def test_garbage_on_the_topics_leaves_the_last_good_entries(client: Client
         assert (status, [entry["id"] for entry in found["items"]]) == (200, [id_])
     text = (await client.call("GET", "/metrics"))[1].decode()
     assert f'tocsin_projection_passed_over_records{{topic="{client.topics.rules}"}} 8.0' in text
+
+
+async def test_what_overwrote_an_entry_is_a_dead_letter_and_the_entry_is_written_again(client: Client) -> None:
+    await client.call("POST", "/api/v1/rules", RULE)
+    await client.call("POST", "/api/v1/rules", {**RULE, "id": "newer"})
+    later = orjson.dumps({**RULE, "id": "newer", "a_field_of_a_later_version": 1})
+    await client.producer.send_and_wait(client.topics.rules, b"garbage", key=b"slow")
+    await client.producer.send_and_wait(client.topics.rules, later, key=b"newer")
+
+    async def mended() -> bool:
+        records = await collect(client.api.context.connection.bootstrap_servers, client.topics.rules)
+        return [record.key for record in records] == [b"slow", b"newer", b"slow", b"newer", b"slow"]
+
+    await eventually(mended, 20, "the last good rule on the topic, once")
+    rules = await collect(client.api.context.connection.bootstrap_servers, client.topics.rules)
+    assert decode_document(Rule, rules[-1].value) == decode_document(Rule, rules[0].value)
+    dead = await collect(client.api.context.connection.bootstrap_servers, client.topics.dlq)
+    headers = [{name: value.decode() for name, value in record.headers} for record in dead]
+    assert [(one["topic"], one["offset"], one["reason"]) for one in headers] == [
+        (client.topics.rules, "3" if record.key == b"newer" else "2", "unreadable") for record in dead
+    ]
+    assert {record.key for record in dead} == {b"slow", b"newer"}
+    text = (await client.call("GET", "/metrics"))[1].decode()
+    assert 'tocsin_configuration_unreadable{kind="rules"} 1.0' in text
 
 
 async def test_a_write_that_cannot_be_read_yet_is_not_called_done(

@@ -81,11 +81,8 @@ class Machine:
         was_silent = any(stage.by_silence for stage in self.stages)
         for number, (stage, level) in enumerate(zip(self.stages, self.rule.steps, strict=True)):
             meets, stays = holds(self.rule, level, value)
-            if stage.by_silence:
-                stage.by_silence = False
-                if not meets:
-                    stage.rest()
-            elif stage.fires and stays:
+            stage.by_silence = False
+            if stage.fires and stays:
                 stage.missing_ms = None
             elif stage.fires:
                 stage.missing_ms = at_ms if stage.missing_ms is None else stage.missing_ms

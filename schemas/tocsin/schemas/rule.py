@@ -1,7 +1,7 @@
 """An alert rule, as users write it in YAML or JSON."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
@@ -233,6 +233,7 @@ class Rule(BaseModel):
             if getattr(self, kind) is not None and self.condition != kind:
                 problems.append(((kind,), f"belongs to condition {kind}; remove it or set condition: {kind}"))
         problems += [(path, text) for is_wrong, path, text in _KIND_CHECKS if is_wrong(self)]
+        problems += self._expected_problems()
         problems += [
             (("conditions", place, "rule"), "a composite cannot be over itself; name other rules")
             for place, member in enumerate(self.conditions)
@@ -241,6 +242,15 @@ class Rule(BaseModel):
         if problems:
             raise Wrong(*problems)
         return self
+
+    def _expected_problems(self) -> Iterator[Problem]:
+        """A group has no labels but those of `group_by`: one that is expected with others would never be seen."""
+        expected = self.absence.expected if self.absence and self.group_by else ()
+        for place, labels in enumerate(expected):
+            for name in labels:
+                if name not in self.group_by:
+                    text = f"{name} is not in group_by, so no group has it; add it there, or take it out here"
+                    yield ("absence", "expected", place, name), text
 
     @property
     def title(self) -> str:
@@ -296,7 +306,7 @@ class Rule(BaseModel):
         """How long one level must hold before it counts; silence is waited for by its own settings."""
         if self.condition == "absence":
             return 0
-        own = self.steps[step].duration
+        own = self.levels[step].duration if self.levels else None
         return self.duration if own is None else own
 
     def document(self) -> dict[str, Any]:

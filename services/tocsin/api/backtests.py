@@ -24,6 +24,7 @@ from tocsin.backtest.store import Store
 from tocsin.backtest.topic import read_topic
 from tocsin.engine.templates import template_problems
 from tocsin.kafka.errors import KafkaUnreachable
+from tocsin.schemas.composites import member_problems
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
@@ -83,6 +84,12 @@ async def backtest(request: web.Request) -> web.Response:
     async with lock:
         body = validated(BacktestBody, await _body(request))
         problems = [problem for rule in body.wanted for problem in template_problems(rule)]
+        known = {rule.id: rule for rule in body.wanted}
+        problems += [
+            FieldError(".".join(map(str, (rule.id, *path))), text)
+            for rule in body.wanted
+            for path, text in member_problems(rule, known, "among the rules of the request")
+        ]
         if problems:
             raise invalid(problems)
         intake = Intake(Store(body.as_written, block=_BLOCK))

@@ -11,12 +11,14 @@ import structlog
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from tocsin.api.mending import KINDS
 from tocsin.api.metrics import CONTENT_TYPE
 from tocsin.api.problems import bad_parameter
 from tocsin.api.requests import only
 from tocsin.api.state import Api, answer, api_of
 from tocsin.kafka.admin import group_states
 from tocsin.kafka.errors import KafkaUnreachable
+from tocsin.projection.queries import unreadable_documents
 from tocsin.projection.statistics import active_counts, refused_series
 from tocsin.schemas.topics import CHANNEL_TYPES
 
@@ -65,6 +67,8 @@ async def metrics(request: web.Request) -> web.Response:
         async with asyncio.timeout(_CHECK_S):
             counts = await active_counts(api.database)
             refused = await refused_series(api.database)
+            for kind in KINDS:
+                api.metrics.unreadable.labels(kind).set(len(await unreadable_documents(api.database, kind)))
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("metrics without alerts: the database does not answer", error=type(error).__name__)
         counts, refused = {}, {}

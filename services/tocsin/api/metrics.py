@@ -27,6 +27,11 @@ class Metrics:
             "tocsin_projection_passed_over_records",
             "Records that could not be read, since the start.", ["topic"], registry=self.registry,
         )  # fmt: skip
+        self.unreadable = Gauge(
+            "tocsin_configuration_unreadable",
+            "Entries that were overwritten with what is none; what they were before is in force.",
+            ["kind"], registry=self.registry,
+        )  # fmt: skip
         self.refused_series = Gauge(
             "tocsin_series_refused",
             "Series that are not watched, as a limit is met; without a rule: of all rules together.",

@@ -69,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/rules", rules.replace, "rules", "Rule", query=("id",), body=Rule, errors=(412, 422, 503)),
     Route(
         "DELETE", "/rules", rules.delete, "rules", "", 204,
-        query=("id",), body=rules.RuleName, errors=(404, 412, 422, 503),
+        query=("id",), body=rules.RuleName, errors=(404, 409, 412, 422, 503),
     ),
     Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule),
     Route(
@@ -79,7 +79,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/rules/{id}", rules.get, "rules", "Rule", errors=(404,)),
     Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),
     Route("PATCH", "/rules/{id}", rules.patch, "rules", "Rule", body=Rule, errors=(404, 412, 422, 503)),
-    Route("DELETE", "/rules/{id}", rules.delete, "rules", "", 204, errors=(404, 412, 503)),
+    Route("DELETE", "/rules/{id}", rules.delete, "rules", "", 204, errors=(404, 409, 412, 503)),
     Route("GET", "/rules/{id}/shadow", shadows.report, "shadows", "ShadowReport", errors=(404,)),
     Route(
         "PUT", "/rules/{id}/shadow", shadows.start, "shadows", "Shadow", body=shadows.ShadowBody, errors=(412, 422, 503)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, fields, json_body, known, only, page, validated
@@ -13,6 +13,7 @@ from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
+from tocsin.schemas.composites import composites_over, member_problems
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Id, Rule, Severity
@@ -100,6 +101,9 @@ async def delete(request: web.Request) -> web.Response:
         if before is None:
             raise not_found("rule", rule_id)
         check_precondition(request, before.revision)
+        if over := composites_over(rule_id, await _in_force(api)):
+            names = ", ".join(map(repr, over))
+            raise Problem(409, f"rule {rule_id!r} is a member of {names}; take it out there, or delete that first")
         await api.write(api.context.topics.rules, rule_id, None)
     return web.Response(status=204)
 
@@ -109,6 +113,7 @@ async def validate(request: web.Request) -> web.Response:
     only(request, ())
     try:
         rule = _checked(await json_body(request))
+        await check_members(api_of(request), rule)
     except Problem as problem:
         if problem.status != 422:
             raise
@@ -138,7 +143,8 @@ async def one(request: web.Request, rule_id: str) -> web.Response:
 
 
 async def store(api: Api, rule: Rule, status: int) -> web.Response:
-    """Write a rule, and answer with it as it then is."""
+    """Write a rule, and answer with it as it then is. Raises Problem as `check_members` does."""
+    await check_members(api, rule)
     revision = await api.write(api.context.topics.rules, rule.id, encode_document(rule))
     stored = await one_document(api.database, KIND, rule.id)
     body = _body(stored) if stored and stored.revision >= revision else {**rule.document(), "revision": revision}
@@ -154,6 +160,27 @@ def _checked(body: dict[str, Any]) -> Rule:
     if problems:
         raise invalid(problems)
     return rule
+
+
+async def _in_force(api: Api) -> dict[str, Rule | None]:
+    """Rules by id, None for one of another version."""
+    return {entry.id: _readable(entry.body) for entry in await documents(api.database, KIND)}
+
+
+def _readable(body: dict[str, Any]) -> Rule | None:
+    try:
+        return Rule.model_validate(body)
+    except ValidationError:
+        return None
+
+
+async def check_members(api: Api, rule: Rule) -> None:
+    """Raises Problem for a composite over rules that are not there, or over itself."""
+    if rule.conditions:
+        known = {**await _in_force(api), rule.id: rule}
+        problems = list(member_problems(rule, known, "in force"))
+        if problems:
+            raise invalid([FieldError(".".join(map(str, path)), text) for path, text in problems])
 
 
 def _body(entry: Document) -> dict[str, Any]:

@@ -63,6 +63,7 @@ async def start(request: web.Request) -> web.Response:
     body = _checked(await json_body(request), rule_id)
     topic, now_ms = api.context.topics.rules, _now_ms()
     async with api.changing(topic, SHADOW + rule_id):
+        await rules.check_members(api, body.rule)
         before = await _find(api, rule_id)
         check_precondition(request, before.revision if before else None)
         if before is not None and before.goes_on(body.rule, now_ms):

@@ -12,6 +12,7 @@ from tocsin.cli.client import ApiClient, in_path
 from tocsin.cli.files import Found
 from tocsin.cli.printing import as_yaml, remark
 from tocsin.cli.rulebooks import cross_checked
+from tocsin.schemas.composites import members_first
 from tocsin.schemas.rule import Rule
 from tocsin.terminal import escape
 
@@ -25,10 +26,13 @@ async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: 
         in_force = {item["id"]: as_rule(item) for item in await client.items("/rules")}
         known = {rule_id: rule if isinstance(rule, Rule) else None for rule_id, rule in in_force.items()}
         before = {rule_id: rule.document() if isinstance(rule, Rule) else rule for rule_id, rule in in_force.items()}
-        after = {placed.entry.id: placed.entry.document() for placed in cross_checked(found, {} if prune else known)}
-        created = [rule_id for rule_id in after if rule_id not in before]
+        wanted = {placed.entry.id: placed.entry for placed in cross_checked(found, {} if prune else known)}
+        after = {rule_id: rule.document() for rule_id, rule in wanted.items()}
+        # The API takes no composite before its members, and lets none go that is one.
+        created = members_first([rule_id for rule_id in after if rule_id not in before], wanted)
         changed = [rule_id for rule_id in after if rule_id in before and before[rule_id] != after[rule_id]]
-        deleted = [rule_id for rule_id in before if rule_id not in after] if prune else []
+        gone = [rule_id for rule_id in before if rule_id not in after] if prune else []
+        deleted = members_first(gone, known)[::-1]
         if dry_run:
             for rule_id in (*created, *changed, *deleted):
                 _print_difference(rule_id, before.get(rule_id), after.get(rule_id))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+import orjson
 import typer
 
 from tocsin.cli.failures import Failure, wrong_usage
@@ -19,11 +22,20 @@ if TYPE_CHECKING:
 
 _BATCH = 250
 _TOLD_EVERY_S = 10.0
+_COLLECT_EVERY = 50_000  # objects: a world is thrown away whole, and looking through it while it runs is wasted
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the root."""
-    command(app, "tocsin sim --seed 123 --trace", "tocsin sim --seeds 10000 --jobs 2")(sim)
+    examples = "tocsin sim --seed 123 --trace", "tocsin sim --from 30000 --seeds 100000 --record clean.json"
+    command(app, *examples)(sim)
+
+
+class _Batch(NamedTuple):
+    """The outcomes of some seeds, up to the first violation, and what they cost."""
+
+    outcomes: list[Outcome]
+    cpu_s: float
 
 
 def sim(
@@ -31,6 +43,10 @@ def sim(
     seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="COUNT", help="Run so many seeds.")] = 1_000,
     first: Annotated[int, typer.Option("--from", min=0, metavar="N", help="The first of them.")] = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes to run them in.")] = 1,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Note how far a range was run, and go on from there."),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print the schedule, step by step; with --seed.")] = False,
 ) -> None:
     """Run all stages in one process, on a simulated Kafka, under crashes, pauses, replays, rebalances and bad input.
@@ -40,24 +56,46 @@ def sim(
     """
     from tocsin.engine.simulation.schedule import run
 
-    if trace and seed is None:
-        wrong_usage("--trace: which seed? add --seed N")
-    if seed is not None:
-        outcome = run(seed, print if trace else None)
-        _refuse(outcome)
-        print(outcome.line())
+    if seed is None:
+        if trace:
+            wrong_usage("--trace: which seed? add --seed N")
+        _run_range(range(first, first + seeds), jobs, record)
         return
-    began_s = time.monotonic()
-    done = 0
-    told_s = began_s
-    for outcome in _outcomes(first, seeds, jobs):
-        _refuse(outcome)
-        done += 1
+    outcome = run(seed, print if trace else None)
+    _refuse(outcome)
+    print(outcome.line())
+
+
+def _run_range(seeds: range, jobs: int, record: Path | None) -> None:
+    begin = _recorded(record, seeds) if record else seeds.start
+    began_s = told_s = time.monotonic()
+    done, cpu_s = 0, 0.0
+    for batch in _batches(range(begin, seeds.stop), jobs):
+        clean = [outcome for outcome in batch.outcomes if not outcome.invariant]
+        done, cpu_s = done + len(clean), cpu_s + batch.cpu_s
+        if record:
+            record.write_bytes(orjson.dumps({"first": seeds.start, "next": begin + done}) + b"\n")
+        _refuse(batch.outcomes[-1])
         if time.monotonic() - told_s > _TOLD_EVERY_S:
             told_s = time.monotonic()
-            remark(f"{done} of {seeds}")
+            remark(f"{begin + done - seeds.start} of {len(seeds)}")
     minutes = (time.monotonic() - began_s) / 60
-    print(f"{done} seeds from {first} without a violation, {done / minutes:,.0f} a minute")
+    rates = f"{done / minutes:,.0f} a minute, {60 * done / cpu_s:,.0f} a minute of CPU" if done else "none was left"
+    print(f"{len(seeds)} seeds from {seeds.start} without a violation, {rates}")
+
+
+def _recorded(record: Path, seeds: range) -> int:
+    """The first seed of a range that a record does not say was run without a violation."""
+    if not record.exists():
+        return seeds.start
+    try:
+        noted = orjson.loads(record.read_bytes())
+        first, follows = int(noted["first"]), int(noted["next"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        wrong_usage(f"--record: {record} is not a record of seeds; name another file")
+    if first != seeds.start:
+        wrong_usage(f"--record: {record} is of seeds from {first}; add --from {first} or name another file")
+    return min(max(follows, seeds.start), seeds.stop)
 
 
 def _refuse(outcome: Outcome) -> None:
@@ -65,29 +103,30 @@ def _refuse(outcome: Outcome) -> None:
         raise Failure(outcome.line())
 
 
-def _outcomes(first: int, seeds: int, jobs: int) -> Iterator[Outcome]:
+def _batches(seeds: range, jobs: int) -> Iterator[_Batch]:
     """In order of seed, whatever the number of processes."""
-    batches = (range(begin, min(begin + _BATCH, first + seeds)) for begin in range(first, first + seeds, _BATCH))
+    batches = (seeds[begin : begin + _BATCH] for begin in range(0, len(seeds), _BATCH))
     if jobs == 1:
-        for batch in batches:
-            yield from _batch(batch)
+        _collect_seldom()
+        yield from map(_batch, batches)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_collect_seldom) as pool:
         while waiting := list(islice(batches, 4 * jobs)):
-            for found in pool.map(_batch, waiting):
-                yield from found
-                if found[-1].invariant:
-                    pool.shutdown(cancel_futures=True)
-                    return
+            yield from pool.map(_batch, waiting)
 
 
-def _batch(seeds: range) -> list[Outcome]:
-    """The outcomes of some seeds, up to the first violation."""
+def _collect_seldom() -> None:
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
+
+
+def _batch(seeds: range) -> _Batch:
     from tocsin.engine.simulation.schedule import run
 
+    began_s = time.process_time()
     found = []
     for seed in seeds:
         found.append(run(seed))
         if found[-1].invariant:
             break
-    return found
+    return _Batch(found, time.process_time() - began_s)

@@ -29,7 +29,7 @@ _OURS = ("up.lock", "kafka", "projection.sqlite3", "api.token", "secret.key")
 class Loaded:
     """Settings in force; `provenance` says for each dotted path where its value came from.
 
-    That is `default`, a line of the file (`tocsin.yaml:7`), or the name of a variable or option.
+    That is `default`, a place in the file (`tocsin.yaml:7:15`), or the name of a variable or option.
     """
 
     settings: Settings
@@ -58,7 +58,7 @@ class _Given:
 def load(config_file: Path | None, environ: Mapping[str, str]) -> Loaded:
     """Settings from the file, if any, overridden by the environment.
 
-    Raises ConfigError with one line for each mistake: `tocsin.yaml:7: kafka.partitions: 'x' must be a whole number`.
+    Raises ConfigError with one line for each mistake: `tocsin.yaml:7:15: kafka.partitions: 'x' must be a whole number`.
     """
     found: dict[Keys, _Given] = {}
     if config_file is not None:
@@ -85,7 +85,7 @@ def _from_file(config_file: Path, environ: Mapping[str, str]) -> dict[Keys, _Giv
     except documents.DocumentError as error:
         raise ConfigError(str(error)) from None
     if document.value is not None and not isinstance(document.value, dict):
-        raise ConfigError(f"{document.where(())}: must be a mapping of names to values; write kafka: {{...}}")
+        raise ConfigError(f"{document.at(())}: must be a mapping of names to values; write kafka: {{...}}")
     found: dict[Keys, _Given] = {}
     mistakes: list[str] = []
     _collect(document, document.value or {}, (), environ, found, mistakes)
@@ -109,10 +109,11 @@ def _collect(
         if here in sections and (entry is None or isinstance(entry, dict)):
             _collect(document, entry or {}, here, environ, found, mistakes)
             continue
+        place = document.at(here, of_name=here not in leaves())
         try:
-            found[here] = _Given(_expanded(entry, environ), document.where(here))
+            found[here] = _Given(_expanded(entry, environ), place)
         except ValueError as error:
-            mistakes.append(f"{document.where(here)}: {'.'.join(here)}: {error}")
+            mistakes.append(f"{place}: {'.'.join(here)}: {error}")
 
 
 def _expanded(value: object, environ: Mapping[str, str]) -> object:

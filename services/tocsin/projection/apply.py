@@ -29,6 +29,7 @@ from tocsin.schemas.topics import Topics
 SEPARATOR = "\x1f"
 _ACTIVE = ("pending", "firing", "acknowledged")
 _MAX_SHOWN_BYTES = 16_384
+_MAX_ID = 128
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _NUL, _REPLACED = "\x00", "\N{REPLACEMENT CHARACTER}"
 _DEPTH_OF_ANSWERS = 8  # lists and objects that an answer puts around a body
@@ -136,6 +137,23 @@ def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) 
         "revision": record.offset,
         "updated_ms": _moment(record.timestamp),
         "body": _body(record),
+    }
+    return tables.document, f"{kind}/{identity}", row
+
+
+def unreadable(topics: Topics, record: ConsumerRecord, reason: str) -> Change | None:
+    """What is noted of a record that changes nothing: of configuration the last for each key."""
+    if record.topic not in (topics.rules, topics.channels):
+        return None
+    kind = tables.UNREADABLE + record.topic.removeprefix(topics.prefix)
+    identity = _text(record.key)[:_MAX_ID]
+    body = {"reason": _text(reason.encode(errors="replace")), "value": _text(record.value)[:_MAX_SHOWN_BYTES]}
+    row = {
+        "kind": kind,
+        "id": identity,
+        "revision": record.offset,
+        "updated_ms": _moment(record.timestamp),
+        "body": orjson.dumps(body).decode(),
     }
     return tables.document, f"{kind}/{identity}", row
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.projection import tables
-from tocsin.projection.apply import Change, apply, changes_of
+from tocsin.projection.apply import Change, apply, changes_of, unreadable
 from tocsin.projection.database import Database
 from tocsin.schemas.codec import UnreadableRecord
 from tocsin.schemas.shadow import KEPT_MS
@@ -42,7 +42,7 @@ class Projector:
 
     def __init__(self, database: Database, client: Mapping[str, Any], topics: Topics, history_ms: int) -> None:
         self._database = database
-        self._changes = changes_of(topics)
+        self._topics, self._changes = topics, changes_of(topics)
         self._consumer = AIOKafkaConsumer(**{**client, "fetch_max_wait_ms": _FETCH_MS})
         self._history_ms = history_ms
         self._prune_at_s = 0.0
@@ -235,7 +235,7 @@ class Projector:
             return self._changes[record.topic](record)
         except UnreadableRecord as error:
             self._pass_over(record, str(error))
-            return None
+            return unreadable(self._topics, record, str(error)[:_MAX_REASON])
 
     def _pass_over(self, record: ConsumerRecord, reason: str) -> None:
         self.passed_over[record.topic] += 1

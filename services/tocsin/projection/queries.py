@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
 from tocsin.projection.database import Database
-from tocsin.projection.tables import active, dead_letter, decision, delivery, document, event
+from tocsin.projection.tables import UNREADABLE, active, dead_letter, decision, delivery, document, event
 
 Item = dict[str, Any]
 
@@ -108,6 +108,14 @@ async def dead_letter_places(database: Database, ids: Sequence[str]) -> dict[str
         return {row.id: (row.partition, row.offset) for row in await connection.execute(query)}
 
 
+async def dead_letter_origins(database: Database, reason: str) -> set[tuple[str, int]]:
+    """Topic and offset of what became a dead letter for a reason."""
+    query = select(dead_letter.c.body).where(dead_letter.c.reason == reason)
+    async with database.reading() as connection:
+        found = [orjson.loads(row.body) for row in await connection.execute(query)]
+    return {(one["topic"], one["offset"]) for one in found if one["offset"] is not None}
+
+
 async def active_alert(database: Database, fingerprint: str) -> Item | None:
     """One active alert."""
     return await _one(database, select(active.c.body).where(active.c.fingerprint == fingerprint))
@@ -155,6 +163,13 @@ async def one_document(database: Database, kind: str, identity: str) -> Document
     async with database.reading() as connection:
         row = (await connection.execute(query)).first()
         return _document(row) if row else None
+
+
+async def unreadable_documents(database: Database, kind: str) -> list[Document]:
+    """Records that are none and lie above an entry of a kind, by its id; their bodies are `reason` and `value`."""
+    latest = {entry.id: entry.revision for entry in await documents(database, kind)}
+    found = await documents(database, UNREADABLE + kind)
+    return [entry for entry in found if latest.get(entry.id, entry.revision) < entry.revision]
 
 
 def _document(row: Any) -> Document:

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 metadata = MetaData()
 
@@ -18,7 +18,10 @@ position = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 
-# The configuration: kind is `rules`, `shadows`, `channels`, `routes` or `silences`.
+UNREADABLE: Final = "unreadable-"
+
+# The configuration: kind is `rules`, `shadows`, `channels`, `routes` or `silences`, or one of these after UNREADABLE:
+# no record of that kind.
 document = Table(
     "tocsin_document",
     metadata,

@@ -62,6 +62,10 @@ class PieceTable:
             raise DamagedEntry(f"{name!r} is damaged")
         return value
 
+    def has(self, partition: int, name: bytes) -> bool:
+        """Whether there is an entry, damaged or not."""
+        return tables.read(self._table, partition, name) is not None
+
     def names(self, partition: int, prefix: bytes) -> list[bytes]:
         """The names of entries that begin with a prefix, in order."""
         return tables.keys(self._table, partition, prefix)

@@ -143,8 +143,10 @@ class RunTable:
         changes: dict[bytes, bytes | None] = {}
         for key, value in run.entries.items():
             own = _entry(key) + reign.name
+            is_first = not self._pieces.has(partition, own)
             changes[own] = value
-            changes |= dict.fromkeys(name for name in self._pieces.names(partition, _entry(key)) if name != own)
+            if is_first:
+                changes |= dict.fromkeys(name for name in self._pieces.names(partition, _entry(key)) if name != own)
         await self._pieces.write(partition, changes)
         sent = [
             await self._outbox.send(one.topic, one.value, key=one.key, partition=one.partition, headers=one.headers)

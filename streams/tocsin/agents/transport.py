@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, cast
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
@@ -97,7 +98,8 @@ class BatchConsumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
                 self._skipped = True
                 break
-            self.app.monitor.track_tp_end_offset(partition, self.highwater(partition))
+            if (end := self.highwater(partition)) is not None:
+                self.app.monitor.track_tp_end_offset(partition, end)
             if partition.topic in app.batched_topics:
                 message = self._to_message(partition, run[-1])
                 message.value = cast("Any", run)
@@ -146,6 +148,22 @@ class BatchConsumer(driver.Consumer):
         thread: Any = self._thread
         generation: int = thread.group_generation
         return generation
+
+    async def position(self, tp: TP) -> int | None:
+        """See Faust's Consumer; None for a partition that a rebalance took away a moment ago, where Faust raises."""
+        try:
+            position: int | None = await super().position(tp)
+        except IllegalStateError:
+            return None
+        return position
+
+    def highwater(self, tp: TP) -> int | None:  # type: ignore[override] # Faust's gives None as well, unsaid
+        """See Faust's Consumer; None as for `position`."""
+        try:
+            end: int | None = super().highwater(tp)
+        except AssertionError:  # aiokafka asserts that the partition is assigned
+            return None
+        return end
 
     def _is_batched(self, partition: TP) -> bool:
         app: Any = self.app

@@ -1,12 +1,11 @@
 """A log in memory: topics of partitions of records, as Kafka keeps them, for tests, replays and simulations."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One record; `at_ms` is the time at which it was written."""
 
     offset: int

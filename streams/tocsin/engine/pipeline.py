@@ -193,14 +193,7 @@ class Pipeline:
         records = self._unread(source, clock_ms)
         if not records:
             return False
-        run = Run(
-            METRICS,
-            source,
-            [record.offset for record in records],
-            [record.at_ms for record in records],
-            [record.key for record in records],
-            [record.value for record in records],
-        )
+        run = Run.of(METRICS, source, records)
         done = ingest(self._interner, run, CODECS["json"], clock_ms, self._max_ahead_ms)
         for partition, frames in done.frames.items():
             for made in frames:

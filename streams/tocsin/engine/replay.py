@@ -1,10 +1,10 @@
 """History through the engine: columns of samples in, alert events out, with event time as the only clock.
 
-Live, evaluate looks for silence every second. Here most looks are left out: time goes on at once to the last second
-before a sample that ends a silence, so that the outcome is that of looking every second, at a fraction of the cost.
+Live, evaluate looks for silence every second. Here most looks are left out: a silence is known by the sample that ends
+it as well, and of series that do not come back one hears after some thousand samples.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,15 +16,14 @@ from tocsin.engine.frame import Floats, Ints
 from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.pipeline import Pipeline
-from tocsin.engine.watermark import EVERYTHING_MS, Timing
+from tocsin.engine.watermark import Timing
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.kinds import Absence
-from tocsin.schemas.labels import parse_series_key
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
 
 SECOND_MS: Final = 1_000
+_AT_ONCE: Final = 2_048  # samples between two looks; every value of a series that is missed is gone through
 _TIMING: Final = Timing(stride_ms=2**53)  # all time that passes is listened to: nothing lags in a replay
 _JOINT: Final = ("composite", "ratio", "burn_rate")
 
@@ -69,7 +68,8 @@ class Replay:
         self._interner = interner
         self._every_second = as_written or any(map(needs_every_second, self.rules.values()))
         self._lateness_ms = max((rule.lateness_ms for rule in self.rules.values()), default=0)
-        self._patience = _Patience(self.rules.values(), interner)
+        patient = [rule for rule in self.rules.values() if _is_patient(rule)]
+        self._is_patient, self._unrest_ms = bool(patient), max(map(_unrest_ms, patient), default=0)
         self._begin_ms: int | None = None
         self._clock_ms = UNSEEN_MS  # of the last tick
         self.end_ms = UNSEEN_MS  # the highest event time
@@ -78,8 +78,10 @@ class Replay:
 
     def take(self, batch: Batch) -> None:
         """Judge some more samples."""
-        if not len(batch):
-            return
+        for begin in range(0, len(batch), _AT_ONCE):
+            self._take(batch.part(begin, begin + _AT_ONCE))
+
+    def _take(self, batch: Batch) -> None:
         if self._begin_ms is None:
             self._begin_ms = _second_before(int(batch.at_ms[0]))
             self._jump(self._begin_ms)
@@ -105,7 +107,7 @@ class Replay:
         if self._begin_ms is None:
             return
         over_ms = _second_before(self.end_ms) + _TIMING.quiet_ms + self._lateness_ms + 2 * SECOND_MS
-        if self._every_second or self._patience.longest_unrest_ms:
+        if self._every_second or self._unrest_ms:
             for clock_ms in range(max(self._clock_ms, _second_before(self.end_ms)) + SECOND_MS, over_ms, SECOND_MS):
                 self._jump(clock_ms)
         self._pipeline.finish()
@@ -132,14 +134,14 @@ class Replay:
     def _looks(self, batch: Batch) -> tuple[Ints, Ints]:
         """Before which samples to look for silence, and at which clock."""
         if not self._every_second:
-            clocks = self._patience.ends_of_silence(batch)
+            clocks = _seconds_before(batch.at_ms[-1:]) if self._is_patient else batch.at_ms[:0]
             clocks = clocks[clocks > self._clock_ms]
             return np.searchsorted(batch.at_ms, clocks, side="right"), clocks
         seconds = _seconds_before(np.maximum.accumulate(np.maximum(batch.at_ms, max(self.end_ms, 0))))
         before = np.concatenate(([self._clock_ms], seconds[:-1]))
         indexes = np.flatnonzero(seconds > before)
         # And the seconds after the samples before, in which late ones are still waited for.
-        unrest_ms = max(self._patience.longest_unrest_ms, self._lateness_ms + 2 * SECOND_MS)
+        unrest_ms = max(self._unrest_ms, self._lateness_ms + 2 * SECOND_MS)
         runs = [
             np.append(np.arange(begin + SECOND_MS, min(begin + unrest_ms + 1, end), SECOND_MS), end)
             for begin, end in zip(before[indexes].tolist(), seconds[indexes].tolist(), strict=True)
@@ -163,79 +165,9 @@ class Replay:
         self._pipeline.jump(clock_ms)
 
 
-class _Patience:
-    """For each series the shortest silence that means something to a rule, for how long windows go on closing in a
-    silence, and when it was last seen."""
-
-    def __init__(self, rules: Iterable[Rule], interner: Interner) -> None:
-        self._by_metric: dict[str, tuple[int, int]] = {}
-        for rule, patience_ms in _patient(rules):
-            patience, unrest = self._by_metric.get(rule.metric_type, (EVERYTHING_MS, 0))
-            self._by_metric[rule.metric_type] = min(patience, patience_ms), max(unrest, _unrest_ms(rule))
-        self._interner = interner
-        self._looked = UNSEEN_MS  # the end of the last batch
-        self._patience, self._unrest, self._latest = (np.empty(0, np.int64) for _ in range(3))
-
-    @property
-    def longest_unrest_ms(self) -> int:
-        """Of any series."""
-        return max((unrest for _, unrest in self._by_metric.values()), default=0)
-
-    def ends_of_silence(self, batch: Batch) -> Ints:
-        """The last whole seconds before samples that end a silence, rising; and those at which a window closes in it,
-        since that is judged again."""
-        if not self._by_metric or not len(batch):
-            return np.empty(0, np.int64)
-        self._learn()
-        order = np.argsort(batch.number, kind="stable")
-        number, at_ms = batch.number[order], batch.at_ms[order]
-        first = np.concatenate(([True], number[1:] != number[:-1]))
-        last = np.concatenate((first[1:], [True]))
-        before = np.concatenate(([0], at_ms[:-1]))
-        before[first] = self._latest[number[first]]
-        self._latest[number[last]] = at_ms[last]
-        ends, begins = _seconds_before(at_ms), _seconds_before(before)
-        silent = (before > UNSEEN_MS) & (ends - begins >= self._patience[number])
-        ends, begins, number = ends[silent], begins[silent], number[silent]
-        return np.unique(np.concatenate((ends, *self._closing(begins, ends, number), *self._still_silent(batch))))
-
-    def _still_silent(self, batch: Batch) -> list[Ints]:
-        """For series that may never come back the batch ends their silence, as far as windows close in it."""
-        looked, self._looked = self._looked, int(_seconds_before(batch.at_ms[-1]))
-        begins, last = _seconds_before(self._latest), self._looked
-        number = np.flatnonzero((begins + self._patience <= last) & (begins + self._unrest > looked))
-        return self._closing(begins[number], np.full(len(number), last), number)
-
-    def _closing(self, begins: Ints, ends: Ints, number: Ints) -> list[Ints]:
-        """Every second of silences in which a rule hears of the silence while windows still close."""
-        found = []
-        for place in np.flatnonzero(self._unrest[number] > self._patience[number]).tolist():
-            begin, at = int(begins[place]), int(number[place])
-            until = min(begin + int(self._unrest[at]), int(ends[place]) + 1)
-            found.append(_seconds_before(np.arange(begin + self._patience[at], until, SECOND_MS)) + SECOND_MS)
-            found[-1] = found[-1][found[-1] <= ends[place]]
-        return found
-
-    def _learn(self) -> None:
-        """Series that are new since the last call."""
-        fresh = self._interner.keys[len(self._patience) :]
-        if fresh:
-            found = [self._by_metric.get(_metric(key), (EVERYTHING_MS, 0)) for key in fresh]
-            self._patience = np.concatenate((self._patience, np.array([patience for patience, _ in found], np.int64)))
-            self._unrest = np.concatenate((self._unrest, np.array([unrest for _, unrest in found], np.int64)))
-            self._latest = np.concatenate((self._latest, np.full(len(fresh), UNSEEN_MS)))
-
-
-def _metric(key: bytes) -> str:
-    return parse_series_key(key)[0]
-
-
-def _patient(rules: Iterable[Rule]) -> Iterator[tuple[Rule, int]]:
-    for rule in rules:
-        if isinstance(rule.settings, Absence):
-            yield rule, SECOND_MS if rule.settings.after is None else rule.settings.after
-        if rule.on_no_data != "keep":
-            yield rule, rule.no_data_after
+def _is_patient(rule: Rule) -> bool:
+    """Whether silence means something to a rule."""
+    return rule.condition == "absence" or rule.on_no_data != "keep"
 
 
 def looks_at_others(rule: Rule) -> bool:
@@ -246,8 +178,7 @@ def looks_at_others(rule: Rule) -> bool:
 
 def needs_every_second(rule: Rule) -> bool:
     """Whether a look at every second could matter to a rule in more ways than are known here."""
-    is_patient = next(_patient([rule]), None) is not None
-    return looks_at_others(rule) or (is_patient and rule.lateness_ms > 0)
+    return looks_at_others(rule) or (_is_patient(rule) and rule.lateness_ms > 0)
 
 
 def _unrest_ms(rule: Rule) -> int:

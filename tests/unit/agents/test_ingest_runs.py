@@ -23,6 +23,7 @@ class _Record:
     value: bytes | None
     timestamp: int = 0
     timestamp_type: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 _VALUES = st.none() | st.sampled_from((0, 1, 30, 59, 60, 61, 100, 101, 200)).map(lambda size: b"x" * size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from tocsin.agents.transport import BatchConsumer, Committable
@@ -29,6 +30,16 @@ class Thread:
 
     async def seek_wait(self, offsets: dict[TP, int]) -> None:
         self.sought.append(offsets)
+
+    async def position(self, tp: TP) -> int:
+        """As aiokafka's, which the thread may have told meanwhile that a partition is gone."""
+        if tp != FRESH:
+            raise IllegalStateError(tp)
+        return 5
+
+    def highwater(self, tp: TP) -> int:
+        assert tp == FRESH, "Partition is not assigned"
+        return 6
 
     def assignment(self) -> set[TP]:
         return {FRESH}
@@ -55,6 +66,13 @@ def consumer(thread: Thread) -> BatchConsumer:
     for name, part in parts.items():
         setattr(made, name, part)
     return made
+
+
+async def test_a_partition_that_was_just_taken_away_has_no_position() -> None:
+    """A worker that asks within a rebalance must not end with it."""
+    made = consumer(Thread())
+    assert (await made.position(FRESH), made.highwater(FRESH)) == (5, 6)
+    assert (await made.position(READ), made.highwater(READ)) == (None, None)
 
 
 async def test_a_partition_without_an_offset_is_read_again_from_its_beginning() -> None:

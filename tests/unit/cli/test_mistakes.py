@@ -33,6 +33,9 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "twice.yaml").write_text(TWICE)
     (tmp_path / "broken.yaml").write_text("{")
     (tmp_path / "bomb.yaml").write_text("a: &a [x]\nb: [*a, *a]\n")
+    (tmp_path / "settings.yaml").write_text(
+        "kafka:\n  partitions: x\n  bootstrap_serverz: a\napi: {connections_per_address: x}\n"
+    )
     (tmp_path / "metrics.jsonl").write_text('{"name": "m", "value": 1}\n')
 
 
@@ -56,6 +59,9 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("deliver emial", 2, "CHANNEL_TYPE: 'emial' is not one of email, slack"),
         ("up --port 0", 2, "--port"),
         ("config show --config none.yaml", 2, "none.yaml"),
+        ("config show --config settings.yaml", 2, "settings.yaml:2:15: kafka.partitions: 'x' must be a whole number"),
+        ("config show --config settings.yaml", 2, "settings.yaml:3:3: kafka.bootstrap_serverz: is not a known field"),
+        ("config show --config settings.yaml", 2, "settings.yaml:4:32: api.connections_per_address: 'x' must"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

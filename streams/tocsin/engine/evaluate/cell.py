@@ -41,12 +41,10 @@ def advanced(cell: Cell, rule: Rule, level: int, states: Sequence[int], begins: 
     """The state of one level after a value that meets its condition (`begins`) or would end its alert (`ends`);
     `states` are those of all levels before it."""
     state = states[level]
-    if state == NO_DATA:
-        return FIRING if begins else REST
-    if state in (FIRING, KEEPING):
+    if state >= FIRING:  # by a value or by silence: what fires ends in one way
         if not ends:
             return FIRING
-        if state == FIRING:
+        if state != KEEPING:
             cell.due[level] = at_ms + rule.keep_firing_for
         return KEEPING if at_ms < cell.due[level] else REST
     if not begins:

@@ -24,6 +24,7 @@ from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.schemas.signal import Signal
 
 FREE: Final = -1
+_FEWEST: Final = 64
 
 
 class Lane(ABC):
@@ -38,7 +39,7 @@ class Lane(ABC):
         self.late = 0
         self.kept_late: list[Samples] = []  # not yet handed on
         self.refused = Refusals()  # series beyond the most that the rules allow
-        self._slots = np.full(1_024, FREE, np.int64)  # by series number
+        self._slots = np.full(_FEWEST, FREE, np.int64)  # by series number
         self._free: list[int] = []
         self._judge(judged)
 

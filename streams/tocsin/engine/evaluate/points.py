@@ -60,7 +60,7 @@ def segments(slots: Ints) -> Ints:
     """Where runs of equal slots begin, and the end: n + 1 numbers for n runs."""
     if not len(slots):
         return np.zeros(1, np.int64)
-    return np.concatenate(([0], np.flatnonzero(np.diff(slots)) + 1, [len(slots)]))
+    return np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1, [len(slots)]))
 
 
 def running_maximum(values: Ints, begins: Ints, floor: Ints) -> Ints:
@@ -68,7 +68,7 @@ def running_maximum(values: Ints, begins: Ints, floor: Ints) -> Ints:
     the value tells."""
     lengths = np.diff(begins)
     low, high = int(values.min()) - 1, int(values.max()) + 1
-    floor = np.clip(floor, low, high)  # beyond these it compares alike
+    floor = np.minimum(np.maximum(floor, low), high)  # beyond these it compares alike
     span = high - low + 1
     lift = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths) * span
     if len(lengths) * span < 2**62:

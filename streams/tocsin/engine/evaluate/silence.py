@@ -5,8 +5,10 @@ timeouts), so that a series with an irregular rhythm is given more time. Until a
 missed, unless the rule names a time. An absence is learnt as the longest gap that would have been none.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
 
 import numpy as np
@@ -27,6 +29,8 @@ from tocsin.schemas.signal import Evidence, Signal
 _LEARNT: Final = 4  # gaps
 _GAIN, _STRAY_GAIN, _STRAYS = 1 / 8, 1 / 4, 4.0
 _LEAST_MS: Final = 1_000
+_MOST_GAPS: Final = 1_000_000
+_ROUNDS: Final = 8  # rounds for each slot that are still quicker than numbers
 _EXPECTED_MS: Final = 300_000  # for what must be there and was never seen
 
 
@@ -99,8 +103,13 @@ class SilenceLane(Lane):
         """The k-th gap of every slot in round k; samples of one time are one. A gap that is too long counts as one
         that was just long enough: an outage must not make the next one pass unnoticed."""
         seen = np.flatnonzero((gaps.before >= 0) & (gaps.at_ms > gaps.before))
-        rank_runs = segments(gaps.slots[seen])
-        rank = np.arange(len(seen)) - np.repeat(rank_runs[:-1], np.diff(rank_runs))
+        runs = segments(gaps.slots[seen])
+        lengths = np.diff(runs)
+        if lengths.max(initial=0) > _ROUNDS * len(lengths):
+            for begin, end in pairwise(runs.tolist()):
+                self._learn_of_one(gaps, seen[begin:end])
+            return
+        rank = np.arange(len(seen)) - np.repeat(runs[:-1], lengths)
         columns = self.columns
         for turn in range(int(rank.max(initial=-1)) + 1):
             chosen = seen[rank == turn]
@@ -114,7 +123,29 @@ class SilenceLane(Lane):
             columns["gap"][at] = np.where(first, gap, columns["gap"][at] + _GAIN * error)
             stray = columns["stray"][at]
             columns["stray"][at] = np.where(first, gap / 2, stray + _STRAY_GAIN * (np.abs(error) - stray))
-            columns["gaps"][at] = np.minimum(columns["gaps"][at] + 1, 1_000_000)
+            columns["gaps"][at] = np.minimum(columns["gaps"][at] + 1, _MOST_GAPS)
+
+    def _learn_of_one(self, gaps: "_Gaps", seen: NDArray[np.intp]) -> None:
+        """The same of many gaps of one slot, number by number: rounds of one are slow, and a history has thousands."""
+        columns, slot, missed = self.columns, int(gaps.slots[seen[0]]), self.absence.missed
+        usual, stray, count = (columns[name][slot].item() for name in ("gap", "stray", "gaps"))
+        unknown = _EXPECTED_MS if self.absence.expected else NEVER_MS
+        due_ms, usual_ms = [], []
+        for before, at_ms in zip(gaps.before[seen].tolist(), gaps.at_ms[seen].tolist(), strict=True):
+            patience = unknown
+            if count >= _LEARNT:
+                patience = max(math.ceil(max(usual * missed, usual + _STRAYS * stray)), _LEAST_MS)
+            due_ms.append(before + patience)
+            usual_ms.append(usual)
+            gap = float(min(at_ms - before, patience))
+            error = gap - usual
+            if count:
+                usual, stray = usual + _GAIN * error, stray + _STRAY_GAIN * (abs(error) - stray)
+            else:
+                usual, stray = gap, gap / 2
+            count += 1
+        gaps.due_ms[seen], gaps.usual_ms[seen] = due_ms, usual_ms
+        columns["gap"][slot], columns["stray"][slot], columns["gaps"][slot] = usual, stray, min(count, _MOST_GAPS)
 
     def patience_ms(self, slots: Ints) -> Ints:
         """How long each slot may be silent."""

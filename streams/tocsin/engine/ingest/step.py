@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tocsin.engine.frame import Floats, Frame, Ints, key_ends
 from tocsin.engine.ingest.columns import Codec, Columns
 from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.memory_log import LogRecord
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.instant import MAX_MS
 from tocsin.schemas.metric import Reject
@@ -32,6 +34,12 @@ class Run:
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     headers: Sequence[Headers] = ()
+
+    @classmethod
+    def of(cls, topic: str, partition: int, records: Sequence[LogRecord]) -> Self:
+        """Records of a log in memory."""
+        offsets, keys, values, times_ms = zip(*records, strict=True)
+        return cls(topic, partition, offsets, times_ms, keys, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ What was sent and not yet acknowledged may have reached the log or not, but in t
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
-from tocsin.engine.memory_log import partition_of
+from tocsin.engine import frame
+from tocsin.engine.frame import Frame, Tick
+from tocsin.engine.memory_log import LogRecord, partition_of
 from tocsin.engine.simulation.chance import Chance
 
 Place = tuple[str, int]  # topic, partition
@@ -40,25 +43,16 @@ class Violation(Exception):
         self.invariant, self.detail = invariant, detail
 
 
-class Stored(NamedTuple):
-    """A record on the log."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    at_ms: int
-
-
 class Partition:
     """Records in order of offset; compaction leaves gaps. `end` is the offset of the next one."""
 
     __slots__ = ("end", "records")
 
     def __init__(self) -> None:
-        self.records: list[Stored] = []
+        self.records: list[LogRecord] = []
         self.end = 0
 
-    def read(self, offset: int, limit: int = 1_000_000) -> list[Stored]:
+    def read(self, offset: int, limit: int = 1_000_000) -> list[LogRecord]:
         """Records from an offset on."""
         if self.end == len(self.records):
             return self.records[offset : offset + limit]
@@ -72,6 +66,12 @@ class Partition:
             for record in self.records
             if record.offset >= keep_from or (last[record.key] == record.offset and record.value is not None)
         ]
+
+
+@lru_cache(maxsize=4_096)
+def item_of(value: bytes) -> Frame | Tick:
+    """A record of `samples`: it is frozen, and read by many."""
+    return frame.decode(value)
 
 
 class Broker:
@@ -96,7 +96,7 @@ class Broker:
         """Write a record; returns its offset."""
         found = self.partition(topic, partition)
         offset = found.end
-        found.records.append(Stored(offset, key, value, self.clock_ms))
+        found.records.append(LogRecord(offset, key, value, self.clock_ms))
         found.end = offset + 1
         self.writes += 1
         return offset
@@ -105,7 +105,7 @@ class Broker:
         """All partitions of a topic that hold anything, by number."""
         return sorted((place[1], found) for place, found in self.partitions.items() if place[0] == topic)
 
-    def records(self, topic: str) -> Iterable[Stored]:
+    def records(self, topic: str) -> Iterable[LogRecord]:
         """All records of a topic, partition by partition."""
         for _, found in self.of_topic(topic):
             yield from found.records

@@ -4,11 +4,20 @@ from typing import Final
 
 import msgspec
 
-from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Frame
-from tocsin.engine.simulation.broker import ALERTS, CHECKPOINTS, COMMANDS, DEAD, METRICS, SAMPLES, SIGNALS, Violation
+from tocsin.engine.simulation.broker import (
+    ALERTS,
+    CHECKPOINTS,
+    COMMANDS,
+    DEAD,
+    METRICS,
+    SAMPLES,
+    SIGNALS,
+    Violation,
+    item_of,
+)
 from tocsin.engine.simulation.delivering import TYPES
 from tocsin.engine.simulation.digest import difference, digest
 from tocsin.engine.simulation.evaluating import BuriedSample, EvaluateProcess
@@ -280,7 +289,7 @@ def _replays(world: World, _oracle: Oracle) -> None:
         assert isinstance(process, EvaluateProcess)
         for partition, state in process.states.items():
             records = world.broker.partition(SAMPLES, partition).records
-            items = [item for item in (frame.decode(r.value or b"") for r in records) if isinstance(item, Frame)]
+            items = [item for item in (item_of(r.value or b"") for r in records) if isinstance(item, Frame)]
             before = digest(state)
             said = evaluate(state, items, state.offset, process.book, world.scenario.timing).signals
             after = digest(state)

@@ -19,7 +19,18 @@ from tocsin.engine.ingest.codecs import CODECS
 from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run
 from tocsin.engine.ingest.step import step as ingest
-from tocsin.engine.simulation.broker import CHECKPOINTS, DEAD, METRICS, RULES, SAMPLES, SIGNALS, Broker, Outbox, Place
+from tocsin.engine.simulation.broker import (
+    CHECKPOINTS,
+    DEAD,
+    METRICS,
+    RULES,
+    SAMPLES,
+    SIGNALS,
+    Broker,
+    Outbox,
+    Place,
+    item_of,
+)
 from tocsin.engine.simulation.scenario import Scenario
 from tocsin.engine.simulation.table import Table
 from tocsin.schemas.codec import encode
@@ -101,14 +112,7 @@ class EvaluateProcess:
     def _ingest(self, source: int, limit: int) -> None:
         progress = self.progress.setdefault(source, [self._next(source), UNSEEN_MS])
         records = self.broker.partition(METRICS, source).read(progress[0], limit)
-        run = Run(
-            METRICS,
-            source,
-            [record.offset for record in records],
-            [record.at_ms for record in records],
-            [record.key for record in records],
-            [record.value for record in records],
-        )
+        run = Run.of(METRICS, source, records)
         clock_ms = self.broker.clock_ms + self.scenario.clock_error_ms
         done = ingest(self.interner, run, CODECS["json"], clock_ms, self.scenario.max_ahead_ms)
         for partition, frames in done.frames.items():
@@ -164,7 +168,7 @@ class EvaluateProcess:
         if begin <= replay_to:
             limit = min(limit, replay_to - begin + 1)
         records = self.broker.partition(SAMPLES, partition).read(begin, limit)
-        items = [frame.decode(record.value or b"") for record in records if record.offset > state.offset]
+        items = [item_of(record.value or b"") for record in records if record.offset > state.offset]
         end = max(state.offset, records[-1].offset)
         if items:
             self._step(state, items, end)

@@ -94,6 +94,10 @@ class RuleModel:
         self.steps = rule.steps
 
     def _judge(self, at_ms: int, value: float) -> list[Said]:
+        if all(level.state == "rest" for level in self.levels) and not any(
+            begins(self.rule, step, value) for step in self.steps
+        ):
+            return []
         before = self._snapshot()
         for number, level in enumerate(self.levels):
             self._advance(number, level, at_ms, value, _worst(before) >= 0)
@@ -101,13 +105,11 @@ class RuleModel:
 
     def _advance(self, number: int, level: Level, at_ms: int, value: float, fires_already: bool) -> None:
         is_bad = begins(self.rule, self.steps[number], value)
-        if level.state == "missing":
-            level.state = "firing" if is_bad else "rest"
-        elif level.state in ("firing", "keeping"):
+        if level.state in ("firing", "keeping", "missing"):
             if not ends(self.rule, self.steps[number], value):
                 level.state = "firing"
                 return
-            if level.state == "firing":
+            if level.state != "keeping":
                 level.state, level.until_ms = "keeping", at_ms + self.rule.keep_firing_for
             if at_ms >= level.until_ms:
                 level.state = "rest"

@@ -7,9 +7,9 @@ that is in the models, which share no code with evaluate, lifecycle or route.
 from array import array
 from typing import Final
 
-from tocsin.engine import frame
 from tocsin.engine.frame import ID_BYTES, Frame, Tick
-from tocsin.engine.simulation.broker import SAMPLES, Stored, Violation
+from tocsin.engine.memory_log import LogRecord
+from tocsin.engine.simulation.broker import SAMPLES, Violation, item_of
 from tocsin.engine.simulation.model_alerts import AlertModel
 from tocsin.engine.simulation.model_rules import RuleModel, Said
 from tocsin.engine.simulation.world import World
@@ -43,7 +43,7 @@ class PartitionModel:
         for record in self._world.broker.partition(SAMPLES, self._partition).records:
             while rests and rests[0][0] <= record.offset:
                 self._rest(rests.pop(0)[1])
-            item = frame.decode(record.value or b"")
+            item = item_of(record.value or b"")
             if isinstance(item, Tick):
                 if item.rules_offset > self._end:
                     self._switch(item.rules_offset, item.clock_ms)
@@ -52,7 +52,7 @@ class PartitionModel:
         for _, is_long in rests:
             self._rest(is_long)
 
-    def _take(self, item: Frame, applied: dict[int, int], record: Stored) -> None:
+    def _take(self, item: Frame, applied: dict[int, int], record: LogRecord) -> None:
         offsets, numbers = array("I", item.offsets), array("I", item.series)
         times, values = array("q", item.at_ms), array("d", item.values)
         known = applied.get(item.partition, -1)

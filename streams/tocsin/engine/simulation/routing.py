@@ -10,6 +10,7 @@ from tocsin.engine.lifecycle import record as alert_record
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.step import NumberedCommand
 from tocsin.engine.lifecycle.step import step as lifecycle
+from tocsin.engine.memory_log import LogRecord
 from tocsin.engine.route import record as route_record
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
@@ -27,7 +28,6 @@ from tocsin.engine.simulation.broker import (
     Broker,
     Outbox,
     Place,
-    Stored,
 )
 from tocsin.engine.simulation.scenario import Scenario
 from tocsin.engine.simulation.table import Output, RunTable
@@ -118,7 +118,7 @@ class RouteProcess:
             self._lifecycle(topic, partition, records, name)
         self.positions[place] = self.committable[place] = last + 1
 
-    def _lifecycle(self, topic: str, partition: int, records: Sequence[Stored], name: str) -> None:
+    def _lifecycle(self, topic: str, partition: int, records: Sequence[LogRecord], name: str) -> None:
         inputs: list[Input] = []
         dead: list[Output] = []
         for record in records:
@@ -146,7 +146,7 @@ class RouteProcess:
         done = self.on_applied
         self.alerts.finish(partition, name, entries, [*events, *states, *dead], lambda: done(inputs))
 
-    def _route(self, partition: int, records: Sequence[Stored], name: str) -> None:
+    def _route(self, partition: int, records: Sequence[LogRecord], name: str) -> None:
         events = [codec.decode(AlertEvent, record.value) for record in records]
         if any(event.type == "firing" for event in events):
             self.follow()
@@ -178,14 +178,14 @@ def notifications(channel_type: str) -> str:
     return f"notifications.{channel_type}"
 
 
-def _signal(record: Stored) -> Input:
+def _signal(record: LogRecord) -> Input:
     return codec.decode(Signal, record.value)
 
 
-def _command(record: Stored) -> Input:
+def _command(record: LogRecord) -> Input:
     return NumberedCommand(record.offset, codec.decode(Command, record.value))
 
 
-def told_of(record: Stored) -> Notification:
+def told_of(record: LogRecord) -> Notification:
     """A record of `notifications`."""
     return codec.decode(Notification, record.value)

@@ -17,7 +17,7 @@ from tocsin.schemas.codec import encode_document
 FAULTS: Final = (
     "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
 )  # fmt: skip
-_FIRST_STRIDE_MS: Final = 100
+_LEAST_STRIDE_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,12 @@ class _Schedule:
             world.rebalance(group)
         self._tick_all()
 
-    def _tick_all(self) -> None:
+    def _tick_all(self, only_readers: bool = False) -> None:
         for process in self._world.processes["evaluate"]:
             assert isinstance(process, EvaluateProcess)
-            process.tick()
-            process.outbox.acknowledged()
+            if process.sources or not only_readers:
+                process.tick()
+                process.outbox.acknowledged()
 
     def _follow_all(self) -> None:
         """Configuration is read before what it concerns may be compacted: a tombstone stays for a day."""
@@ -301,13 +302,13 @@ class _Schedule:
         world.drain()
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
-        stride_ms = _FIRST_STRIDE_MS  # a tick counts at most twice the time of the one before
+        self._tick_all()
+        stride_ms = self._first_stride_ms()
         while left > 0:
-            self._tick_all()
             world.broker.clock_ms += stride_ms
             left -= stride_ms
             stride_ms = min(2 * stride_ms, world.scenario.timing.stride_ms)
-        self._tick_all()
+            self._tick_all(only_readers=left > 0)
         world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()
         world.drain()
@@ -316,6 +317,17 @@ class _Schedule:
         self._watch.look()
         if self._chance.happens(40):
             self._settle_down()
+
+    def _first_stride_ms(self) -> int:
+        """By how much the clock may go on: a tick counts at most twice the time of the one before, and it takes a few
+        until a partition that is still follows the others."""
+        scenario, steps = self._world.scenario, []
+        for process in self._world.processes["evaluate"]:
+            assert isinstance(process, EvaluateProcess)
+            for topic in (topic for state in process.states.values() for topic in state.topics.values()):
+                steps += [2 * source.step_ms or scenario.timing.stride_ms for source in topic.sources.values()]
+        are_all_known = len(steps) == scenario.partitions * scenario.sources
+        return min(*steps, scenario.timing.idle_ms) if are_all_known else _LEAST_STRIDE_MS
 
     def _die_catching_up(self) -> None:
         """One more process dies, while all there is is taken at once."""

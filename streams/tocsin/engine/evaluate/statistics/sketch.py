@@ -51,9 +51,10 @@ def grid(low: Floats, high: Floats) -> tuple[Ints, Ints]:
 
 
 def estimate(number: Ints, times: Ints) -> Floats:
-    """The value that a bucket stands for."""
+    """The value that a bucket stands for; of the widest it can be infinite, where no value of theirs is."""
     log_gamma = _LOG_GAMMA * np.exp2(times)
-    size = np.exp(np.log(_TINY) + np.abs(number) * log_gamma + np.log(2) - np.logaddexp(0.0, log_gamma))
+    with np.errstate(over="ignore"):
+        size = np.exp(np.log(_TINY) + np.abs(number) * log_gamma + np.log(2) - np.logaddexp(0.0, log_gamma))
     return np.asarray(np.sign(number) * size)
 
 
@@ -106,7 +107,9 @@ class Sketch(Mergeable):
         below = np.cumsum(counts, axis=1)
         rank = quantile * (span.counts - 1)
         lower, upper = (self._value(below, rounded, new, low, high) for rounded in (np.floor(rank), np.ceil(rank)))
-        return np.asarray(lower + (upper - lower) * (rank - np.floor(rank)))
+        # By halves: the largest values lie farther apart than a number can say.
+        found = 2 * (lower / 2 + (upper / 2 - lower / 2) * (rank - np.floor(rank)))
+        return np.asarray(np.clip(found, low, high))
 
     def _value(self, below: Ints, rank: Floats, at: tuple[Ints, Ints], low: Floats, high: Floats) -> Floats:
         """The value of a rank, counted from 0."""

@@ -145,7 +145,7 @@ async def modelled(at: World) -> dict[str, Said]:
 
 def samples_of(item: Frame, applied: dict[int, int]) -> Iterator[tuple[str, float]]:
     """Series and value of each sample of the load that was not there before: after a kill they come again."""
-    names = [parse_series_key(item.key(index)[0]) for index in range(len(item.series_ids()))]
+    names = [parse_series_key(key) for key, _ in item.series_keys(range(len(item.series_ids())))]
     offsets = np.frombuffer(item.offsets, np.uint32).astype(np.int64) + item.base_offset
     numbers, values = np.frombuffer(item.series, np.uint32), np.frombuffer(item.values, np.float64)
     for offset, number, value in zip(offsets.tolist(), numbers.tolist(), values.tolist(), strict=True):

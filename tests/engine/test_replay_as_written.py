@@ -47,7 +47,7 @@ def written(draw: st.DrawFn) -> Come:
 
 def replayed(rule: Rule, come: Come, size: int, every_second: bool) -> tuple[dict[str, list[bytes]], int]:
     interner = Interner(1)
-    numbers = [interner.add("m", orjson.dumps({"series": str(number)}), None) for number in range(3)]
+    numbers = [interner.number("m", orjson.dumps({"series": str(number)}), None) for number in range(3)]
     replay = Replay([rule], interner, as_written=True)
     if every_second:
         replay._pauses = None

@@ -70,11 +70,12 @@ def test_pieces_give_the_same_bits_even_out_of_order(
 
 def allowed_error(values: Sequence[float]) -> float:
     """What the sketch's module states, by how far apart the values lie."""
-    low, high = min(map(abs, values)), max(map(abs, values))
-    if min(values) < 0 < max(values) or low == 0:
-        return 0.27
-    error, reach = 0.01, 160.0
-    while high / low > reach:
+    sizes = [abs(value) for value in values if abs(value) > 1e-12]
+    if not sizes:
+        return 0.0
+    apart = max(1, max(values) / min(sizes)) * max(1, -min(values) / min(sizes))
+    error, reach = 0.01, 150.0
+    while apart > reach:
         error, reach = 2 * error, reach**2
     return error * 1.05
 
@@ -123,6 +124,7 @@ def test_a_percentile_of_one_value_is_that_value(value: float) -> None:
 def sketch_of(values: Sequence[float]) -> dict[str, Any]:
     sketch, nothing = Sketch(), np.zeros(1, np.int64)
     held = {"buckets": np.zeros((1, BUCKETS), np.uint32), "low": np.array([np.inf]), "high": np.array([-np.inf])}
+    held["nearest"] = np.array([np.inf])
     if not values:
         return held
     run = Run(np.arange(len(values)), np.array(values), np.zeros(len(values), np.int64), nothing)

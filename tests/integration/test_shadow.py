@@ -61,6 +61,7 @@ async def world(kafka: str, directory: Path, prefix: str) -> AsyncIterator[World
     environment = {
         "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": kafka,
         "TOCSIN_KAFKA_TOPIC_PREFIX": prefix,
+        "TOCSIN_KAFKA_PARTITIONS": str(PARTITIONS),
         "TOCSIN_METRICS_TOPICS": metrics,
         "TOCSIN_DATA_DIR": str(directory),
         "TOCSIN_API_PORT": str(port),

@@ -163,8 +163,9 @@ def _checked(body: dict[str, Any]) -> Rule:
 
 
 async def _in_force(api: Api) -> dict[str, Rule | None]:
-    """Rules by id, None for one of another version."""
-    return {entry.id: _readable(entry.body) for entry in await documents(api.database, KIND)}
+    """Composites by id, and None for every other rule: only what names others need be read."""
+    found = await documents(api.database, KIND)
+    return {entry.id: _readable(entry.body) if entry.body.get("conditions") else None for entry in found}
 
 
 def _readable(body: dict[str, Any]) -> Rule | None:

@@ -43,6 +43,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 _ALERT: dict[str, Any] = {
     "fingerprint": {"type": "string"},
+    "rule_id": {"type": "string"},
     "labels": {"type": "object"},
     "severity": {"type": "string"},
     "started_at": _TIME,

@@ -30,6 +30,7 @@ PARTITIONS = 4
 _DEADLINE_S = 600.0
 BACK_METRIC = "bench_back"
 _BACK = Rule.model_validate({"id": "bench_back", "metric_type": BACK_METRIC, "threshold": 0})
+_DONE_SAID = b'"rule_id":"bench_done"'
 _DONE = Rule.model_validate({"id": "bench_done", "metric_type": DONE_METRIC, "threshold": 0})
 
 
@@ -157,7 +158,6 @@ class Scenario:
     async def feed(self, load: Load) -> Cost:
         """Write a load that evaluate, which runs, sees all at once, and measure until it has judged the last sample."""
         async with self._signals() as signals:
-            await signals.seek_to_end()
             await write(self.connection, self.metrics, load, PARTITIONS)
             return await self._judged(load, signals)
 
@@ -168,11 +168,11 @@ class Scenario:
             yield consumer
 
     async def _judged(self, load: Load, signals: AIOKafkaConsumer) -> Cost:
-        before, done = self.usage(), 0
+        before, done, this = self.usage(), 0, f'"load":"{load.end_ms}"'.encode()
         async with asyncio.timeout(_DEADLINE_S):
             while done < PARTITIONS:
                 for records in (await signals.getmany(timeout_ms=200)).values():
-                    done += sum(b'"rule_id":"bench_done"' in record.value for record in records)
+                    done += sum(_DONE_SAID in record.value and this in record.value for record in records)
         after = self.usage()
         used = after.since(before)
         return Cost(load.samples, used.at_s, used.cpu_s, after.rss_mib)

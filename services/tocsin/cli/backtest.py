@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tocsin.cli.differences import DIFFERENCES, differences, said_of_totals
 from tocsin.cli.failures import ExitCode, Failure, wrong_usage
 from tocsin.cli.options import Config, Format, Output, command
 from tocsin.cli.printing import print_items, print_value, remark
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
         app,
         "tocsin backtest --rules rules.yaml --input history.csv --plot alerts.png",
         "tocsin backtest --rules rules/ --topic metrics --since 2h --output json",
+        "tocsin backtest --rules new.yaml --against rules.yaml --input history.csv",
     )(backtest)
 
 
@@ -52,6 +54,9 @@ def backtest(
     as_written: Annotated[
         bool, typer.Option("--as-written", help="Keep the order of the input instead of that of event time.")
     ] = False,
+    old_rules: Annotated[
+        list[Path] | None, typer.Option("--against", metavar="FILE", help="Other rules, to print only what differs.")
+    ] = None,
     plot: Annotated[str, typer.Option("--plot", metavar="FILE", help="A PNG; - draws in the terminal.")] = "",
     output: Format = Output.TABLE,
     config: Config = None,
@@ -68,11 +73,13 @@ def backtest(
 
     _check(source, topic, since, plot, output)
     wanted = [placed.entry for placed in cross_checked(read_rules(rules))]
+    others = [placed.entry for placed in cross_checked(read_rules(old_rules))] if old_rules else None
     intake = Intake(Store(as_written))
     with Progress() as progress:
         _read(intake, source, metric, topic, since, config, progress)
         report, chart = _judge(wanted, intake.store, as_written, bool(plot), progress)
-    _print(report, intake, output)
+        compared = _compared(report, others, intake.store, as_written, progress) if others is not None else None
+    _print(report, intake, output, compared)
     if chart is not None:
         _draw(chart, plot)
 
@@ -135,16 +142,29 @@ def _judge(
     return report, chart_of(found, report, store)
 
 
-def _print(report: Report, intake: Intake, output: Output) -> None:
+def _compared(report: Report, others: list[Any], store: Store, as_written: bool, progress: Progress) -> dict[str, Any]:
+    from tocsin.backtest.against import against
+    from tocsin.backtest.run import replay
+    from tocsin.engine.comparison import document
+
+    old = replay(others, store, as_written, lambda done: progress.judging(done, store.samples))
+    return document(against(report, old))
+
+
+def _print(report: Report, intake: Intake, output: Output, compared: dict[str, Any] | None) -> None:
     from tocsin.backtest.document import document
 
     body = document(report, intake)
     if output is not Output.TABLE:
-        print_value(body, output)
+        print_value(body if compared is None else {**body, "against": compared}, output)
         return
-    shown = [{**alert, **{name: _short(alert[name]) for name in _TIMES}} for alert in body["alerts"]]
-    print_items(shown, _ALERTS, output, "no alert would have fired")
-    print_items(body["rules"], _RULES, output, "there are no rules")
+    if compared is None:
+        shown = [{**alert, **{name: _short(alert[name]) for name in _TIMES}} for alert in body["alerts"]]
+        print_items(shown, _ALERTS, output, "no alert would have fired")
+        print_items(body["rules"], _RULES, output, "there are no rules")
+    else:
+        print_items(differences(compared), {"RULE": "rule_id", **DIFFERENCES}, output, "no difference")
+        remark(said_of_totals(compared))
     totals = body["totals"]
     remark(
         f"samples: {totals['samples']}, series: {totals['series']}, alerts: {totals['alerts']}, "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tocsin.cli.differences import DIFFERENCES, differences, said_of_totals
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
 app = group("shadow", "Changed rules beside those in force: what would be different, before it is.")
 _RUNNING = {"RULE": "rule_id", "STATE": "state", "SINCE": "since", "UNTIL": "until"}
-_DIFFERENCES = {
-    "DIFFERENCE": "difference", "LABELS": "labels", "SEVERITY": "severity", "FIRED": "fired_at", "ENDED": "ended_at",
-    "VALUE": "value", "NOTIFICATIONS": "notifications",
-}  # fmt: skip
+_COLUMNS = DIFFERENCES | {"NOTIFICATIONS": "notifications"}
 _RuleId = Annotated[str, typer.Argument(metavar="ID")]
 
 
@@ -53,7 +51,7 @@ def report(
     """Print the alerts that a candidate would add and remove, so far or by the end of its time."""
     found = run(_get(_client(config, url), rule_id))
     if output is Output.TABLE:
-        print_items(differences(found), _DIFFERENCES, output, "no difference so far")
+        print_items(differences(found), _COLUMNS, output, "no difference so far")
         remark(*_summary(found))
     else:
         print_value(found, output)
@@ -89,27 +87,17 @@ def list_(output: Format = Output.TABLE, url: Url = None, config: Config = None)
     print_items(run(_list(_client(config, url))), _RUNNING, output, "none; `tocsin shadow start FILE` starts some")
 
 
-def differences(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The alerts of a report that only one side has, in order of time."""
-    sides = ("only_current", "removed"), ("only_candidate", "added")
-    rows = [{**alert, "difference": said} for side, said in sides for alert in found[side]]
-    return sorted(rows, key=lambda alert: str(alert["fired_at"]))
-
-
 def _summary(found: dict[str, Any]) -> list[str]:
     totals, told, judged = found["totals"], found["notifications"], found["judged"]
     lines = [
         f"{found['state']}, {found['since']} to {found['until']}; judged {judged['samples']} samples of "
         f"{judged['series']} series",
-        f"alerts: {totals['both']} in both, {totals['only_candidate']} added, {totals['only_current']} removed; "
-        f"notifications: {told['added']} added, {told['removed']} removed",
+        f"{said_of_totals(found)}; notifications: {told['added']} added, {told['removed']} removed",
     ]
     if totals["unseen"]:
         lines.append(f"{totals['unseen']} left out, since they began before the candidate did")
     if found["current"] and found["current"]["changed"]:
         lines.append("the rule in force was changed since the candidate began")
-    if totals["only_current"] + totals["only_candidate"] > len(differences(found)):
-        lines.append("only the first of them are shown")
     return lines
 
 

@@ -12,6 +12,7 @@ from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from tocsin.agents.decompression import bound_decompression
+from tocsin.agents.instance import claim_instance
 from tocsin.agents.once import Once
 from tocsin.agents.outbox import Outbox
 from tocsin.agents.record_batches import read_in_batches
@@ -68,6 +69,7 @@ def make_app(settings: WorkerSettings, batched_topics: Sequence[str]) -> BatchAp
         # Faust's own choice starts an agent that raised anew, on the same stream and behind what it failed on.
         agent_supervisor="mode.CrashingSupervisor",
         stream_wait_empty=True,
+        consumer_group_instance_id=claim_instance(settings.data_dir),
         # Faust loses the first records that a standby reads: it empties their queue once more when recovery ends.
         table_standby_replicas=0,
         table_cleanup_interval=3_600,

@@ -215,6 +215,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             self.heard_s = asked_s
         return is_known
 
+    async def on_thread_stop(self) -> None:
+        """See Faust's thread. A worker that ends leaves its group: one with a name (`agents/instance.py`) would not."""
+        self._coordinator._group_instance_id = None  # noqa: SLF001
+        await super().on_thread_stop()
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # A partition that was just drained waits for the next fetch, which may wait for others: keep that short.

@@ -29,6 +29,7 @@ class Episode:
     """
 
     fingerprint: str
+    rule_id: str
     labels: Mapping[str, str]
     severity: str
     began_ms: int
@@ -138,6 +139,7 @@ def _begun(event: AlertEvent, fired_at: str, tell: TellOf) -> Episode:
     """Its firing counts as told, whether or not that event is among those that are known."""
     return Episode(
         event.fingerprint.removeprefix(SHADOW),
+        event.rule_id,
         event.labels,
         event.severity,
         parse_instant(event.starts_at),
@@ -189,6 +191,7 @@ def document(found: Comparison, most: int = MOST_SHOWN) -> dict[str, Any]:
 def _alert(episode: Episode) -> dict[str, Any]:
     return {
         "fingerprint": episode.fingerprint,
+        "rule_id": episode.rule_id,
         "labels": dict(episode.labels),
         "severity": episode.severity,
         "started_at": format_instant(episode.began_ms),

@@ -43,8 +43,8 @@ class Frame(msgspec.Struct, array_like=True, tag="f", frozen=True):
 
     def series_ids(self) -> list[bytes]:
         """The ids of the dictionary's series."""
-        ids = self.ids
-        return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
+        found: list[bytes] = np.frombuffer(self.ids, f"V{ID_BYTES}").tolist()
+        return found
 
     def series_keys(self, indexes: Sequence[int]) -> list[tuple[bytes, str | None]]:
         """Keys and units of some series of the dictionary."""

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.engine.evaluate.points import running_maximum, segments
 from tocsin.engine.evaluate.series import Watch
 from tocsin.engine.frame import Floats, Ints
 from tocsin.engine.ingest.interning import Interner
@@ -58,7 +59,7 @@ class Missed:
 
 class Replay:
     """One run over history. Samples come in order of event time; `as_written` takes any order, as a consumer would see
-    it, and then looks for silence at every second that has a sample."""
+    it, and looks for silence at every second in which some series pauses."""
 
     def __init__(
         self, rules: Iterable[Rule], interner: Interner, as_written: bool = False, watch: Watch | None = None
@@ -66,10 +67,13 @@ class Replay:
         self.rules = {rule.id: rule.model_copy(update={"notifications": ()}) for rule in rules}
         self._pipeline = Pipeline(self.rules.values(), timing=_TIMING)
         self._interner = interner
-        self._every_second = as_written or any(map(needs_every_second, self.rules.values()))
         self._lateness_ms = max((rule.lateness_ms for rule in self.rules.values()), default=0)
         patient = [rule for rule in self.rules.values() if _is_patient(rule)]
         self._is_patient, self._unrest_ms = bool(patient), max(map(_unrest_ms, patient), default=0)
+        self._every_second = as_written or any(map(needs_every_second, self.rules.values()))
+        self._pauses: _Pauses | None = None
+        if as_written and not patient and not any(map(looks_at_others, self.rules.values())):
+            self._pauses = _Pauses(max(map(_unrest_ms, self.rules.values()), default=0) + self._lateness_ms)
         self._begin_ms: int | None = None
         self._clock_ms = UNSEEN_MS  # of the last tick
         self.end_ms = UNSEEN_MS  # the highest event time
@@ -78,8 +82,14 @@ class Replay:
 
     def take(self, batch: Batch) -> None:
         """Judge some more samples."""
+        if self._pauses and len(batch):
+            self._pauses.learn(batch, self._arrivals(batch))
         for begin in range(0, len(batch), _AT_ONCE):
             self._take(batch.part(begin, begin + _AT_ONCE))
+
+    def _arrivals(self, batch: Batch) -> Ints:
+        """When each sample comes: the last second before the highest event time so far."""
+        return _seconds_before(np.maximum.accumulate(np.maximum(batch.at_ms, max(self.end_ms, 0))))
 
     def _take(self, batch: Batch) -> None:
         if self._begin_ms is None:
@@ -137,9 +147,11 @@ class Replay:
             clocks = _seconds_before(batch.at_ms[-1:]) if self._is_patient else batch.at_ms[:0]
             clocks = clocks[clocks > self._clock_ms]
             return np.searchsorted(batch.at_ms, clocks, side="right"), clocks
-        seconds = _seconds_before(np.maximum.accumulate(np.maximum(batch.at_ms, max(self.end_ms, 0))))
-        before = np.concatenate(([self._clock_ms], seconds[:-1]))
+        seconds = self._arrivals(batch)
+        before = np.concatenate(([max(self._clock_ms, _second_before(self.end_ms))], seconds[:-1]))
         indexes = np.flatnonzero(seconds > before)
+        if self._pauses:
+            indexes = indexes[self._pauses.cover(seconds[indexes])]
         # And the seconds after the samples before, in which late ones are still waited for.
         unrest_ms = max(self._unrest_ms, self._lateness_ms + 2 * SECOND_MS)
         runs = [
@@ -163,6 +175,44 @@ class Replay:
                 source.step_ms = 0  # the next may be of any length: no clock jumps here by mistake
         self._clock_ms = clock_ms
         self._pipeline.jump(clock_ms)
+
+
+class _Pauses:
+    """The seconds in which some series pauses for so long that a look could close a window of it, and with that decide
+    which samples come too late. Where there are none, looking changes nothing."""
+
+    def __init__(self, unrest_ms: int) -> None:
+        self._unrest_ms = unrest_ms  # after that all windows of a series are closed
+        self._came, self._latest = np.empty(0, np.int64), np.empty(0, np.int64)  # when each last came, and how far
+        self._begins, self._ends = np.empty(0, np.int64), np.empty(0, np.int64)
+
+    def learn(self, batch: Batch, came_ms: Ints) -> None:
+        """A batch that comes next; of what comes after it nothing is known, so whoever came last in it may pause."""
+        missing = int(batch.number.max()) + 1 - len(self._came)
+        if missing > 0:
+            self._came = np.concatenate((self._came, np.full(missing, UNSEEN_MS)))
+            self._latest = np.concatenate((self._latest, np.full(missing, UNSEEN_MS)))
+        order = np.argsort(batch.number, kind="stable")
+        number, came, at_ms = batch.number[order], came_ms[order], batch.at_ms[order]
+        runs = segments(number)
+        first, last = runs[:-1], runs[1:] - 1
+        came_before = np.concatenate(([0], came[:-1]))
+        came_before[first] = self._came[number[first]]
+        latest = running_maximum(at_ms, runs, self._latest[number[first]])
+        gap_ms = np.maximum(at_ms - latest, came - came_before)
+        pauses = (came_before > UNSEEN_MS) & (gap_ms >= _TIMING.quiet_ms - SECOND_MS)
+        self._came[number[last]] = came[last]
+        np.maximum.at(self._latest, number, at_ms)
+        seen = self._came[self._came > UNSEEN_MS]
+        self._begins = np.concatenate((came_before[pauses], came[pauses], seen))
+        self._ends = self._begins + self._unrest_ms
+
+    def cover(self, seconds: Ints) -> NDArray[np.bool_]:
+        """Which of some rising seconds lie in a pause."""
+        change = np.zeros(len(seconds) + 1, np.int64)
+        np.add.at(change, np.searchsorted(seconds, self._begins, side="left"), 1)
+        np.add.at(change, np.searchsorted(seconds, self._ends, side="right"), -1)
+        return np.asarray(np.cumsum(change[:-1]) > 0)
 
 
 def _is_patient(rule: Rule) -> bool:

@@ -24,6 +24,7 @@ class Api(ApiClient):
         super().__init__("http://127.0.0.1:9", None)
         self.rules = rules
         self.sent: list[tuple[str, str]] = []
+        self.bodies: list[str] = []  # ids of rules
 
     async def send(
         self,
@@ -37,6 +38,8 @@ class Api(ApiClient):
         if method == "GET":
             return Answer(200, {"items": list(self.rules)}, None)
         self.sent.append((method, path))
+        if body is not None:
+            self.bodies.append(body["id"])
         return Answer(200, None, None)
 
 
@@ -59,3 +62,14 @@ async def test_what_prune_deletes_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(COMPOSITE.replace(", leef", ""))
     with pytest.raises(Failure, match="there is no rule 'leaf' in the files, nor in force; add it"):
         await apply(Api(LEAF), read_rules([tmp_path]), prune=True, dry_run=False)
+
+
+async def test_members_are_written_before_their_composite_and_deleted_after_it(tmp_path: Path) -> None:
+    old = {"id": "about", "condition": "composite", "conditions": ["leaf"]}
+    (tmp_path / "rules.yaml").write_text(
+        "[{id: both, condition: composite, conditions: [one]}, {id: one, metric_type: m, threshold: 1}]"
+    )
+    api = Api(LEAF, old)
+    await apply(api, read_rules([tmp_path]), prune=True, dry_run=False)
+    assert api.sent == [("POST", "/rules"), ("POST", "/rules"), ("DELETE", "/rules/about"), ("DELETE", "/rules/leaf")]
+    assert api.bodies == ["one", "both"]

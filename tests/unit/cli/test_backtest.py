@@ -109,3 +109,19 @@ def test_a_mistake_is_one_line(
     shown = capsys.readouterr().err
     assert said in shown
     assert "Traceback" not in shown
+
+
+def test_against_other_rules_only_what_differs_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    old = Path("rules.yaml").read_text("utf-8")
+    Path("new.yaml").write_text(old.replace("threshold: 900", "threshold: 5000"), "utf-8")
+    arguments = ["backtest", "--rules", "new.yaml", "--against", "rules.yaml", "--input", "shop.jsonl"]
+    assert run(arguments) == 0
+    shown = capsys.readouterr()
+    (row,) = [line.split() for line in shown.out.splitlines() if "slow" in line]
+    assert row[:3] == ["slow", "removed", "host=a2,"]
+    assert "alerts: 0 in both, 0 added, 1 removed" in shown.err
+    assert run([*arguments, "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["alerts"], len(found["against"]["only_current"])) == ([], 1)
+    assert run([*arguments[:4], "new.yaml", *arguments[5:]]) == 0
+    assert "no difference" in capsys.readouterr().err

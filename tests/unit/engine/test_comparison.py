@@ -27,7 +27,7 @@ TELL = teller(CHANNELS, CHANNEL_TYPES)
 
 def episode(fired_ms: int, ended_ms: int = NEVER_MS, began_ms: int | None = None, series: str = "a") -> Episode:
     return Episode(
-        series, {"series": series}, "warning", fired_ms if began_ms is None else began_ms, fired_ms, ended_ms
+        series, "r", {"series": series}, "warning", fired_ms if began_ms is None else began_ms, fired_ms, ended_ms
     )
 
 

@@ -1,5 +1,6 @@
 """A flow: lanes whose rules wait equally long for late samples, and the samples that wait with them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -72,12 +73,12 @@ class Flow:
             if len(waiting):
                 self.waiting[topic] = waiting.take(~np.isin(waiting.series, numbers))
 
-    def until_ms(self, reached_ms: dict[str, int]) -> int:
-        """Before this event time nothing waits, nor may anything come that belongs between what does; `reached_ms` are
-        the watermarks of topics."""
+    def until_ms(self, reached_ms: Callable[[str], int]) -> int:
+        """Before this event time nothing waits, nor may anything come that belongs between what does; `reached_ms`
+        gives the watermark of a topic."""
         return min(
             (
-                min(int(waiting.at_ms.min()), reached_ms[topic] - self.lateness_ms)
+                min(int(waiting.at_ms.min()), reached_ms(topic) - self.lateness_ms)
                 for topic, waiting in self.waiting.items()
                 if len(waiting)
             ),

@@ -110,6 +110,8 @@ class Lane(ABC):
 
     def occupied(self) -> Ints:
         """Every slot that is in use."""
+        if not self._free:
+            return np.arange(self.columns.count)
         return np.flatnonzero(self.columns["series"][: self.columns.count] != FREE)
 
     def describe(self, slot: int) -> Subject:

@@ -60,7 +60,7 @@ def segments(slots: Ints) -> Ints:
     """Where runs of equal slots begin, and the end: n + 1 numbers for n runs."""
     if not len(slots):
         return np.zeros(1, np.int64)
-    return np.concatenate(([0], np.flatnonzero(slots[1:] != slots[:-1]) + 1, [len(slots)]))
+    return np.concatenate(([0], (slots[1:] != slots[:-1]).nonzero()[0] + 1, [len(slots)]))
 
 
 def running_maximum(values: Ints, begins: Ints, floor: Ints) -> Ints:

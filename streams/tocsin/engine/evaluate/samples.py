@@ -67,6 +67,6 @@ def release(
     arrived = np.concatenate((np.zeros(len(waiting), np.int64), step_of_fresh)) if len(waiting) else step_of_fresh
     step = np.maximum(np.searchsorted(rising_ms, due_ms, side="left"), arrived)
     ready = step < len(rising_ms)
-    chosen = np.flatnonzero(ready)
+    chosen = ready.nonzero()[0]
     order = np.lexsort((pool.at_ms[chosen], step[chosen]))
-    return pool.take(chosen[order]), pool.take(np.flatnonzero(~ready))
+    return pool.take(chosen[order]), pool.take(~ready)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -171,9 +172,10 @@ def _take_tick(state: PartitionState, tick: Tick, timing: Timing) -> None:
         topic = state.topics.setdefault(name, TopicProgress())
         watermark = topic.apply(tick, name, timing)
         state.series.count_silence(name, topic.was_named, topic.partly_listened_ms())
+        idle_ms = topic.idle_watermark()
         for flow in state.flows.values():
             patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
-            flow.advance(name, max(watermark, topic.idle_watermark() - patience_ms))
+            flow.advance(name, max(watermark, idle_ms - patience_ms))
     for name in [name for name, topic in state.topics.items() if topic.is_unnamed(tick.clock_ms)]:
         for flow in state.flows.values():
             flow.advance(name, EVERYTHING_MS)
@@ -187,18 +189,18 @@ def _judge(state: PartitionState, out: list[Signal]) -> None:
         flow.judge(state.series, out)
 
 
+def _reached_ms(state: PartitionState, patience_ms: int, name: str) -> int:
+    topic = state.topics[name]
+    return max(topic.watermark_ms, topic.idle_watermark() - patience_ms)
+
+
 def _look_for_silence(state: PartitionState, second: int, timing: Timing, out: list[Signal]) -> None:
     """Windows of silent series close, and silence is judged, by the time for which their topic was listened to."""
     state.looked_s = second
     now_ms = state.series.now_ms(state.listened_ms())
     for flow in state.flows.values():
         patience_ms = 0 if flow.lateness_ms else timing.quiet_ms
-        until_ms = flow.until_ms(
-            {
-                name: max(topic.watermark_ms, topic.idle_watermark() - patience_ms)
-                for name, topic in state.topics.items()
-            }
-        )
+        until_ms = flow.until_ms(partial(_reached_ms, state, patience_ms))
         for lane in flow.lanes.values():
             lane.quiet(now_ms, until_ms, timing.quiet_ms, out)
     if second % _FORGET_EVERY_S == 0:

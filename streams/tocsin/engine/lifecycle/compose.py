@@ -17,11 +17,12 @@ from tocsin.schemas.signal import Evidence, Notice, Signal
 
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
     """Everything about an alert that its rule and the signal say; a rule that is no longer known leaves its id."""
+    step = _step(rule, signal) if rule else None
     facts: dict[str, Any] = {
         "rule_id": signal.rule_id.removeprefix(SHADOW),
         "rule_name": rule.title if rule else signal.rule_id.removeprefix(SHADOW),
         "rule_revision": signal.revision,
-        "severity": _step(rule, signal).severity.value if rule else "warning",
+        "severity": step.severity.value if step else "warning",
         "labels": signal.labels,
         "annotations": {},
         "value": signal.value,
@@ -30,10 +31,9 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
     }
     if signal.notice is not None:
         return facts | {"rule_name": signal.notice.name, "category": "tocsin", **_noticed(signal.notice)}
-    if rule is None:
+    if rule is None or step is None:
         return facts
-    step = _step(rule, signal)
-    values = _template_values(signal, rule, starts_ms)
+    values = _template_values(signal, rule, step, starts_ms) if rule.labels or rule.annotations else {}
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
         "category": rule.category,
@@ -53,7 +53,8 @@ def _noticed(notice: Notice) -> dict[str, Any]:
 
 
 def _step(rule: Rule, signal: Signal) -> Level:
-    return rule.steps[min(signal.level, len(rule.steps) - 1)]
+    steps = rule.steps
+    return steps[min(signal.level, len(steps) - 1)]
 
 
 def _limits(rule: Rule, step: Level) -> dict[str, Any]:
@@ -113,15 +114,15 @@ def _fitted(labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[
     return dict(zip(labels, texts, strict=False)), dict(zip(annotations, texts[len(labels) :], strict=True))
 
 
-def _template_values(signal: Signal, rule: Rule, starts_ms: int) -> dict[str, Any]:
+def _template_values(signal: Signal, rule: Rule, step: Level, starts_ms: int) -> dict[str, Any]:
     return {
         "labels": signal.labels,
         "value": signal.value,
-        "threshold": _step(rule, signal).threshold,
+        "threshold": step.threshold,
         "operator": operator_symbol(rule.operator),
         "rule_id": rule.id.removeprefix(SHADOW),
         "rule_name": rule.title,
-        "severity": _step(rule, signal).severity.value,
+        "severity": step.severity.value,
         "category": rule.category,
         "metric": signal.evidence.metric,
         "unit": _unit(rule, signal) or "",

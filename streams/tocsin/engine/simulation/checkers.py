@@ -150,7 +150,7 @@ def _samples(world: World, oracle: Oracle) -> None:
 
 
 def _signals(world: World, oracle: Oracle) -> None:
-    found: dict[str, dict[tuple[int, int, int], bytes]] = {}
+    found: dict[str, dict[tuple[int, int, int], tuple[bytes, Said]]] = {}
     for record in world.broker.records(SIGNALS):
         try:
             signal = codec.decode(Signal, record.value)
@@ -158,10 +158,10 @@ def _signals(world: World, oracle: Oracle) -> None:
             continue
         value = record.value or b""
         known = found.setdefault(signal.fingerprint, {})
-        if known.setdefault(signal.order, value) != value:
+        if known.setdefault(signal.order, (value, _said(signal)))[0] != value:
             raise Violation("same-bytes", f"signal {signal.fingerprint} {signal.order} was written with other bytes")
     for fingerprint in sorted({*found, *oracle.said}):
-        said = [_said(codec.decode(Signal, found[fingerprint][order])) for order in sorted(found.get(fingerprint, ()))]
+        said = [found[fingerprint][order][1] for order in sorted(found.get(fingerprint, ()))]
         _compare("signal", f"{fingerprint} ({_whose(world, fingerprint)})", oracle.said.get(fingerprint, []), said)
 
 

@@ -25,7 +25,7 @@ from tocsin.engine.lifecycle import record as alert_record
 from tocsin.engine.lifecycle import step as lifecycle
 from tocsin.engine.lifecycle.step import NumberedCommand
 from tocsin.engine.route import record as route_record
-from tocsin.engine.route import step as route
+from tocsin.engine.route.direct import Direct
 from tocsin.engine.simulation import evaluating
 from tocsin.engine.simulation.broker import METRICS, SAMPLES
 from tocsin.engine.simulation.delivering import DeliverProcess
@@ -250,7 +250,7 @@ def since_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def resolved_not_sent(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(route, "_tell_resolved", lambda record, event, channels, changes: None)
+    patch.setattr(Direct, "_tell_resolved", lambda self, record, event: None)
 
 
 def told_not_persisted(patch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """An alert event: one transition of one alert, as it stands on the `alerts` topic."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+
+from tocsin.schemas.instant import parse_instant
 
 AlertType = Literal["pending", "firing", "changed", "acknowledged", "unacknowledged", "escalated", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
@@ -57,6 +59,16 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     runbook_url: str = ""
     notifications: tuple[str, ...] = ()
 
+    @property
+    def fired_ms(self) -> int:
+        """When it fired, in epoch milliseconds; of what is pending, when its condition began."""
+        return parse_instant(self.fired_at or self.starts_at)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody is to care."""
+        return self.status in ("firing", "acknowledged")
+
     def cloud_event_headers(self) -> list[tuple[str, bytes]]:
         """CloudEvents 1.0 attributes in Kafka's binary mode."""
         return [
@@ -68,3 +80,22 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
             ("ce_time", self.updated_at.encode()),
             ("content-type", b"application/json"),
         ]
+
+
+_SYSTEM: Final = ("alertname", "severity", "category")
+
+
+def routing_labels(event: AlertEvent) -> dict[str, str]:
+    """What matchers of routes, silences and inhibitions see: the alert's labels, with the rule's id as `alertname`, and
+    `severity` and `category`. A label of one of these names is seen as `exported_...`, as in its fingerprint."""
+    labels = dict(event.labels)
+    for name in _SYSTEM:
+        if name in labels:
+            renamed = f"exported_{name}"
+            while renamed in labels:
+                renamed = f"exported_{renamed}"
+            labels[renamed] = labels.pop(name)
+    labels |= {"alertname": event.rule_id, "severity": event.severity}
+    if event.category:
+        labels["category"] = event.category
+    return labels

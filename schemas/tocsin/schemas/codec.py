@@ -9,17 +9,22 @@ from pydantic import BaseModel, ValidationError
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
+from tocsin.schemas.decision import Decision
+from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.problems import field_errors
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.shadow import Candidate, ShadowProgress
 from tocsin.schemas.signal import Signal
+from tocsin.schemas.silence import Silence
 
-Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress)
-_Document = TypeVar("_Document", Rule, Channel)
+Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision)
+_Document = TypeVar("_Document", Rule, Channel, Routing, Silence)
 _encoder = msgspec.json.Encoder()
+_group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)
 
 
 class UnreadableRecord(ValueError):
@@ -39,7 +44,15 @@ def decode(kind: type[_Record], value: bytes | None) -> _Record:
         raise UnreadableRecord(f"not a {kind.__name__}: {error}") from None
 
 
-def encode_document(document: Rule | Channel) -> bytes:
+def decode_group_input(value: bytes | None) -> GroupInput:
+    """Read a record of `groups` back; raises UnreadableRecord that says why not."""
+    try:
+        return _group_decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRecord(f"not an input of a group: {error}") from None
+
+
+def encode_document(document: Rule | Channel | Routing | Silence) -> bytes:
     """A configuration entry as it lies on its compacted topic."""
     return orjson.dumps(document.model_dump(mode="json"))
 

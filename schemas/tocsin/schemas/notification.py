@@ -9,10 +9,30 @@ from tocsin.schemas.alert import AlertEvent
 Outcome = Literal["delivered", "retrying", "failed", "unroutable"]
 
 
-class Notification(msgspec.Struct, frozen=True, kw_only=True):
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """What a notification of several alerts says: why now, of which route and labels, and each alert as it is.
+
+    Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `some resolved`,
+    `all resolved` or `repeat`.
+    """
+
+    route: str
+    labels: dict[str, str]
+    reason: str
+    alerts: tuple[AlertEvent, ...]
+    truncated: int = 0
+
+    @property
+    def status(self) -> str:
+        """`firing` while one of its alerts is active, else `resolved`."""
+        return "firing" if any(one.status != "resolved" for one in self.alerts) else "resolved"
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a delivery consumer is to send; lies on `notifications.<channel type>`, keyed by `group_key`.
 
-    `id` is a function of the event and the channel: every repeat carries the same one. `test` marks a test send.
+    `id` is a function of the event (or of the group and the number in it) and the channel: every repeat carries the
+    same one. `test` marks a test send. Of a `group`, `event` is the worst of its alerts.
     """
 
     id: str
@@ -22,6 +42,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     event: AlertEvent
     created_at: str
     test: bool = False
+    group: Group | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -81,9 +81,11 @@ class Topics:
         "audit",
         "channels",
         "commands",
+        "decisions",
         "deliveries",
         "dlq",
         "escalations",
+        "groups",
         "late",
         "partials",
         "prefix",
@@ -112,6 +114,8 @@ class Topics:
         self.samples = f"{prefix}samples"
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
+        self.groups = f"{prefix}groups"
+        self.decisions = f"{prefix}decisions"
         self.shadow_alerts = f"{prefix}shadow-alerts"
         self.shadow_progress = f"{prefix}shadow-progress"
         self.deliveries = f"{prefix}deliveries"
@@ -173,6 +177,9 @@ def topic_specs(
         compacted(names.shadow_progress, partitions, churning),
         *(compacted(prefix + name, 1, rules if name == "rules" else {}) for name in _CONFIGURATION),
         *(kept(names.notifications(channel_type), 7 * _DAY_MS) for channel_type in channel_types),
+        # An alert that joined a group is in that group's state, so these records only bridge a worker that is down.
+        kept(names.groups, 7 * _DAY_MS),
+        kept(names.decisions, 30 * _DAY_MS),
         kept(names.deliveries, 30 * _DAY_MS),
         kept(names.audit, _FOREVER_MS, 1),
         kept(names.dlq, 14 * _DAY_MS),

@@ -85,7 +85,7 @@ async def history(request: web.Request) -> web.Response:
 
 
 async def one(request: web.Request) -> web.Response:
-    """One alert with its timeline, evidence and deliveries."""
+    """One alert with its timeline, evidence, deliveries, and why somebody was told or was not."""
     only(request, ())
     api, fingerprint = api_of(request), request.match_info["fingerprint"]
     events = await queries.timeline(api.database, fingerprint)
@@ -93,8 +93,14 @@ async def one(request: web.Request) -> web.Response:
     if alert is None:
         raise not_found("alert", fingerprint)
     sent = await queries.deliveries(api.database, {"fingerprint": [fingerprint]}, queries.Page(200))
+    decisions = await queries.decisions(api.database, fingerprint)
+    listed = {one["notification_id"] for one in sent.items}
+    grouped = {name for one in decisions for name in one.get("notifications", ())} - listed
+    if grouped:  # told together with others, under the fingerprint of the worst
+        more = await queries.deliveries(api.database, {"notification_id": sorted(grouped)}, queries.Page(200))
+        sent.items.extend(more.items)
     body = {"alert": alert, "timeline": events, "evidence": alert["evidence"], "deliveries": sent.items}
-    return answer(body)
+    return answer({**body, "decisions": decisions})
 
 
 async def acknowledge(request: web.Request) -> web.Response:

@@ -16,11 +16,13 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 from tocsin.api.routes import PREFIX, ROUTES, Route
 from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.decision import Decision
 from tocsin.schemas.notification import Delivery
+from tocsin.schemas.silence import Silence
 
 _REF = "#/components/schemas/{name}"
-_LISTS = {f"{name}List": name for name in ("Alert", "Rule", "Shadow", "Channel", "Delivery")}
-_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
+_LISTS = {f"{name}List": name for name in ("Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence")}
+_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven", "RouteTest", "SilencePreview")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
     "cursor": "`next_cursor` of the page before",
@@ -31,6 +33,7 @@ _TEXTS = {
     "bucket": "length of a bucket, such as 1h",
     "sort": "updated_at or -updated_at",
     "id": "the rule",
+    "state": "active, pending or expired",
 }
 
 
@@ -92,9 +95,10 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for model in {route.body for route in ROUTES if route.body}:
+    models: list[type[BaseModel]] = [Silence, *(route.body for route in ROUTES if route.body)]
+    for model in dict.fromkeys(models):
         _add_model(found, model)
-    _, components = msgspec.json.schema_components([AlertEvent, Delivery], ref_template=_REF)
+    _, components = msgspec.json.schema_components([AlertEvent, Delivery, Decision], ref_template=_REF)
     found |= components
     found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
     for name, item in _LISTS.items():
@@ -111,6 +115,7 @@ def _schemas() -> dict[str, Any]:
             "timeline": {"type": "array", "items": {"$ref": _REF.format(name="Alert")}},
             "evidence": {"type": ["object", "null"]},
             "deliveries": {"type": "array", "items": {"$ref": _REF.format(name="Delivery")}},
+            "decisions": {"type": "array", "items": {"$ref": _REF.format(name="Decision")}},
         },
     }
     found["Problem"] = {

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from tocsin.api import alerts, backtests, channels, deadletters, health, overview, rules, shadows
+from tocsin.api import alerts, backtests, channels, deadletters, health, overview, routing, rules, shadows, silences
 from tocsin.schemas.channel import Channel
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 
 PREFIX = "/api/v1"
@@ -95,6 +96,23 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
     Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 412, 503)),
+    Route("GET", "/routes", routing.get, "routing", "Routing", errors=(404,)),
+    Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
+    Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),
+    Route(
+        "POST", "/routes/test", routing.test, "routing", "RouteTest", body=routing.RouteTestBody, errors=(404, 422)
+    ),
+    Route("GET", "/silences", silences.list_, "routing", "SilenceList", query=("state", *_PAGE)),
+    Route(
+        "POST", "/silences", silences.create, "routing", "Silence", 201,
+        body=silences.SilenceBody, errors=(409, 422, 503),
+    ),
+    Route(
+        "POST", "/silences/preview", silences.preview, "routing", "SilencePreview",
+        body=silences.SilenceBody, errors=(422,),
+    ),
+    Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404,)),
+    Route("DELETE", "/silences/{id}", silences.delete, "routing", "", 204, errors=(404, 503)),
     Route("GET", "/statistics", overview.figures, "overview", "Statistics", query=("from", "to", "bucket")),
     Route("GET", "/configuration", overview.configuration, "overview", "Configuration"),
     Route("GET", "/deliveries", deadletters.deliveries, "deliveries", "DeliveryList", query=_DELIVERY),

@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from tocsin.cli import alerts, backtest, channels, dlq, kafka, produce, rules, services, settings, shadows, sim, topics
+from tocsin.cli import (
+    alerts,
+    backtest,
+    channels,
+    dlq,
+    kafka,
+    produce,
+    routes,
+    rules,
+    services,
+    settings,
+    shadows,
+    silences,
+    sim,
+    topics,
+)
 from tocsin.cli.failures import as_failure
 from tocsin.terminal import escape
 
@@ -27,7 +42,9 @@ services.register(app)
 produce.register(app)
 backtest.register(app)
 sim.register(app)
-for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, dlq.app, settings.app):
+for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
+    app.add_typer(group)
+for group in (dlq.app, settings.app):
     app.add_typer(group)
 
 

@@ -35,10 +35,11 @@ def parse_address(text: str) -> Address:
 def compose_mail(
     sender: str, recipients: Sequence[str], subject: str, notification: Notification, message: Message
 ) -> EmailMessage:
-    """The same bytes for every repeat of a notification; mails of one alert form a thread."""
+    """The same bytes for every repeat of a notification; mails of one alert, or of one group, form a thread."""
     event = notification.event
     address = parse_address(sender)
-    thread = f"<alert.{stable_id(event.fingerprint, event.starts_at)}@{address.domain}>"
+    about = (notification.group_key,) if notification.group else (event.fingerprint, event.starts_at)
+    thread = f"<alert.{stable_id(*about)}@{address.domain}>"
     mail = EmailMessage(policy=SMTP)
     mail["From"] = address
     mail["To"] = [parse_address(recipient) for recipient in recipients]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tocsin.deliver.group_text import counted, others, where_of
 from tocsin.deliver.templates import TemplateError, render_template
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -70,6 +71,10 @@ def compose(notification: Notification, base_url: str, template: str = "") -> Me
     where = ", ".join(f"{label.name}={label.value}" for label in labels)
     title = one_line(event.rule_name or event.rule_id, 200)
     state = f"{'TEST · ' if notification.test else ''}{event.type.upper()}"
+    group = notification.group
+    if group and len(group.alerts) + group.truncated > 1:
+        state, where = counted(group), where_of(group.labels)
+        title = f"{title} and {len(group.alerts) + group.truncated - 1} more"
     subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
     link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
     values = _values(event, title, link)
@@ -125,6 +130,8 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     lines.append(_verdict(event))
     told = [event.annotations.get("summary", ""), event.annotations.get("description", "") or event.description]
     lines += [text.strip() for text in told if text.strip()]
+    if notification.group:
+        lines += others(notification.group, _verdict)
     if event.comment:
         lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
     return tuple(lines)

@@ -16,11 +16,14 @@ from tocsin.projection import tables
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import UnreadableRecord, decode, decode_document
+from tocsin.schemas.decision import Decision
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.shadow import Candidate, ShadowProgress
+from tocsin.schemas.silence import Silence
 from tocsin.schemas.topics import Topics
 
 SEPARATOR = "\x1f"
@@ -44,6 +47,9 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
     found: dict[str, ChangeOf] = {
         topics.rules: _rule,
         topics.channels: lambda record: _document("channels", lambda value: decode_document(Channel, value).id, record),
+        topics.routes: lambda record: _document("routes", lambda value: decode_document(Routing, value).id, record),
+        topics.silences: lambda record: _document("silences", lambda value: decode_document(Silence, value).id, record),
+        topics.decisions: _decision,
         topics.alert_state: _state,
         topics.alerts: _event,
         topics.deliveries: _delivery,
@@ -216,6 +222,12 @@ def _delivery(record: ConsumerRecord) -> Change | None:
     row = {name: getattr(one, name) for name in names}
     row |= {"at_ms": parse_instant(one.at), "latency_ms": one.latency_ms, "body": _body(record)}
     return tables.delivery, one.id, row
+
+
+def _decision(record: ConsumerRecord) -> Change | None:
+    one = decode(Decision, record.value)
+    row = {"id": one.id, "fingerprint": one.fingerprint, "outcome": one.outcome, "at_ms": parse_instant(one.at)}
+    return tables.decision, one.id, {**row, "body": _body(record)}
 
 
 def _dead_letter(record: ConsumerRecord) -> Change | None:

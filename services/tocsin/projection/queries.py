@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
 from tocsin.projection.database import Database
-from tocsin.projection.tables import UNREADABLE, active, dead_letter, delivery, document, event
+from tocsin.projection.tables import UNREADABLE, active, dead_letter, decision, delivery, document, event
 
 Item = dict[str, Any]
 
@@ -71,6 +71,28 @@ async def deliveries(database: Database, fields: Mapping[str, Sequence[str]], pa
     """Attempts to deliver, the latest first."""
     conditions = [delivery.c[name].in_(values) for name, values in fields.items()]
     return await _list(database, delivery, conditions, (delivery.c.at_ms, delivery.c.id), page)
+
+
+async def decisions(database: Database, fingerprint: str, limit: int = 200) -> list[Item]:
+    """The latest decisions about one alert, the oldest of them first."""
+    query = select(decision.c.body).where(decision.c.fingerprint == fingerprint)
+    query = query.order_by(decision.c.at_ms.desc(), decision.c.id).limit(limit)
+    async with database.reading() as connection:
+        return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
+
+
+async def all_active(database: Database) -> list[Item]:
+    """Every alert that is pending, firing or acknowledged."""
+    async with database.reading() as connection:
+        return [orjson.loads(body) for body in (await connection.scalars(select(active.c.body))).all()]
+
+
+async def fired_since(database: Database, from_ms: int, limit: int) -> list[Item]:
+    """The latest `firing` events since a time, at most `limit`."""
+    query = select(event.c.body).where(event.c.at_ms >= from_ms, event.c.type == "firing")
+    async with database.reading() as connection:
+        found = await connection.scalars(query.order_by(event.c.at_ms.desc(), event.c.id).limit(limit))
+        return [orjson.loads(body) for body in found.all()]
 
 
 async def dead_letters(database: Database, fields: Mapping[str, Sequence[str]], page: Page) -> Found:

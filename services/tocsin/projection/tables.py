@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 metadata = MetaData()
 
@@ -20,7 +20,8 @@ position = Table(
 
 UNREADABLE: Final = "unreadable-"
 
-# The configuration: kind is `rules`, `shadows` or `channels`, or one of these after UNREADABLE: no record of that kind.
+# The configuration: kind is `rules`, `shadows`, `channels`, `routes` or `silences`, or one of these after UNREADABLE:
+# no record of that kind.
 document = Table(
     "tocsin_document",
     metadata,
@@ -84,6 +85,18 @@ delivery = Table(
     Index("tocsin_delivery_order", "at_ms", "id"),
     Index("tocsin_delivery_fingerprint", "fingerprint"),
     Index("tocsin_delivery_notification", "notification_id"),
+)
+
+decision = Table(
+    "tocsin_decision",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("fingerprint", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_decision_order", "at_ms", "id"),
+    Index("tocsin_decision_fingerprint", "fingerprint", "at_ms"),
 )
 
 dead_letter = Table(

@@ -1,99 +1,154 @@
-"""The route agent: alert events in, notifications for each channel type out.
+"""The route agent: alert events in, notifications for each channel type and inputs of groups out.
 
-May block: on Kafka's acknowledgements, run by run, and on the channels topic, which is read to its end before anybody
-is told. Revocation: as lifecycle's.
+May block: on Kafka's acknowledgements, run by run, and on configuration topics, which are read to their end before
+anybody is told. Revocation: as lifecycle's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import structlog
 from faust.types import TP
 
-from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
+from tocsin.agents.keyed import Apply, KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.route_store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
+from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.copies import Get
-from tocsin.engine.route.record import DamagedRecord, RouteRecord, decode, encode
-from tocsin.engine.route.step import step
+from tocsin.engine.route.flush import World
+from tocsin.engine.route.groups import GroupChanges
+from tocsin.engine.route.groups import step as group_step
+from tocsin.engine.route.step import Changes, revisit, step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
-from tocsin.schemas.channel import Channel
-from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.grouping import GroupInput, Join
+from tocsin.schemas.notification import Delivery
 from tocsin.schemas.topics import CHANNEL_TYPES, Topics
 
 _STAGE: Final = "route"
 _log = structlog.get_logger("tocsin.route")
+Timed = tuple[int, AlertEvent]
+TimedInput = tuple[int, GroupInput]
 
 
 class Route:
-    """Route of one worker: all partitions of `alerts` that Faust assigned to it."""
+    """Route of one worker: all partitions of `alerts` and `groups` that Faust assigned to it."""
 
-    def __init__(self, app: BatchApp, table: RunTable, topics: Topics) -> None:
+    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, state: RoutingState) -> None:
         self._app = app
         self._table = table
         self._topics = topics
-        self.channels: dict[str, Channel] = {}
+        self._state = state
+        self._indexes: dict[int, Index] = {}
         self.notifications = 0
 
-    def read_channel(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
-        """One record of the channels topic; an entry that cannot be read leaves the last good one in force."""
-        channel_id = key.decode(errors="replace")
-        if not value:
-            self.channels.pop(channel_id, None)
-            return
-        try:
-            self.channels[channel_id] = codec.decode_document(Channel, value, channel_id)
-        except codec.UnreadableRecord as error:
-            _log.warning("a channel that cannot be read was ignored", channel_id=channel_id, reason=str(error))
+    def forget(self) -> None:
+        """At a rebalance: another worker may have gone on with our partitions."""
+        self._indexes.clear()
 
-    async def take(self, tp: TP, batches: Sequence[RecordBatch], channels: ConfigLog) -> None:
-        """Apply one fetched run of alert events."""
+    def wants_tick(self, partition: int) -> bool:
+        """Whether time matters in a partition; it may, until its entries were looked at."""
+        index = self._indexes.get(partition)
+        return index is None or index.is_waiting(self._state.version)
+
+    async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
+        """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
         holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.lock(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
-            for run in keyed_runs(tp, batches, _event, self._topics.dlq, _STAGE):
-                if any(event.type == "firing" for event in run.inputs):
-                    await channels.catch_up()
-                if not await self._finish(run):
+            index = self._index(tp.partition)
+            is_of_groups = tp.topic == self._topics.groups
+            read: Callable[[Any], Any] = _group_input if is_of_groups else _event
+            apply: Apply[Any] = partial(self._apply_groups if is_of_groups else self._apply, tp.partition)
+            for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
+                if _tells(run.inputs, index):
+                    await self._state.catch_up()
+                if is_of_groups:
+                    index.follow(self._table, tp.partition, self._state.version)
+                if not await self._finish(run, applied(run, apply, *self._how(tp))):
                     return
-                self._app.committable.offsets[tp] = run.last + 1
+                if is_of_groups:
+                    index.looked()
 
-    async def _finish(self, run: KeyedRun[AlertEvent]) -> bool:
-        partition = run.tp.partition
-        get = partial(self._table.get, partition)
-        outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
-        self.notifications += sum(output.topic != self._topics.deliveries for output in outcome.outputs)
-        return await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+    def _how(self, tp: TP) -> tuple[Get, str, str]:
+        return partial(self._table.get, tp.partition), self._topics.dlq, _STAGE
 
-    def _apply(self, events: Sequence[AlertEvent], get: Get) -> Outcome:
-        changes = step(events, lambda fingerprint: _record(get(fingerprint)), self.channels, CHANNEL_TYPES)
-        for missing in changes.unroutable:
-            _log.warning("nobody was told", rule=missing.rule_id, name=missing.channel_id, reason=missing.detail)
-        entries = {fingerprint: encode(record) for fingerprint, record in changes.records.items()}
-        told = [self._notification(one) for one in changes.notifications]
-        missed = [self._delivery(one) for one in changes.unroutable]
-        return Outcome(entries, [*told, *missed])
+    def _index(self, partition: int) -> Index:
+        if partition not in self._indexes:
+            self._indexes[partition] = Index.of(self._table, partition)
+        return self._indexes[partition]
 
-    def _notification(self, one: Notification) -> Output:
-        return Output(self._topics.notifications(one.channel_type), one.group_key.encode(), codec.encode(one))
+    async def _finish(self, run: KeyedRun[Any], outcome: Outcome) -> bool:
+        told = (self._topics.deliveries, self._topics.groups, self._topics.decisions)
+        self.notifications += sum(output.topic not in told for output in outcome.outputs)
+        outputs = [*outcome.outputs, *run.dead]
+        if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
+            return False
+        self._index(run.tp.partition).put(outcome.entries)
+        self._app.committable.offsets[run.tp] = run.last + 1
+        return True
+
+    def _apply(self, partition: int, inputs: Sequence[Timed], get: Get) -> Outcome:
+        store = RouteStore(get, self._index(partition))
+        at_ms = max((at_ms for at_ms, _ in inputs), default=0)
+        numbers = store.numbers(partition, at_ms)
+        events = [event for _, event in inputs]
+        state = self._state
+        changes = step(events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+        return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
+
+    def _apply_groups(self, partition: int, inputs: Sequence[TimedInput], get: Get) -> Outcome:
+        state, index = self._state, self._index(partition)
+        store = RouteStore(get, index)
+        done = group_step(inputs, store.progress(), store, World(state.channels, CHANNEL_TYPES, state.muting))
+        at_ms = done.progress.clock_ms
+        outcome = Outcome(entries_of_groups(done), self._outputs(done))
+        if waiting := index.waiting(at_ms):
+            numbers = store.numbers(partition, at_ms)
+            records = records_of(waiting, store)
+            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+            outcome.entries = {**outcome.entries, **entries_of_alerts(changes, numbers)}
+            outcome.outputs += self._outputs(changes)
+        return outcome
+
+    def _outputs(self, changes: Changes | GroupChanges) -> list[Output]:
+        topics = self._topics
+        for one in changes.unroutable:
+            _log.warning("nobody was told", rule=one.rule_id, name=one.channel_id, reason=one.detail)
+        found = [
+            Output(topics.notifications(one.channel_type), one.group_key.encode(), codec.encode(one))
+            for one in changes.notifications
+        ]
+        found += [self._delivery(one) for one in changes.unroutable]
+        joins: Sequence[Join] = changes.joins if isinstance(changes, Changes) else ()
+        found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in joins]
+        found += [Output(topics.decisions, one.fingerprint.encode(), codec.encode(one)) for one in changes.decisions]
+        return found
 
     def _delivery(self, one: Delivery) -> Output:
         return Output(self._topics.deliveries, one.notification_id.encode(), codec.encode(one))
 
 
-def _record(value: bytes | None) -> RouteRecord | None:
-    try:
-        return decode(value) if value else None
-    except DamagedRecord as error:
-        _log.error("what was told of an alert is damaged; it begins anew", error=str(error))
-        return None
+def _tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
+    """Whether somebody may be told because of these."""
+    for at_ms, one in inputs:
+        if isinstance(one, AlertEvent):
+            if one.type in ("firing", "changed"):
+                return True
+        elif isinstance(one, Join) or index.is_due(at_ms):
+            return True
+    return False
 
 
-def _event(record: Any) -> AlertEvent:
-    return codec.decode(AlertEvent, record.value)
+def _event(record: Any) -> Timed:
+    return record.timestamp, codec.decode(AlertEvent, record.value)
+
+
+def _group_input(record: Any) -> TimedInput:
+    item = codec.decode_group_input(record.value)
+    return (record.timestamp if isinstance(item, Join) else item.at_ms), item

@@ -1,9 +1,10 @@
 """The route service: lifecycle and route in one worker."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import structlog
 from faust.types import TP
@@ -14,11 +15,15 @@ from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.lifecycle import Lifecycle
 from tocsin.agents.once import Once
 from tocsin.agents.route import Route
+from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.schemas import codec
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
 
+_TICK_S: Final = 1.0
 _log = structlog.get_logger("tocsin.route")
 
 
@@ -33,17 +38,31 @@ class _Service:
     """Everything of one worker that needs its event loop."""
 
     def __init__(
-        self, app: BatchApp, worker: WorkerSettings, topics: Topics, tables: Sequence[Any], assigned: asyncio.Event
+        self,
+        app: BatchApp,
+        worker: WorkerSettings,
+        topics: Topics,
+        tables: Sequence[Any],
+        assigned: asyncio.Event,
+        partitions: int,
     ) -> None:
         self._app, self._worker, self._assigned = app, worker, assigned
         self._outbox = new_outbox(worker)
         self._background = Background(app)
         self._book = RuleBook()
         self._tables = [RunTable(self._outbox, table) for table in tables]
+        self._topics, self._partitions = topics, partitions
+        self._state = RoutingState()
         self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book)
-        self.route = Route(app, self._tables[1], topics)
+        self.route = Route(app, self._tables[1], topics, self._state)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
-        self.channels = ConfigLog(dict(worker.client), topics.channels, self.route.read_channel)
+        readers = {
+            topics.channels: self._state.read_channel,
+            topics.routes: self._state.read_routing,
+            topics.silences: self._state.read_silence,
+        }
+        self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
+        self._board = Once(self._start_board)
 
     def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
         ignored = self._book.append(offset, key, value, at_ms)
@@ -52,19 +71,49 @@ class _Service:
 
     @classmethod
     async def started(
-        cls, app: BatchApp, worker: WorkerSettings, topics: Topics, tables: Sequence[Any], assigned: asyncio.Event
+        cls,
+        app: BatchApp,
+        worker: WorkerSettings,
+        topics: Topics,
+        tables: Sequence[Any],
+        assigned: asyncio.Event,
+        partitions: int,
     ) -> Self:
         """A service that is connected and has read all configuration."""
-        made = cls(app, worker, topics, tables, assigned)
+        made = cls(app, worker, topics, tables, assigned, partitions)
         await made._start()
         return made
 
     async def _start(self) -> None:
         await self._outbox.start()
-        await asyncio.gather(self.rules.start(), self.channels.start())
-        self._background.run(self.rules.follow())
-        self._background.run(self.channels.follow())
+        logs = [self.rules, *self._routing]
+        await asyncio.gather(*(log.start() for log in logs))
+        for log in logs:
+            self._background.run(log.follow())
+        self._state.follow(self._routing, self._board.get)
         self._background.run(self._announce())
+        self._background.run(self._tick())
+
+    async def _start_board(self) -> ConfigLog:
+        """Follow the states of all alerts, from when something may be inhibited for the first time."""
+        client = dict(self._worker.client)
+        board = ConfigLog(client, self._topics.alert_state, self._state.read_active, self._partitions)
+        await board.start()
+        self._background.run(board.follow())
+        return board
+
+    async def _tick(self) -> None:
+        """Write what time it is to the partitions of `groups` where that matters."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            tick = codec.encode(RouteTick(time.time_ns() // 1_000_000))
+            ours = [tp.partition for tp in self._app.reader.assignment() if tp.topic == self._topics.groups]
+            sent = [
+                await self._outbox.send(self._topics.groups, tick, partition=partition)
+                for partition in sorted(ours)
+                if self.route.wants_tick(partition)
+            ]
+            await self._outbox.acknowledged(sent)
 
     async def _announce(self) -> None:
         await self._assigned.wait()
@@ -74,7 +123,8 @@ class _Service:
         """Disconnect; what was taken is finished, and Faust commits afterwards."""
         await self._background.stop()
         await self.rules.stop()
-        await self.channels.stop()
+        board = self._board.if_made()
+        await asyncio.gather(*(log.stop() for log in (*self._routing, *([board] if board else []))))
         await self._outbox.stop()
 
     async def take_inputs(self, tp: TP, run: Any) -> None:
@@ -82,8 +132,8 @@ class _Service:
         await self.lifecycle.take(tp, run, self.rules)
 
     async def take_alerts(self, tp: TP, run: Any) -> None:
-        """A run of `alerts`."""
-        await self.route.take(tp, run, self.channels)
+        """A run of `alerts` or `groups`."""
+        await self.route.take(tp, run)
 
     def forget(self, revoked: set[Any]) -> None:
         """Partitions went away, for a moment or for good."""
@@ -91,15 +141,16 @@ class _Service:
         self._app.committable.cleared()
         for table in self._tables:
             table.forget()
+        self.route.forget()
 
 
 def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:
     """Run the route service until it is told to stop."""
-    app = make_app(worker, [topics.signals, topics.commands, topics.alerts])
+    app = make_app(worker, [topics.signals, topics.commands, topics.alerts, topics.groups])
     names = ("route-alerts", "route-notified")
     tables = [make_table(app, name, topics.changelog(f"{name}-changelog"), settings.partitions) for name in names]
     assigned = asyncio.Event()
-    service = Once(lambda: _Service.started(app, worker, topics, tables, assigned))
+    service = Once(lambda: _Service.started(app, worker, topics, tables, assigned, settings.partitions))
 
     async def on_revoked(_: Any, *revoked: Any, **__: Any) -> None:
         if made := service.if_made():
@@ -113,7 +164,7 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
     app.on_partitions_assigned.connect(cast("Any", on_assigned))
 
     read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs)
-    read_runs(app, [topics.alerts], "route", service, _Service.take_alerts)
+    read_runs(app, [topics.alerts, topics.groups], "route", service, _Service.take_alerts)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

@@ -26,6 +26,7 @@ from tocsin.agents.pieces import DamagedEntry, PieceTable
 from tocsin.schemas.dead_letter import Header
 
 _JOURNAL: Final = b"journal/"
+_ENTRIES: Final = b"entry/"
 _FIRST: Final = b"%016x" % 0
 _log = structlog.get_logger("tocsin.tables")
 
@@ -86,6 +87,10 @@ class RunTable:
         except DamagedEntry as error:
             _log.error("an entry is damaged; its key begins anew", partition=partition, key=key, error=str(error))
             return None
+
+    def keys(self, partition: int) -> list[str]:
+        """The keys of all entries of a partition, whoever wrote them."""
+        return list(dict.fromkeys(_key(name) for name in self._pieces.names(partition, _ENTRIES)))
 
     async def recover(self, partition: int, generation: int, holds: Holds) -> bool:
         """Begin to reign over a partition, and carry out what a crashed run was about to do; once for each assignment.
@@ -158,7 +163,13 @@ class RunTable:
 def _entry(key: str) -> bytes:
     """What the names of an entry begin with, and those of no other."""
     raw = key.encode(errors="surrogatepass")
-    return b"entry/%d/%s/" % (len(raw), raw)
+    return b"%b%d/%b/" % (_ENTRIES, len(raw), raw)
+
+
+def _key(name: bytes) -> str:
+    """The key of an entry by its name."""
+    length, _, rest = name.removeprefix(_ENTRIES).partition(b"/")
+    return rest[: int(length)].decode(errors="surrogatepass")
 
 
 def _next_reign(last: bytes, generation: int) -> bytes:

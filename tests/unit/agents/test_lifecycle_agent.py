@@ -12,6 +12,7 @@ from tests.unit.agents.tables_double import Outbox, Table
 
 from tocsin.agents.lifecycle import Lifecycle
 from tocsin.agents.route import Route
+from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.schemas import codec
@@ -49,7 +50,8 @@ class World:
         self.app, self.outbox, self.table = App(), Outbox(), Table()
         self.runs = RunTable(self.outbox, self.table)  # type: ignore[arg-type]
         self.lifecycle = Lifecycle(self.app, self.runs, TOPICS, RuleBook())  # type: ignore[arg-type]
-        self.route = Route(self.app, self.runs, TOPICS)  # type: ignore[arg-type]
+        self.state = RoutingState()
+        self.route = Route(self.app, self.runs, TOPICS, self.state)  # type: ignore[arg-type]
 
     async def command(self, first: int, *values: bytes, keys: list[bytes] | None = None) -> None:
         run = [batch(COMMANDS, first, list(values), keys)]
@@ -109,11 +111,11 @@ async def test_a_worker_that_the_group_gave_up_writes_nothing() -> None:
 
 async def test_a_channel_of_a_type_that_nothing_delivers_is_unroutable() -> None:
     world = World()
-    world.route.channels["hook"] = Channel(id="hook", type="pager")
+    world.state.channels["hook"] = Channel(id="hook", type="pager")
     await world.command(0, trigger("a"))
     ((_, event),) = world.sent(TOPICS.alerts)
     run = [batch(ALERTS, 0, [event])]
-    await world.route.take(ALERTS, run, Rules())  # type: ignore[arg-type]
+    await world.route.take(ALERTS, run)
     assert not [name for name, _, _ in world.outbox.records if "notifications" in name]
     ((_, delivery),) = world.sent(TOPICS.deliveries)
     told: Any = msgspec.json.decode(delivery or b"")
@@ -125,9 +127,9 @@ async def test_a_channel_of_a_type_that_nothing_delivers_is_unroutable() -> None
 
 async def test_a_damaged_record_of_what_was_told_begins_anew() -> None:
     world = World()
-    world.route.channels["hook"] = Channel(id="hook", type="webhook")
+    world.state.channels["hook"] = Channel(id="hook", type="webhook")
     await world.command(0, trigger("a"))
     ((_, event),) = world.sent(TOPICS.alerts)
     await world.runs.finish(0, "damage", {"a": b"\xc1"}, [])
-    await world.route.take(ALERTS, [batch(ALERTS, 0, [event])], Rules())  # type: ignore[arg-type]
+    await world.route.take(ALERTS, [batch(ALERTS, 0, [event])])
     assert len(world.sent(TOPICS.notifications("webhook"))) == 1

@@ -19,6 +19,7 @@ from tocsin.deliver.http import request
 from tocsin.deliver.protocol import ChannelType, Outgoing, Receipt, Transport
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.schemas.alert import EVENT_TYPE_PREFIX
+from tocsin.schemas.notification import Group, Notification
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
@@ -30,6 +31,7 @@ _RESERVED_PREFIXES = ("webhook-", "proxy-")
 # Everything else may hold a credential: what is not known to be harmless is kept secret.
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent", "x-source", "x-environment"})
 _KEY_PREFIX = "whsec_"
+_GROUP_TYPE_PREFIX = "tocsin.group."
 
 
 class WebhookSettings(ChannelSettings):
@@ -106,7 +108,16 @@ def body_of(outgoing: Outgoing) -> bytes:
     data = {**msgspec.to_builtins(event), "message": words, "channel_id": notification.channel_id}
     if notification.test:
         data["test"] = True
+    if notification.group is not None:
+        return _of_group(notification, notification.group, data)
     return orjson.dumps({"type": EVENT_TYPE_PREFIX + event.type, "timestamp": event.updated_at, "data": data})
+
+
+def _of_group(notification: Notification, group: Group, data: dict[str, Any]) -> bytes:
+    """As of one alert, the worst of them, and beside it all alerts of the group."""
+    data["group"] = {"key": notification.group_key, "status": group.status, **msgspec.to_builtins(group)}
+    kind = f"{_GROUP_TYPE_PREFIX}{group.status}"
+    return orjson.dumps({"type": kind, "timestamp": notification.created_at, "data": data})
 
 
 async def send(settings: WebhookSettings, outgoing: Outgoing, transport: Transport) -> Receipt:

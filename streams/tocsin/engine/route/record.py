@@ -2,15 +2,33 @@
 
 import msgspec
 
+from tocsin.schemas.alert import AlertEvent
+
+
+class Membership(msgspec.Struct, array_like=True, frozen=True):
+    """A group that an alert is in, the route that put it there, and the labels of the group."""
+
+    group_key: str
+    route: str
+    labels: dict[str, str]
+
 
 class RouteRecord(msgspec.Struct, omit_defaults=True):
-    """One fingerprint: its last event, and who was told that it fires (channel id to type)."""
+    """One fingerprint: its last event, and who was told that it fires (channel id to type).
+
+    `event` is kept whole while it may have to be told later, or by another route. `held_ms` is the time until which it
+    waits at least, 0 if it does not; `said` is the last decision about it.
+    """
 
     fingerprint: str
     sequence: int = 0
     starts_at: str = ""
     updated_at: str = ""
     told: dict[str, str] = {}
+    event: AlertEvent | None = None
+    groups: tuple[Membership, ...] = ()
+    held_ms: int = 0
+    said: str = ""
 
 
 class DamagedRecord(ValueError):

@@ -1,16 +1,27 @@
-"""Route's step: a run of alert events in, notifications for channels out."""
+"""Route's step: a run of alert events in, notifications for channels and inputs of groups out.
+
+An alert whose rule names channels goes to these at once, each event by itself; every other alert goes through the route
+tree, to its groups. What keeps an alert quiet counts for both.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.direct import Direct, notification
+from tocsin.engine.route.members import Members, Numbers
+from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.labels import stable_id
+from tocsin.schemas.decision import Decision
+from tocsin.schemas.grouping import Join
 from tocsin.schemas.notification import Delivery, Notification
 
+__all__ = ["Changes", "FindRecord", "Numbers", "notification", "revisit", "step"]
+
 FindRecord = Callable[[str], RouteRecord | None]
+_NOTHING: Final = Muting()
 
 
 @dataclass(slots=True)
@@ -20,90 +31,57 @@ class Changes:
     records: dict[str, RouteRecord] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
     unroutable: list[Delivery] = field(default_factory=list)
+    joins: list[Join] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
 
 
 def step(
-    events: Iterable[AlertEvent], find: FindRecord, channels: Mapping[str, Channel], types: Collection[str]
+    events: Iterable[AlertEvent],
+    find: FindRecord,
+    channels: Mapping[str, Channel],
+    types: Collection[str],
+    muting: Muting = _NOTHING,
+    numbers: Numbers | None = None,
+    at_ms: int = 0,
 ) -> Changes:
-    """Apply a run of events. `find` gives stored records, which are changed.
+    """Apply a run of events at a time. `find` gives stored records, which are changed; `numbers` go on.
 
     Told are `firing`, and to those who heard of it `changed` and `resolved`. An event that is in its record already
     changes nothing.
     """
     changes = Changes()
+    direct = Direct(channels, types, muting, at_ms, changes.notifications, changes.unroutable, changes.decisions)
+    members = Members(muting.tree, numbers or Numbers(), at_ms, changes.joins, changes.decisions)
     for event in events:
         record = changes.records.get(event.fingerprint) or find(event.fingerprint) or RouteRecord(event.fingerprint)
         if _is_known(record, event):
             continue
         changes.records[event.fingerprint] = record
         record.sequence, record.starts_at, record.updated_at = event.sequence, event.starts_at, event.updated_at
-        if event.type == "firing":
-            _tell_firing(record, event, channels, types, changes)
-        elif event.type == "changed":
-            heard = _heard(record.told, channels)
-            changes.notifications += [notification(event, channel) for channel in heard if channel.enabled]
-        elif event.type == "resolved":
-            _tell_resolved(record, event, channels, changes)
+        direct.take(record, event)
+        members.take(record, event)
+    return changes
+
+
+def revisit(
+    records: Iterable[RouteRecord],
+    channels: Mapping[str, Channel],
+    types: Collection[str],
+    muting: Muting,
+    numbers: Numbers,
+    at_ms: int,
+) -> Changes:
+    """Look again at alerts that wait, or that another tree may send elsewhere."""
+    changes = Changes()
+    direct = Direct(channels, types, muting, at_ms, changes.notifications, changes.unroutable, changes.decisions)
+    members = Members(muting.tree, numbers, at_ms, changes.joins, changes.decisions)
+    for record in records:
+        has_changed = direct.look(record)
+        if members.look(record) or has_changed:
+            changes.records[record.fingerprint] = record
     return changes
 
 
 def _is_known(record: RouteRecord, event: AlertEvent) -> bool:
     """Sequence numbers count, unless lifecycle lost its state and counts anew: then the episode is a later one."""
     return event.sequence <= record.sequence and event.starts_at <= record.starts_at
-
-
-def _tell_firing(
-    record: RouteRecord,
-    event: AlertEvent,
-    channels: Mapping[str, Channel],
-    types: Collection[str],
-    changes: Changes,
-) -> None:
-    found, missing = find_channels(event.notifications, channels, types)
-    record.told = {channel.id: channel.type for channel in found.values()}
-    changes.notifications += [notification(event, channel) for channel in found.values()]
-    changes.unroutable += [_unroutable(event, name, why) for name, why in missing.items()]
-
-
-def _tell_resolved(record: RouteRecord, event: AlertEvent, channels: Mapping[str, Channel], changes: Changes) -> None:
-    told, record.told = record.told, {}
-    heard = _heard(told, channels)
-    changes.notifications += [
-        notification(event, channel) for channel in heard if channel.enabled and channel.sends_resolved
-    ]
-
-
-def _heard(told: Mapping[str, str], channels: Mapping[str, Channel]) -> list[Channel]:
-    """Channels that were told and are still what they were."""
-    return [channels[name] for name, kind in told.items() if name in channels and channels[name].type == kind]
-
-
-def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> Notification:
-    """What one channel is to be told about one event."""
-    return Notification(
-        id=stable_id("notification", event.id, channel.id),
-        channel_id=channel.id,
-        channel_type=channel.type,
-        group_key=event.fingerprint,
-        event=event,
-        created_at=event.updated_at,
-        test=test,
-    )
-
-
-def _unroutable(event: AlertEvent, name: str, why: str) -> Delivery:
-    notification_id = stable_id("notification", event.id, name)
-    return Delivery(
-        id=stable_id("delivery", notification_id, 0),
-        notification_id=notification_id,
-        channel_id=name,
-        channel_type="",
-        event_id=event.id,
-        fingerprint=event.fingerprint,
-        rule_id=event.rule_id,
-        event_type=event.type,
-        attempt=0,
-        outcome="unroutable",
-        at=event.updated_at,
-        detail=why,
-    )

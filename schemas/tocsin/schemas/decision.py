@@ -1,0 +1,30 @@
+"""A decision: why somebody was told of an alert at a time, or was not."""
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["sent", "waiting", "inhibited", "outside hours", "silenced", "no route"]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One alert, one outcome, on `decisions`, keyed by fingerprint; written when it differs from the one before.
+
+    `by` names what kept it quiet: fingerprints of alerts, ids of silences, names of time intervals. `until` is when it
+    is looked at again. Of what was sent, `reason` is that of the notification, `channels` are who was told, and
+    `notifications` the ids under which `deliveries` says what became of it.
+    """
+
+    id: str
+    at: str
+    fingerprint: str
+    rule_id: str
+    event_id: str
+    outcome: Outcome
+    reason: str = ""
+    by: tuple[str, ...] = ()
+    route: str = ""
+    group_key: str = ""
+    channels: tuple[str, ...] = ()
+    notifications: tuple[str, ...] = ()
+    until: str | None = None

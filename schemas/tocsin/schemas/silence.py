@@ -1,0 +1,157 @@
+"""A silence: alerts that nobody is told about for a time, once or again and again (a maintenance window)."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final, Self
+
+from dateutil.rrule import rrulestr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from tocsin.schemas.duration import Duration
+from tocsin.schemas.instant import format_instant, parse_instant
+from tocsin.schemas.interval import ZoneName, local_time, zone
+from tocsin.schemas.kinds import Id
+from tocsin.schemas.problems import Problem, Wrong
+from tocsin.schemas.rule import Matchers
+
+MAX_MS: Final = 366 * 86_400_000
+_DAY_MS: Final = 86_400_000
+# Coarser than these, so that a year's windows are few, and finding the next one is cheap.
+_FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+_RULE: Final = re.compile(r"[A-Za-z0-9=;,+-]{1,500}", re.ASCII)
+_FREQUENCY: Final = re.compile(r"(?:^|;)FREQ=([A-Z]+)(?:;|$)")
+_PARTS: Final = (
+    "FREQ",
+    "INTERVAL",
+    "COUNT",
+    "WKST",
+    "BYMONTH",
+    "BYMONTHDAY",
+    "BYDAY",
+    "BYHOUR",
+    "BYMINUTE",
+    "BYSETPOS",
+)
+_MOST_TRIED: Final = 5_000
+# The calendar repeats itself after 400 years, weekdays included. dateutil looks for the next time up to the year 9999,
+# which takes it 44 s for a rule that has none; moved as near to that year as a silence may last, 1 s.
+_CYCLE_YEARS: Final = 400
+_LAST_YEAR: Final = 9_999 - 50
+Window = tuple[int, int]
+"""[begin, end) in epoch milliseconds."""
+
+Instant = Annotated[
+    int,
+    BeforeValidator(lambda value: value if isinstance(value, int) else parse_instant(str(value))),
+    PlainSerializer(format_instant, return_type=str),
+    Field(ge=0, le=253_402_300_799_999),
+]
+"""A pydantic field type: RFC 3339 or epoch milliseconds in, milliseconds inside, RFC 3339 out."""
+
+
+def _recurrence(value: object) -> str:
+    text = str(value).strip().upper().removeprefix("RRULE:")
+    found = _FREQUENCY.search(text)
+    if not _RULE.fullmatch(text) or not found:
+        raise ValueError(f"{text[:60]!r} is not a recurrence rule; write it like FREQ=WEEKLY;BYDAY=SU;BYHOUR=2")
+    if found[1] not in _FREQUENCIES:
+        raise ValueError(f"FREQ={found[1]} is too often; use one of {', '.join(_FREQUENCIES)}")
+    unknown = [part for part in (piece.partition("=")[0] for piece in text.split(";")) if part not in _PARTS]
+    if unknown or (found[1] == "DAILY" and "BYSETPOS" in text):
+        raise ValueError(f"{(unknown or ['BYSETPOS'])[0][:20]!r} is not possible here; starts_at and ends_at bound it")
+    try:
+        rrulestr(text, dtstart=datetime(2000, 1, 1))  # noqa: DTZ001 - of a clock on the wall
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{text[:60]!r} is not a recurrence rule: {error}; see RFC 5545") from None
+    return text
+
+
+class Schedule(BaseModel):
+    """Windows of one length, at times by a clock on the wall of `location`, the first at the silence's `starts_at`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rrule: Annotated[str, BeforeValidator(_recurrence)]
+    duration: Duration
+    location: ZoneName = "UTC"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not 0 < self.duration <= 31 * _DAY_MS:
+            raise Wrong((("duration",), "must be longer than zero and at most 31d"))
+        return self
+
+    def windows(self, first_ms: int, from_ms: int, limit: int) -> list[Window]:
+        """The windows that are not over at a time, at most `limit`, in order.
+
+        A time that a change of clocks leaves out is taken to be as long after midnight as it would have been.
+        """
+        first = local_time(first_ms, self.location).replace(tzinfo=None)
+        moved = (_LAST_YEAR - first.year) // _CYCLE_YEARS * _CYCLE_YEARS
+        # A day more than it takes: clocks may have been changed in between.
+        after = local_time(max(from_ms - self.duration - _DAY_MS, 0), self.location).replace(tzinfo=None)
+        if after.year + moved > _LAST_YEAR:
+            return []
+        found: list[Window] = []
+        rule = rrulestr(self.rrule, dtstart=first.replace(year=first.year + moved))
+        for tried, moment in enumerate(rule.xafter(after.replace(year=after.year + moved), inc=True)):
+            local = moment.replace(year=moment.year - moved, tzinfo=zone(self.location))
+            begin_ms = round(local.timestamp() * 1_000)
+            if begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
+                found.append((begin_ms, begin_ms + self.duration))
+            if len(found) >= limit or tried > _MOST_TRIED:
+                break
+        return found
+
+
+class Silence(BaseModel):
+    """Which alerts, when, by whom and why. Without `schedule` it is in force from `starts_at` to `ends_at`.
+
+    `ends_with_alert` leaves out alerts that fire after `starts_at`: it is over for each alert when that is over.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    id: Id
+    match: Matchers = Field(min_length=1)
+    starts_at: Instant
+    ends_at: Instant
+    schedule: Schedule | None = None
+    ends_with_alert: bool = False
+    created_by: str = Field(default="", max_length=256)
+    comment: str = Field(default="", max_length=4_096)
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        problems: list[Problem] = []
+        if self.ends_at < self.starts_at:
+            problems.append((("ends_at",), "lies before starts_at; correct one of them"))
+        if self.schedule is None and self.ends_at - self.starts_at > MAX_MS:
+            problems.append((("ends_at",), "is over a year away; end it sooner, or change the rule"))
+        if all(matcher.matches({}) for matcher in self.match):
+            problems.append((("match",), "would match an alert without any labels; add a matcher that names a value"))
+        if self.schedule and self.ends_with_alert:
+            problems.append((("ends_with_alert",), "does not go with a schedule; remove one"))
+        if problems:
+            raise Wrong(*problems)
+        return self
+
+    def windows(self, from_ms: int, limit: int = 1) -> list[Window]:
+        """When it is in force, from a time on, at most so many windows."""
+        if self.schedule is None:
+            return [(self.starts_at, self.ends_at)] if max(self.starts_at, from_ms) < self.ends_at else []
+        if from_ms >= self.ends_at:
+            return []
+        found = self.schedule.windows(self.starts_at, from_ms, limit)
+        return [(begin, min(end, self.ends_at)) for begin, end in found if begin < self.ends_at]
+
+    def state(self, at_ms: int) -> str:
+        """`active`, `pending` or `expired`."""
+        found = self.windows(at_ms)
+        if not found:
+            return "expired"
+        return "active" if found[0][0] <= at_ms else "pending"
+
+    def document(self) -> dict[str, Any]:
+        """As users write it."""
+        return self.model_dump(mode="json")

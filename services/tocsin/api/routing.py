@@ -1,0 +1,93 @@
+"""Routes: one document on the topic `routes`, in force at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from tocsin.api.problems import invalid, not_found
+from tocsin.api.requests import check_precondition, etag, json_body, only, validated
+from tocsin.api.state import answer, api_of
+from tocsin.engine.route.lint import lint
+from tocsin.engine.route.tree import taken_by
+from tocsin.projection.queries import Document, documents, one_document
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.problems import FieldError
+from tocsin.schemas.route import ROUTING_ID, Routing
+
+KIND = "routes"
+_ADDED = ("revision", "updated_at", "warnings")
+
+
+class RouteTestBody(BaseModel):
+    """The labels of an alert, `alertname` and `severity` among them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: dict[str, str] = Field(max_length=64)
+
+
+async def get(request: web.Request) -> web.Response:
+    """The routes in force, with what is doubtful in them."""
+    only(request, ())
+    found = await _stored(request)
+    return answer(await _body(request, found), headers={"ETag": etag(found.revision)})
+
+
+async def replace(request: web.Request) -> web.Response:
+    """Set the routes; alerts that are active are routed anew."""
+    only(request, ())
+    api = api_of(request)
+    body = await json_body(request)
+    routing = validated(Routing, {name: value for name, value in body.items() if name not in _ADDED})
+    if routing.id != ROUTING_ID:
+        raise invalid([FieldError("id", f"must be {ROUTING_ID!r}, or be left out: there is one tree")])
+    async with api.changing(api.context.topics.routes, ROUTING_ID):
+        before = await one_document(api.database, KIND, ROUTING_ID)
+        check_precondition(request, before.revision if before else None)
+        revision = await api.write(api.context.topics.routes, ROUTING_ID, encode_document(routing))
+    stored = await _stored(request)
+    return answer(await _body(request, stored), 200 if before else 201, {"ETag": etag(revision)})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Go back to no routes: only rules that name channels themselves are told."""
+    only(request, ())
+    api = api_of(request)
+    async with api.changing(api.context.topics.routes, ROUTING_ID):
+        check_precondition(request, (await _stored(request)).revision)
+        await api.write(api.context.topics.routes, ROUTING_ID, None)
+    return web.Response(status=204)
+
+
+async def test(request: web.Request) -> web.Response:
+    """Which routes would take an alert with some labels; sends nothing."""
+    only(request, ())
+    labels = validated(RouteTestBody, await json_body(request)).labels
+    routing = Routing.model_validate((await _stored(request)).body)
+    return answer({"routes": taken_by(routing, labels)})
+
+
+async def _stored(request: web.Request) -> Document:
+    found = await one_document(api_of(request).database, KIND, ROUTING_ID)
+    if found is None:
+        raise not_found("document", ROUTING_ID)
+    return found
+
+
+async def _body(request: web.Request, found: Document) -> dict[str, Any]:
+    routing = Routing.model_validate(found.body)
+    known = {
+        name for one in await documents(api_of(request).database, "channels") for name in (one.id, one.body["type"])
+    }
+    doubts = [{"field": ".".join(map(str, path)), "message": text} for path, text in lint(routing)]
+    for path, node in routing.route.walk(("route",)):
+        for place, name in enumerate(node.channels or ()):
+            if name not in known:
+                where = ".".join(map(str, (*path, "channels", place)))
+                doubts.append({"field": where, "message": f"there is no channel {name!r}; add it"})
+    added = {"revision": found.revision, "updated_at": format_instant(found.updated_ms), "warnings": doubts}
+    return {**routing.document(), **added}

@@ -1,0 +1,186 @@
+"""Silences: what they would keep quiet is shown before they are made, and those that are too broad are refused."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from tocsin.api.problems import invalid, not_found
+from tocsin.api.requests import json_body, known, only, page, validated
+from tocsin.api.state import Api, answer, api_of
+from tocsin.engine.route.silences import applies
+from tocsin.projection.queries import Document, all_active, documents, fired_since, one_document
+from tocsin.schemas.alert import AlertEvent, routing_labels
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.duration import Duration
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.kinds import Id
+from tocsin.schemas.problems import FieldError
+from tocsin.schemas.rule import Matchers
+from tocsin.schemas.silence import Instant, Schedule, Silence
+
+KIND = "silences"
+STATES: Final = ("active", "pending", "expired")
+_DAY_MS: Final = 86_400_000
+_MOST_FIRED: Final = 20_000
+_MOST_SHOWN: Final = 100
+_WINDOWS_SHOWN: Final = 10
+_HOUR_MS: Final = 3_600_000
+# More than half of all alerts is broad, once there are enough of them to tell.
+_ENOUGH: Final = 10
+
+
+class SilenceBody(BaseModel):
+    """A silence as it is asked for: from now for an hour, unless said. `allow_broad` is for those that mean it."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    match: Matchers = Field(min_length=1)
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    duration: Duration | None = None
+    schedule: Schedule | None = None
+    ends_with_alert: bool = False
+    created_by: str = Field(default="", max_length=256)
+    comment: str = Field(default="", max_length=4_096)
+    id: Id | None = None
+    allow_broad: bool = False
+
+
+async def list_(request: web.Request) -> web.Response:
+    """All silences, those in force first; `?state=` gives some of them."""
+    only(request, ("state", "limit", "cursor"))
+    states = known(request, {"state": STATES}).get("state", list(STATES))
+    shown, now_ms = page(request), _now_ms()
+    found = [_body(entry, now_ms) for entry in await documents(api_of(request).database, KIND)]
+    found = [one for one in found if one["state"] in states]
+    found.sort(key=lambda one: (STATES.index(one["state"]), one["ends_at"], one["id"]))
+    names = [one["id"] for one in found]
+    begin = names.index(shown.cursor) + 1 if shown.cursor in names else 0
+    items = found[begin : begin + shown.limit]
+    more = items[-1]["id"] if begin + len(items) < len(found) else None
+    return answer({"items": items, "next_cursor": more, "total": len(found)})
+
+
+async def get(request: web.Request) -> web.Response:
+    """One silence, with what it keeps quiet."""
+    only(request, ())
+    api, found = api_of(request), await _stored(request)
+    silence = Silence.model_validate(found.body)
+    return answer({**_body(found, _now_ms()), "preview": await _preview(api, silence, _now_ms())})
+
+
+async def create(request: web.Request) -> web.Response:
+    """A new silence."""
+    only(request, ())
+    api, now_ms = api_of(request), _now_ms()
+    body = validated(SilenceBody, await json_body(request))
+    silence = _made(body, now_ms)
+    preview = await _preview(api, silence, now_ms)
+    if preview["too_broad"] and not body.allow_broad:
+        raise invalid([FieldError("match", f"{preview['too_broad']}; narrow it, or set allow_broad: true")])
+    async with api.changing(api.context.topics.silences, silence.id):
+        if await one_document(api.database, KIND, silence.id) is not None:
+            raise invalid([FieldError("id", f"there is a silence {silence.id!r} already; leave it out")], 409)
+        await api.write(api.context.topics.silences, silence.id, encode_document(silence))
+    headers = {"Location": f"/api/v1/silences/{silence.id}"}
+    return answer({**silence.document(), "state": silence.state(now_ms), "preview": preview}, 201, headers)
+
+
+async def preview(request: web.Request) -> web.Response:
+    """What a silence would keep quiet: alerts that are active, that fired within a day, and its next windows."""
+    only(request, ())
+    now_ms = _now_ms()
+    body = validated(SilenceBody, await json_body(request))
+    return answer(await _preview(api_of(request), _made(body, now_ms), now_ms))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """End a silence now; one that is over is removed."""
+    only(request, ())
+    api, silence_id, now_ms = api_of(request), request.match_info["id"], _now_ms()
+    async with api.changing(api.context.topics.silences, silence_id):
+        silence = Silence.model_validate((await _stored(request)).body)
+        value = None
+        if silence.state(now_ms) != "expired":
+            times = {"starts_at": min(silence.starts_at, now_ms), "ends_at": now_ms}
+            value = encode_document(silence.model_copy(update=times))
+        await api.write(api.context.topics.silences, silence_id, value)
+    return web.Response(status=204)
+
+
+def _made(body: SilenceBody, now_ms: int) -> Silence:
+    if body.ends_at is not None and body.duration is not None:
+        raise invalid([FieldError("duration", "does not go with ends_at; remove one")])
+    begin_ms = now_ms if body.starts_at is None else body.starts_at
+    length_ms = body.duration or (10 * 365 * _DAY_MS if body.schedule else _HOUR_MS)
+    given: dict[str, Any] = {
+        "id": body.id or secrets.token_hex(8),
+        "match": body.match,
+        "starts_at": begin_ms,
+        "ends_at": begin_ms + length_ms if body.ends_at is None else body.ends_at,
+        "schedule": body.schedule,
+        "ends_with_alert": body.ends_with_alert,
+        "created_by": body.created_by,
+        "comment": body.comment,
+    }
+    silence = validated(Silence, given)
+    if silence.state(now_ms) == "expired":
+        raise invalid([FieldError("ends_at", "is past; nothing would be silenced")])
+    return silence
+
+
+async def _preview(api: Api, silence: Silence, now_ms: int) -> dict[str, Any]:
+    active = [msgspec.convert(item, AlertEvent) for item in await all_active(api.database)]
+    fired = await fired_since(api.database, now_ms - _DAY_MS, _MOST_FIRED)
+    lately = {one.fingerprint: one for one in (msgspec.convert(item, AlertEvent) for item in fired)}
+    hit_now = [one for one in active if _hits(silence, one)]
+    # Whatever was over before it begins counts here too: it shows how broad the matchers are.
+    wide = silence.model_copy(update={"ends_with_alert": False})
+    hit_lately = [one for one in lately.values() if _hits(wide, one)]
+    return {
+        "active": len(hit_now),
+        "active_of": len(active),
+        "last_day": len(hit_lately),
+        "last_day_of": len(lately),
+        "alerts": [_shown(one) for one in (*hit_now, *(one for one in hit_lately if one not in hit_now))][:_MOST_SHOWN],
+        "windows": [[format_instant(end) for end in window] for window in silence.windows(now_ms, _WINDOWS_SHOWN)],
+        "too_broad": _too_broad(len(hit_now), len(active), "active alerts")
+        or _too_broad(len(hit_lately), len(lately), "alerts of the last day"),
+    }
+
+
+def _too_broad(hit: int, there: int, what: str) -> str:
+    return f"matches {hit} of {there} {what}" if there >= _ENOUGH and hit * 2 > there else ""
+
+
+def _hits(silence: Silence, alert: AlertEvent) -> bool:
+    return applies(silence, routing_labels(alert), alert.fired_ms)
+
+
+def _shown(alert: AlertEvent) -> dict[str, Any]:
+    names = ("fingerprint", "rule_id", "severity", "status", "labels", "starts_at")
+    return {name: getattr(alert, name) for name in names}
+
+
+async def _stored(request: web.Request) -> Document:
+    silence_id = request.match_info["id"]
+    found = await one_document(api_of(request).database, KIND, silence_id)
+    if found is None:
+        raise not_found("silence", silence_id)
+    return found
+
+
+def _body(entry: Document, now_ms: int) -> dict[str, Any]:
+    state = Silence.model_validate(entry.body).state(now_ms)
+    added = {"state": state, "revision": entry.revision, "updated_at": format_instant(entry.updated_ms)}
+    return {**entry.body, **added}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,165 @@
+"""Route's entries of one partition: alerts by fingerprint, groups and their alerts, numbers and progress.
+
+What waits for a time is found in an index in memory, which is made of the table when a partition comes.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final, TypeVar
+
+import structlog
+
+from tocsin.agents.run_table import RunTable
+from tocsin.engine.evaluate.copies import Get
+from tocsin.engine.route import group_record
+from tocsin.engine.route import record as route_record
+from tocsin.engine.route.group_record import DamagedGroup, GroupRecord, Progress
+from tocsin.engine.route.groups import EventPlace, GroupChanges
+from tocsin.engine.route.members import Numbers
+from tocsin.engine.route.record import DamagedRecord, RouteRecord
+from tocsin.engine.route.step import Changes
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
+
+# No fingerprint begins like these.
+_GROUP: Final = "group/"
+_EVENT: Final = "group-alert/"
+_PROGRESS: Final = "group-progress"
+_NUMBERS: Final = "group-numbers"
+_OWN: Final = (_GROUP, _EVENT, _PROGRESS, _NUMBERS)
+_NUMBERS_A_MS: Final = 1_000
+_CHUNK: Final = 500
+_log = structlog.get_logger("tocsin.route")
+_Found = TypeVar("_Found")
+Entries = Mapping[str, bytes | None]
+
+
+class Index:
+    """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet.
+
+    `version` is that of the routes by which all alerts here were asked for; `left` are those still to be asked for.
+    """
+
+    def __init__(self) -> None:
+        self.due: dict[str, int] = {}
+        self.held: dict[str, int] = {}
+        self.version = -1
+        self.left: list[str] = []
+
+    @classmethod
+    def of(cls, table: RunTable, partition: int) -> "Index":
+        """The index of what the table holds."""
+        made = cls()
+        keys = [key for key in table.keys(partition) if not key.startswith(_EVENT)]
+        made.put({key: table.get(partition, key) for key in keys})
+        return made
+
+    def put(self, entries: Entries) -> None:
+        """Entries are written."""
+        for key, value in entries.items():
+            if key.startswith(_GROUP):
+                record = _decoded(lambda value: group_record.decode(GroupRecord, value), value)
+                _set(self.due, key.removeprefix(_GROUP), record.next_ms if record else 0)
+            elif not key.startswith(_OWN):
+                alert = _decoded(route_record.decode, value)
+                _set(self.held, key, alert.held_ms if alert and alert.event else 0)
+
+    def is_waiting(self, version: int) -> bool:
+        """Whether it matters here what time it is."""
+        return bool(self.due or self.held or self.left) or self.version != version
+
+    def follow(self, table: RunTable, partition: int, version: int) -> None:
+        """The routes are of this version: all alerts are to be asked for again if they were not before."""
+        if self.version != version:
+            self.version = version
+            self.left = [key for key in table.keys(partition) if not key.startswith(_OWN)]
+
+    def is_due(self, at_ms: int) -> bool:
+        """Whether anything is to be looked at by a time."""
+        return bool(self.left) or any(due <= at_ms for times in (self.due, self.held) for due in times.values())
+
+    def waiting(self, at_ms: int) -> list[str]:
+        """Fingerprints to look at now: some of all after a change of routes, and those that waited long enough."""
+        return [*self.left[:_CHUNK], *(name for name, held_ms in self.held.items() if held_ms <= at_ms)]
+
+    def looked(self) -> None:
+        """They were looked at."""
+        del self.left[:_CHUNK]
+
+
+class RouteStore:
+    """Entries of one partition, as `get` gives them, in the words of the steps."""
+
+    def __init__(self, get: Get, index: Index) -> None:
+        self._get = get
+        self._index = index
+
+    def record(self, fingerprint: str) -> RouteRecord | None:
+        """What is kept of an alert; a damaged one begins anew."""
+        return _decoded(route_record.decode, self._get(fingerprint))
+
+    def group(self, key: str) -> GroupRecord | None:
+        """A group."""
+        return _decoded(lambda value: group_record.decode(GroupRecord, value), self._get(_GROUP + key))
+
+    def event(self, place: EventPlace) -> AlertEvent | None:
+        """The last event of an alert in a group."""
+        return _decoded(lambda value: codec.decode(AlertEvent, value), self._get(_event_key(place)))
+
+    def due(self, at_ms: int) -> Collection[str]:
+        """Keys of the groups that are to be looked at by a time."""
+        return [key for key, due_ms in self._index.due.items() if due_ms <= at_ms]
+
+    def progress(self) -> Progress:
+        """How far the groups are."""
+        found = _decoded(lambda value: group_record.decode(Progress, value), self._get(_PROGRESS))
+        return found or Progress()
+
+    def numbers(self, partition: int, at_ms: int) -> Numbers:
+        """What joins from here are numbered with. Lost ones begin at a time, which lies beyond all before it."""
+        stored = self._get(_NUMBERS)
+        return Numbers(partition, int(stored) if stored else at_ms * _NUMBERS_A_MS)
+
+
+def entries_of_alerts(changes: Changes, numbers: Numbers) -> dict[str, bytes | None]:
+    """What the first step changed."""
+    found: dict[str, bytes | None] = {name: route_record.encode(one) for name, one in changes.records.items()}
+    if changes.joins:
+        found[_NUMBERS] = str(numbers.number).encode()
+    return found
+
+
+def entries_of_groups(changes: GroupChanges) -> dict[str, bytes | None]:
+    """What the second step changed."""
+    found: dict[str, bytes | None] = {}
+    for key, record in changes.groups.items():
+        found[_GROUP + key] = group_record.encode(record) if record else None
+    for place, event in changes.events.items():
+        found[_event_key(place)] = codec.encode(event) if event else None
+    if found:
+        found[_PROGRESS] = group_record.encode(changes.progress)
+    return found
+
+
+def _event_key(place: EventPlace) -> str:
+    key, fingerprint = place
+    return f"{_EVENT}{fingerprint}/{key}"
+
+
+def _set(times: dict[str, int], key: str, at_ms: int) -> None:
+    if at_ms:
+        times[key] = at_ms
+    else:
+        times.pop(key, None)
+
+
+def _decoded(decode: Callable[[bytes], _Found], value: bytes | None) -> _Found | None:
+    try:
+        return decode(value) if value else None
+    except (DamagedRecord, DamagedGroup, codec.UnreadableRecord) as error:
+        _log.error("an entry of route is damaged; it begins anew", error=str(error))
+        return None
+
+
+def records_of(keys: Iterable[str], store: RouteStore) -> list[RouteRecord]:
+    """The records of alerts that there are."""
+    return [record for record in map(store.record, keys) if record is not None]

@@ -1,0 +1,128 @@
+"""The simplest route: a rule's own `notifications`. Each event by itself, at once, unless something keeps it quiet."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.muting import Mute, Muting
+from tocsin.engine.route.record import RouteRecord
+from tocsin.engine.route.unroutable import unroutable
+from tocsin.schemas.alert import AlertEvent, routing_labels
+from tocsin.schemas.channel import Channel
+from tocsin.schemas.decision import Decision
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.labels import stable_id
+from tocsin.schemas.notification import Delivery, Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Tells channels at a time, and adds what is said to the lists."""
+
+    channels: Mapping[str, Channel]
+    types: Collection[str]
+    muting: Muting
+    at_ms: int
+    notifications: list[Notification]
+    unroutable: list[Delivery]
+    decisions: list[Decision]
+
+    def take(self, record: RouteRecord, event: AlertEvent) -> None:
+        """Apply an event of an alert."""
+        if event.type == "firing":
+            record.told, record.held_ms, record.said = {}, 0, ""
+            if event.notifications:
+                self._unless_muted(record, event, self._hold_ms(event))
+        elif event.type == "changed" and (record.told or record.held_ms):
+            self._unless_muted(record, event, max(record.held_ms - self.at_ms, 0))
+        elif event.type == "acknowledged" and record.held_ms:
+            record.held_ms, record.event = 0, None  # somebody knows
+        elif event.type == "resolved":
+            self._tell_resolved(record, event)
+
+    def look(self, record: RouteRecord) -> bool:
+        """Look again at an alert that waits; whether its record changed."""
+        if not 0 < record.held_ms <= self.at_ms or record.event is None:
+            return False
+        before, said = (record.held_ms, record.said), len(self.notifications)
+        self._unless_muted(record, record.event, 0)
+        late = format_instant(self.at_ms)
+        self.notifications[said:] = [msgspec.structs.replace(one, created_at=late) for one in self.notifications[said:]]
+        return (record.held_ms, record.said) != before
+
+    def _hold_ms(self, event: AlertEvent) -> int:
+        inhibitor = self.muting.inhibitor
+        return 0 if inhibitor.is_idle else inhibitor.hold_ms(routing_labels(event))
+
+    def _unless_muted(self, record: RouteRecord, event: AlertEvent, hold_ms: int) -> None:
+        mute = self._mute(event, hold_ms)
+        if mute is None:
+            record.held_ms, record.event, record.said = 0, None, ""
+            if record.told:
+                self._tell(event, self._heard(record))
+            else:
+                self._tell_firing(record, event)
+            return
+        if record.held_ms == 0 or hold_ms:
+            record.held_ms = max(self.at_ms + hold_ms, 1)
+        record.event = event
+        if record.said != str(mute):
+            record.said = str(mute)
+            self.decisions.append(_decision(event, mute, self.at_ms, record.held_ms if hold_ms else 0))
+
+    def _mute(self, event: AlertEvent, hold_ms: int) -> Mute | None:
+        muting = self.muting
+        if muting.is_idle:
+            return None
+        mute = muting.why(routing_labels(event), event.fired_ms, self.at_ms)
+        return mute or (Mute("waiting", ()) if hold_ms else None)
+
+    def _tell_firing(self, record: RouteRecord, event: AlertEvent) -> None:
+        found, missing = find_channels(event.notifications, self.channels, self.types)
+        record.told = {channel.id: channel.type for channel in found.values()}
+        self._tell(event, found.values())
+        self.unroutable.extend(unroutable(event, name, why) for name, why in missing.items())
+
+    def _tell_resolved(self, record: RouteRecord, event: AlertEvent) -> None:
+        """Who was told that it fires is told that it is over, whatever keeps it quiet by now."""
+        heard = [channel for channel in self._heard(record) if channel.sends_resolved]
+        if record.held_ms:
+            record.event = None
+        record.told, record.held_ms, record.said = {}, 0, ""
+        self._tell(event, heard)
+
+    def _tell(self, event: AlertEvent, channels: Collection[Channel]) -> None:
+        self.notifications.extend(notification(event, channel) for channel in channels if channel.enabled)
+
+    def _heard(self, record: RouteRecord) -> list[Channel]:
+        """Channels that were told and are still what they were."""
+        known = self.channels
+        return [known[name] for name, kind in record.told.items() if name in known and known[name].type == kind]
+
+
+def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> Notification:
+    """What one channel is to be told about one event."""
+    return Notification(
+        id=stable_id("notification", event.id, channel.id),
+        channel_id=channel.id,
+        channel_type=channel.type,
+        group_key=event.fingerprint,
+        event=event,
+        created_at=event.updated_at,
+        test=test,
+    )
+
+
+def _decision(event: AlertEvent, mute: Mute, at_ms: int, until_ms: int) -> Decision:
+    return Decision(
+        id=stable_id("decision", event.id, at_ms, str(mute)),
+        at=format_instant(at_ms),
+        fingerprint=event.fingerprint,
+        rule_id=event.rule_id,
+        event_id=event.id,
+        outcome=mute.outcome,
+        by=mute.by,
+        until=format_instant(until_ms) if until_ms else None,
+    )

@@ -1,0 +1,90 @@
+"""What route keeps of a group, and of a partition of groups."""
+
+from typing import Final, TypeVar
+
+import msgspec
+
+
+class Member(msgspec.Struct, array_like=True):
+    """An alert of a group; its last event lies beside the group. `said` is the last decision about it.
+
+    `hold_ms` is until when it waits for what may inhibit it.
+    """
+
+    rank: int
+    active: bool
+    acknowledged: bool
+    fired_ms: int
+    hold_ms: int = 0
+    said: str = ""
+
+
+class Told(msgspec.Struct, omit_defaults=True):
+    """What one channel knows: since when, and which alerts it was told of and not yet that they are over.
+
+    `alerts` gives the severity that was said (its rank). `quiet` are those that were left out of what was said last:
+    when nothing keeps them quiet any more, they are news.
+    """
+
+    kind: str
+    at_ms: int = 0
+    alerts: dict[str, int] = {}
+    quiet: frozenset[str] = frozenset()
+
+
+class GroupRecord(msgspec.Struct, omit_defaults=True):
+    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0."""
+
+    key: str
+    route: str
+    labels: dict[str, str]
+    began_ms: int
+    due_ms: int
+    again_ms: int = 0
+    flushed: bool = False
+    number: int = 0
+    members: dict[str, Member] = {}
+    told: dict[str, Told] = {}
+    missing: dict[str, str] = {}
+
+    @property
+    def next_ms(self) -> int:
+        """When it is to be looked at next."""
+        return min(self.due_ms, self.again_ms) if self.again_ms else self.due_ms
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none of its alerts is active."""
+        return not any(member.active for member in self.members.values())
+
+    def heard_of(self, fingerprint: str) -> bool:
+        """Whether any channel believes that an alert is active."""
+        return any(fingerprint in told.alerts for told in self.told.values())
+
+
+class Progress(msgspec.Struct, omit_defaults=True):
+    """Of a partition: the time it is, and the highest number of each source that was applied."""
+
+    clock_ms: int = 0
+    applied: dict[int, int] = {}
+
+
+class DamagedGroup(ValueError):
+    """A table entry that is not what it should be."""
+
+
+_Kind = TypeVar("_Kind", GroupRecord, Progress)
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def encode(record: GroupRecord | Progress) -> bytes:
+    """As it lies in the table."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[_Kind], value: bytes) -> _Kind:
+    """Read it back; raises DamagedGroup."""
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedGroup(f"not a {kind.__name__}: {error}") from None

@@ -1,0 +1,149 @@
+"""Groups: alerts that are told together. Inputs of one partition in, changed groups, notifications and decisions out.
+
+Timers are points in time in the records: a group is looked at by the first input that comes at or after its time, so a
+restart, or a worker that was away, moves nothing.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tocsin.engine.route.flush import Flush, World
+from tocsin.engine.route.group_record import GroupRecord, Member, Progress
+from tocsin.schemas.alert import AlertEvent, routing_labels
+from tocsin.schemas.decision import Decision
+from tocsin.schemas.grouping import GroupInput, Join
+from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.rule import Severity
+
+EventPlace = tuple[str, str]
+"""The key of a group and the fingerprint of an alert in it."""
+
+
+class Store(Protocol):
+    """What is stored of one partition."""
+
+    def group(self, key: str) -> GroupRecord | None:
+        """A group, to be changed."""
+
+    def event(self, place: EventPlace) -> AlertEvent | None:
+        """The last event of an alert in a group."""
+
+    def due(self, at_ms: int) -> Collection[str]:
+        """Keys of the groups that are to be looked at by a time."""
+
+
+@dataclass(slots=True)
+class GroupChanges:
+    """What a run did; None for what is no more."""
+
+    progress: Progress
+    groups: dict[str, GroupRecord | None] = field(default_factory=dict)
+    events: dict[EventPlace, AlertEvent | None] = field(default_factory=dict)
+    notifications: list[Notification] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    unroutable: list[Delivery] = field(default_factory=list)
+
+
+def step(inputs: Iterable[tuple[int, GroupInput]], progress: Progress, store: Store, world: World) -> GroupChanges:
+    """Apply inputs, each with the time at which it was written. One that was applied before does nothing."""
+    run = _Run(GroupChanges(progress), store, world)
+    for at_ms, item in inputs:
+        progress.clock_ms = max(progress.clock_ms, at_ms)
+        if not isinstance(item, Join):
+            run.look(progress.clock_ms)
+        elif item.number > progress.applied.get(item.source, -1):
+            progress.applied[item.source] = item.number
+            run.join(item, progress.clock_ms)
+    return run.changes
+
+
+class _Run:
+    """The groups as this run leaves them, over those that are stored."""
+
+    def __init__(self, changes: GroupChanges, store: Store, world: World) -> None:
+        self.changes: Final = changes
+        self._store: Final = store
+        self._world: Final = world
+
+    def look(self, now_ms: int) -> None:
+        """Look at every group whose time has come."""
+        changed = self.changes.groups
+        waiting = {key for key in self._store.due(now_ms) if key not in changed}
+        waiting |= {key for key, record in changed.items() if record and record.next_ms <= now_ms}
+        for key in sorted(waiting):
+            record = self._group(key)
+            if record is not None and record.next_ms <= now_ms:
+                self._flush(record, now_ms)
+
+    def join(self, join: Join, now_ms: int) -> None:
+        """An alert joins its group, or is another than it was."""
+        record, fingerprint = self._group(join.group_key), join.event.fingerprint
+        if record is not None and record.next_ms <= now_ms:
+            self._flush(record, now_ms)  # what was due before goes first
+            record = self._group(join.group_key)
+        options, member = self._world.options(join.route), _member(join)
+        before = record.members.get(fingerprint) if record else None
+        if not member.active and before is None and not (record and record.heard_of(fingerprint)):
+            return  # it was over before anybody could be told
+        # Who was waited for long enough before it came here is not waited for again.
+        begins_ms = now_ms if member.fired_ms + options.wait_ms <= now_ms else now_ms + options.wait_ms
+        if record is None:
+            record = GroupRecord(join.group_key, join.route, dict(join.labels), now_ms, begins_ms)
+        elif not record.flushed:
+            record.due_ms = min(record.due_ms, begins_ms)
+        self._admit(record, join, member, before, now_ms)
+        if not member.active and options.resolve_at_once and record.is_over and record.told:
+            record.again_ms = now_ms
+        if record.next_ms <= now_ms:
+            self._flush(record, now_ms)
+        elif member.active and not record.heard_of(fingerprint):
+            self.changes.decisions += self._world.waiting(record, join.event, record.next_ms, now_ms)
+
+    def _admit(self, record: GroupRecord, join: Join, member: Member, before: Member | None, now_ms: int) -> None:
+        fingerprint = join.event.fingerprint
+        if before is not None:
+            member.said, member.hold_ms = before.said, before.hold_ms
+        if member.active and (before is None or not before.active):
+            hold_ms = self._world.muting.inhibitor.hold_ms(routing_labels(join.event))
+            member.hold_ms = now_ms + hold_ms if hold_ms else 0
+        record.members[fingerprint] = member
+        self.changes.groups[record.key] = record
+        self.changes.events[record.key, fingerprint] = join.event
+
+    def _group(self, key: str) -> GroupRecord | None:
+        if key in self.changes.groups:
+            return self.changes.groups[key]
+        return self._store.group(key)
+
+    def _event(self, place: EventPlace) -> AlertEvent | None:
+        if place in self.changes.events:
+            return self.changes.events[place]
+        return self._store.event(place)
+
+    def _flush(self, record: GroupRecord, now_ms: int) -> None:
+        found = {name: self._event((record.key, name)) for name in record.members}
+        events = {name: event for name, event in found.items() if event is not None}
+        for name in found.keys() - events.keys():
+            del record.members[name]  # what is damaged begins anew with its next event
+        done = Flush(record, events, self._world, now_ms)
+        done.run()
+        self.changes.notifications += done.notifications
+        self.changes.decisions += done.decisions
+        self.changes.unroutable += done.unroutable
+        for name in done.gone:
+            self.changes.events[record.key, name] = None
+        self.changes.groups[record.key] = None if done.is_empty else record
+
+
+def _member(join: Join) -> Member:
+    event = join.event
+    return Member(
+        rank=Severity(event.severity).rank if event.severity in _SEVERITIES else Severity.INFO.rank,
+        active=event.is_active and not join.left,
+        acknowledged=event.status == "acknowledged",
+        fired_ms=event.fired_ms,
+    )
+
+
+_SEVERITIES: Final = frozenset(Severity)

@@ -1,0 +1,120 @@
+"""Which active alerts keep an alert quiet: by inhibition rules, and along declared dependencies."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tocsin.schemas.inhibition import Dependencies, Inhibition
+from tocsin.schemas.matcher import matches_all
+from tocsin.schemas.route import Routing
+
+Labels = Mapping[str, str]
+_Equal = tuple[str, ...]
+
+
+class _Rule:
+    """One inhibition rule; active sources by the values of the labels that must be equal."""
+
+    def __init__(self, rule: Inhibition) -> None:
+        self._rule = rule
+        self.hold_ms: Final = rule.hold
+        self._sources: dict[_Equal, dict[str, bool]] = {}  # fingerprint to whether it is a target as well
+
+    def _equal(self, labels: Labels) -> _Equal:
+        return tuple(labels.get(name, "") for name in self._rule.equal)
+
+    def is_target(self, labels: Labels) -> bool:
+        return matches_all(self._rule.target, labels)
+
+    def put(self, fingerprint: str, labels: Labels) -> None:
+        if matches_all(self._rule.source, labels):
+            self._sources.setdefault(self._equal(labels), {})[fingerprint] = self.is_target(labels)
+
+    def remove(self, fingerprint: str, labels: Labels) -> None:
+        sources = self._sources.get(self._equal(labels), {})
+        if sources.pop(fingerprint, None) is not None and not sources:
+            del self._sources[self._equal(labels)]
+
+    def sources_of(self, labels: Labels) -> list[str]:
+        """Of an alert that matches both sides, those that match both do not count: it would be its own source."""
+        if not self.is_target(labels):
+            return []
+        is_source = matches_all(self._rule.source, labels)
+        return [
+            name for name, is_both in self._sources.get(self._equal(labels), {}).items() if not (is_source and is_both)
+        ]
+
+
+class _Graph:
+    """One graph of dependencies; active alerts by the thing they are about."""
+
+    def __init__(self, graph: Dependencies) -> None:
+        self._graph = graph
+        self.hold_ms: Final = graph.hold
+        self._active: dict[str, dict[str, None]] = {}
+
+    def _thing(self, labels: Labels) -> str:
+        return labels.get(self._graph.label, "")
+
+    def is_target(self, labels: Labels) -> bool:
+        return self._thing(labels) in self._graph.needs
+
+    def put(self, fingerprint: str, labels: Labels) -> None:
+        if self._thing(labels) and matches_all(self._graph.source, labels):
+            self._active.setdefault(self._thing(labels), {})[fingerprint] = None
+
+    def remove(self, fingerprint: str, labels: Labels) -> None:
+        about = self._active.get(self._thing(labels), {})
+        if about.pop(fingerprint, True) is None and not about:
+            del self._active[self._thing(labels)]
+
+    def sources_of(self, labels: Labels) -> list[str]:
+        """Alerts on the root: of what it needs and is broken, that which is farthest away."""
+        for needed in reversed(self._graph.all_needed(self._thing(labels))):
+            if needed in self._active:
+                return list(self._active[needed])
+        return []
+
+
+class Inhibitor:
+    """All active alerts, seen through the rules of one routing. Silenced alerts still inhibit others."""
+
+    def __init__(self, routing: Routing | None = None) -> None:
+        rules: list[_Rule | _Graph] = []
+        if routing is not None:
+            rules += [_Rule(rule) for rule in routing.inhibit_rules]
+            rules += [_Graph(graph) for graph in routing.dependencies]
+        self._rules: Final = tuple(rules)
+        self._labels: dict[str, Labels] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is ever inhibited."""
+        return not self._rules
+
+    def put(self, fingerprint: str, labels: Labels | None) -> None:
+        """An alert is active with these labels, or with None is not."""
+        before = self._labels.pop(fingerprint, None)
+        if before is not None:
+            self._each(lambda rule: rule.remove(fingerprint, before))
+        if labels is not None:
+            self._labels[fingerprint] = labels
+            self._each(lambda rule: rule.put(fingerprint, labels))
+
+    def _each(self, act: "Callable[[_Rule | _Graph], None]") -> None:
+        for rule in self._rules:
+            act(rule)
+
+    def sources_of(self, labels: Labels) -> tuple[str, ...]:
+        """Fingerprints of the alerts that keep one with these labels quiet, in order."""
+        return tuple(sorted({source for rule in self._rules for source in rule.sources_of(labels)}))
+
+    def hold_ms(self, labels: Labels) -> int:
+        """How long an alert waits before it counts as not inhibited."""
+        return max((rule.hold_ms for rule in self._rules if rule.is_target(labels)), default=0)
+
+    def following(self, routing: Routing | None) -> "Inhibitor":
+        """The same alerts through the rules of another routing."""
+        made = Inhibitor(routing)
+        for fingerprint, labels in self._labels.items():
+            made.put(fingerprint, labels)
+        return made

@@ -1,0 +1,63 @@
+"""Whether a channel is to be told about a group now, and what it knows afterwards: Alertmanager's conditions.
+
+Where it differs: a channel hears that an alert is over if, and only if, it was told that it fires, whatever keeps the
+alert quiet by then; a worse severity is news; what somebody has acknowledged is not said again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tocsin.engine.route.group_record import Member, Told
+
+Reason = Literal["first", "new", "worse", "some resolved", "all resolved", "repeat"]
+Members = Mapping[str, Member]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A group as one look at it finds it: active alerts that nothing keeps quiet, those that something does, and those
+    that are over."""
+
+    firing: Members
+    quiet: Members
+    over: Members
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What a channel is to be told: the alerts by fingerprint, active ones and those that are over."""
+
+    reason: Reason
+    firing: tuple[str, ...]
+    over: tuple[str, ...]
+
+
+def say(told: Told, view: View, at_ms: int, repeat_ms: int, *, sends_resolved: bool) -> Saying | None:
+    """What to say to a channel; `told` is brought up to date."""
+    over = tuple(name for name in view.over if name in told.alerts)
+    to_tell = over if sends_resolved else ()
+    reason = _reason(told, view, to_tell, at_ms - told.at_ms >= repeat_ms)
+    for name in over:
+        del told.alerts[name]
+    told.quiet -= set(over)
+    if reason is None:
+        return None
+    told.at_ms = at_ms
+    told.alerts |= {name: member.rank for name, member in view.firing.items()}
+    told.quiet = frozenset(name for name in view.quiet if name in told.alerts)
+    return Saying(reason, tuple(view.firing), to_tell)
+
+
+def _reason(told: Told, view: View, over: tuple[str, ...], is_due_again: bool) -> Reason | None:
+    if view.firing and not told.alerts:
+        return "first"
+    if any(name not in told.alerts or name in told.quiet for name in view.firing):
+        return "new"
+    if any(member.rank > told.alerts[name] for name, member in view.firing.items()):
+        return "worse"
+    if over:
+        return "some resolved" if len(told.alerts) > len(over) else "all resolved"
+    if is_due_again and any(not member.acknowledged for member in view.firing.values()):
+        return "repeat"
+    return None

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=5)
     parser.add_argument("--interval", type=float, default=300.0)
     parser.add_argument("--size", type=float, nargs="+", default=[4.0, 8.0])
-    parser.add_argument("--threshold", type=float, nargs="+", default=[0.1, 0.2, 0.5])
+    parser.add_argument("--threshold", type=float, nargs="+", default=[0.013, 0.044, 0.2])
     args = parser.parse_args()
     for size in args.size:
         made = fleet(args.seed, args.series, args.weeks, args.interval, size)

@@ -1,0 +1,141 @@
+"""The default detector: the same however its input is cut, and quiet where nothing happens."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tocsin.engine.evaluate.columns import CHUNK
+from tocsin.engine.evaluate.detector import rounds
+from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+
+STEPS = 400
+
+
+@pytest.fixture(autouse=True)
+def no_warning() -> Iterator[None]:
+    with warnings.catch_warnings(), np.errstate(over="raise", invalid="raise", divide="raise"):
+        warnings.simplefilter("error")
+        yield
+
+
+def detector(series: int) -> Ensemble:
+    made = Ensemble()
+    made.columns.add(series)
+    return made
+
+
+def noise(seed: int, series: int, steps: int = STEPS) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = 100 + np.cumsum(rng.standard_normal((steps, series)), axis=0) * 0.1 + rng.standard_normal((steps, series))
+    values[steps * 3 // 4 :: 37] += 30
+    return np.asarray(values)
+
+
+def watch(made: Ensemble, values: np.ndarray, first: int = 0, interval_s: float = 300.0) -> np.ndarray:
+    every = np.arange(values.shape[1])
+    at_s = [np.full(len(every), 1e9 + (first + row) * interval_s) for row in range(len(values))]
+    return np.stack([made.look(every, at, row).score for at, row in zip(at_s, values, strict=True)])
+
+
+def saved(made: Ensemble) -> Ensemble:
+    again = Ensemble()
+    for chunk in range(-(-made.columns.count // CHUNK)):
+        again.columns.unpack(chunk, made.columns.pack(chunk))
+    return again
+
+
+def test_a_series_takes_at_most_four_kibibytes() -> None:
+    assert sum(array[:1].nbytes for array in detector(1).columns.arrays.values()) <= 4096
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40))
+@settings(max_examples=5, deadline=None)
+def test_scores_do_not_depend_on_which_series_share_a_call(seed: int, series: int) -> None:
+    values = noise(seed, series)
+    together = watch(detector(series), values)
+    apart = detector(series)
+    rng = np.random.default_rng(seed)
+    for row, ordinary in zip(values, enumerate(together), strict=True):
+        number, expected = ordinary
+        got = np.zeros(series)
+        for part in np.array_split(rng.permutation(series), rng.integers(1, 4)):
+            if len(part):
+                at_s = np.full(len(part), 1e9 + number * 300.0)
+                got[part] = apart.look(part, at_s, row[part]).score
+        assert (got == expected).all()
+
+
+@given(st.integers(0, 2**32), st.integers(1, STEPS - 1))
+@settings(max_examples=5, deadline=None)
+def test_a_restart_changes_nothing(seed: int, cut: int) -> None:
+    values = noise(seed, 3)
+    whole = watch(detector(3), values)
+    made = detector(3)
+    before = watch(made, values[:cut])
+    after = watch(saved(made), values[cut:], cut)
+    assert (np.concatenate((before, after)) == whole).all()
+
+
+def test_equal_input_leaves_equal_state() -> None:
+    one, other = detector(4), detector(4)
+    watch(one, noise(1, 4))
+    watch(other, noise(1, 4))
+    assert one.columns.pack(0) == other.columns.pack(0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -5.0, 1e300, -1.7e308, 1e-300, 5e-324])
+def test_a_constant_series_is_never_strange(value: float) -> None:
+    assert (watch(detector(1), np.full((STEPS, 1), value)) == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-12, 1e9, 1e300])
+def test_the_unit_of_a_series_does_not_matter(scale: float) -> None:
+    values = noise(3, 4)
+    ordinary, scaled = watch(detector(4), values), watch(detector(4), values * scale)
+    assert ((ordinary > 1) == (scaled > 1)).mean() > 0.999
+
+
+def test_a_leap_from_tiny_to_huge_does_not_overflow() -> None:
+    values = np.where(np.arange(STEPS) < STEPS // 2, 1e-300, 1.7e308)[:, None] * np.array([1.0, -1.0])
+    assert np.isfinite(watch(detector(2), values)).all()
+
+
+def test_nothing_is_strange_before_it_is_warm() -> None:
+    assert (watch(detector(8), noise(5, 8)[:119]) == 0).all()
+
+
+def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:
+    made, values = detector(1), 100 + np.random.default_rng(1).standard_normal((2000, 1))
+    watch(made, values)
+    found = made.look(np.array([0]), np.array([1e9 + 2000 * 300.0]), np.array([110.0]))
+    assert found.score[0] > 1
+    assert found.lower[0] < 100 < found.upper[0] < 110
+    assert max(found.votes, key=lambda name: found.votes[name][0]) in {"jump", "step", "level"}
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 10.0, 60.0, 300.0, 3600.0])
+def test_an_outage_of_a_day_is_no_anomaly_in_itself(interval_s: float) -> None:
+    made, values = detector(8), 100 + np.random.default_rng(2).standard_normal((1500, 8))
+    before = watch(made, values[:1000], 0, interval_s)
+    after = watch(made, values[1000:], 1000 + round(86_400 / interval_s), interval_s)
+    assert (before[500:] > 1).mean() < 0.003
+    assert (after > 1).mean() < 0.003
+
+
+def test_a_new_cadence_is_no_anomaly_in_itself() -> None:
+    made, values = detector(8), 100 + np.random.default_rng(3).standard_normal((2000, 8))
+    watch(made, values[:1000], 0, 300.0)
+    every = np.arange(8)
+    scores = [made.look(every, np.full(8, 1e9 + 300_000 + 10.0 * row), values[1000 + row]).score for row in range(1000)]
+    assert (np.stack(scores) > 1).mean() < 0.003
+
+
+def test_a_batch_is_looked_at_in_rounds_of_one_sample_a_series() -> None:
+    slots = np.array([3, 1, 3, 3, 2, 1])
+    assert [part.tolist() for part in rounds(slots)] == [[0, 1, 4], [2, 5], [3]]

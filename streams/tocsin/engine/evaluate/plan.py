@@ -156,7 +156,16 @@ class Plan:
                         plan._add(spec, source, version, own)
         ends = (one.rule.ends_ms for one in plan.versions.values() if isinstance(one.rule, Candidate))
         plan.changes_ms = min(ends, default=NEVER_MS)
+        plan._sort(own)
         return plan
+
+    def _sort(self, own: set[str]) -> None:
+        """What was restored numbers what it sends as it was numbered before, in the order of lanes: however a plan came
+        about, that is the order of their keys."""
+        self.specs, self.groups = dict(sorted(self.specs.items())), dict(sorted(self.groups.items()))
+        added = [self.groups[key] for key in own if key in self.groups]
+        for rule_id in {member.rule for spec in added for member in spec.members}:
+            self.composites[rule_id] = sorted(self.composites[rule_id], key=lambda spec: spec.key)
 
     def _judged(self, spec: LaneSpec | GroupSpec, own: set[str]) -> Judged:
         """The rules of a lane or group, to be changed: copied unless they are `own` already."""

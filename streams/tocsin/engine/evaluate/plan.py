@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from tocsin.engine.evaluate.derivations import DERIVATIONS
-from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.judge import NEVER_MS, RuleVersion
 from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
@@ -18,7 +18,6 @@ from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
-NEVER_MS: Final = 2**62
 _BURN_PANES: Final = 5  # a short window
 
 

@@ -120,6 +120,7 @@ def test_many_more_are_worth_a_word_once_a_round() -> None:
 
 def test_each_rule_has_its_own_and_all_together_one() -> None:
     rules = [rule_of(), rule_of(id="other", metric_type="n"), rule_of(id="narrow", notifications=["shop"])]
+    rules.append(rule_of(id="off", enabled=False, notifications=["nobody"]))
     pipeline = Pipeline(rules, CHANNELS, SHAPE)
     for state in pipeline.states:
         state.most_series = 1

@@ -163,6 +163,32 @@ async def test_reigns_go_on_when_the_group_begins_to_count_anew() -> None:
         assert (await Group().reign(outbox, outbox.recovered())).get(0, "a") == b"%d" % generation
 
 
+async def test_a_worker_that_comes_back_under_its_name_and_generation_has_a_reign_of_its_own() -> None:
+    for records in range(1, 8):
+        outbox = Outbox()
+        group, zombie = await stand_still(outbox, records)
+
+        async def itself(outbox: Outbox = outbox, group: Group = group) -> None:
+            table: Any = RunTable(outbox, outbox.recovered())  # type: ignore[arg-type]
+            mine, group.generation = group.generation, -1  # the group knows it by another member's id now
+            assert await table.recover(0, mine, held)
+            await table.finish(0, "run", {"a": b"1", "c": b"1"}, [Output("alerts", b"a", b"1")])
+            await table.finish(0, "next", {"a": b"2"}, [])
+
+        outbox.while_stopped = itself
+        await zombie.finish(0, "run", {"a": b"1", "c": b"1"}, [Output("alerts", b"a", b"1")])
+        if outbox.until_stop is not None:
+            break
+        group.generation = 1
+        last = await group.reign(outbox, outbox.recovered())
+        assert (last.get(0, "a"), last.get(0, "c")) == (b"2", b"1")
+    assert records > 3
+
+
+async def held() -> bool:
+    return True
+
+
 async def test_after_a_rebalance_nothing_is_written_until_the_reign_begins_anew() -> None:
     outbox = Outbox()
     table = await Group().reign(outbox, outbox.recovered())

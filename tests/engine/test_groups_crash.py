@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.engine.cases import BEGIN_MS, message
+from tests.engine.cases import Sample as OfSeries
 from tests.engine.group_cases import Way, played, samples
 from tests.engine.group_oracle import Sample
 from tests.engine.test_groups import absence_rules, burn_rule, exact_rules
@@ -23,6 +25,7 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Frame, Tick
 from tocsin.engine.partial import Partial
+from tocsin.engine.pipeline import Pipeline
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.rule import Rule
@@ -158,3 +161,23 @@ def test_other_cuts_give_the_same_numbers(given_samples: list[Sample], cuts: lis
     whole = evaluated(book, items)
     assert numbered(sent) == numbered(whole)
     assert sorted(sent) == sorted(whole)
+
+
+def test_a_crash_after_an_edit_gives_each_share_the_number_that_it_had() -> None:
+    body = {"metric_type": "m", "group_by": ["series"], "threshold": 1}
+    rules = [
+        Rule.model_validate({**body, "id": name, "window": {"size": size}})
+        for name, size in (("a", "2s"), ("b", "5s"), ("c", "10s"))
+    ]
+    edited = Rule.model_validate({**body, "id": "a", "window": {"size": "4s"}})
+    pipeline, book = Pipeline(rules), book_of([*rules, edited])
+    for second in range(50):
+        if second == 10:
+            pipeline.put_rule(edited)
+        at_ms = BEGIN_MS + second * 1_000
+        pipeline.publish(message(at_ms, OfSeries(0, 0, 2.0)), at_ms, b"0")
+        pipeline.run(at_ms)
+    items = [frame.decode(record.value or b"") for record in pipeline.log.read("samples", 0)]
+    whole = numbered(evaluated(book, items))
+    for at in range(len(items) // 2, len(items), 5):
+        assert numbered(evaluated(book, items, ({at - 4}, at, 0))) == whole

@@ -21,6 +21,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.labels import series_id, series_key
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.shadow import Candidate
 from tocsin.schemas.signal import SERIES_LIMIT
 
 PARTITIONS = 3
@@ -119,6 +120,7 @@ def test_many_more_are_worth_a_word_once_a_round() -> None:
 
 def test_each_rule_has_its_own_and_all_together_one() -> None:
     rules = [rule_of(), rule_of(id="other", metric_type="n"), rule_of(id="narrow", notifications=["shop"])]
+    rules.append(rule_of(id="off", enabled=False, notifications=["nobody"]))
     pipeline = Pipeline(rules, CHANNELS, SHAPE)
     for state in pipeline.states:
         state.most_series = 1
@@ -127,6 +129,16 @@ def test_each_rule_has_its_own_and_all_together_one() -> None:
     assert event.labels == {"limit": "evaluate.max_series"}
     assert event.value == beyond(range(20), 1)
     assert event.notifications == ("ops", "shop")
+
+
+def test_nobody_hears_that_there_is_no_room_for_a_candidate_in_shadow() -> None:
+    candidate = Candidate.of(rule_of(metric_type="m"), BEGIN - 1, BEGIN + 3_600_000)
+    pipeline = Pipeline([rule_of(id="other", metric_type="n"), candidate], CHANNELS, SHAPE)
+    for state in pipeline.states:
+        state.most_series = 1
+    keep_sending(pipeline, BEGIN, 600, range(20))
+    assert watched_by(pipeline, 2)
+    assert said(pipeline) == []
 
 
 def test_a_series_that_another_rule_watches_is_counted_and_watched_when_there_is_room() -> None:

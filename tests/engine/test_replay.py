@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.cases import Sample, examples, timed
+from tests.engine.cases import BEGIN_MS, Sample, examples, timed
 
 from tocsin.engine.evaluate.judge import Describe, Judge
 from tocsin.engine.evaluate.points import Points
@@ -180,3 +180,14 @@ def test_a_peak_is_the_worst_value_from_beginning_to_end(rule: Rule, given_sampl
             assert (peak.lowest, peak.highest) == (min(inside), max(inside))
         else:
             began.setdefault(signal.fingerprint, signal.since_ms)
+
+
+def test_what_a_rule_on_groups_missed_is_counted_too() -> None:
+    interner = Interner(1)
+    numbers = np.array([interner.number("m", orjson.dumps({"series": str(one)}), None) for one in range(5)])
+    body = {"id": "r", "metric_type": "m", "threshold": 1, "window": {"size": "5s"}, "group_by": ["zone"]}
+    replay = Replay([Rule.model_validate({**body, "max_series": 2})], interner)
+    at_ms = BEGIN_MS + np.array([0, 1, 2, 3, 60_000])
+    replay.take(Batch(numbers, at_ms, np.ones(5)))
+    replay.finish()
+    assert replay.missed()["r"].refused == 3

@@ -179,8 +179,8 @@ async def differing(client: Client) -> dict[str, Any]:
     over = {"type": "resolved", "status": "resolved", "ends_at": later, "updated_at": later, "rule_revision": revision}
     proposed = [
         event(1, "shadow/", "a", rule_revision=revision),
-        event(1, "shadow/", "c", rule_revision=revision, severity="critical"),
-        event(2, "shadow/", "c", **over),
+        event(1, "shadow/", "c", rule_revision=revision, severity="critical", notifications=()),
+        event(2, "shadow/", "c", notifications=(), **over),
         event(1, "shadow/", "d", rule_revision=revision - 1),
     ]
     await client.say(client.topics.alert_state, same.fingerprint, same)
@@ -196,6 +196,7 @@ async def differing(client: Client) -> dict[str, Any]:
 
 async def test_the_report_compares_what_both_sides_said(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     await client.call("POST", "/channels", {"id": "hook", "type": "console"}, 201)
+    await client.call("PUT", "/routes", {"route": {"channels": ["hook"]}}, 201)
     await client.call("POST", "/rules", RULE, 201)
     times = await differing(client)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import ValidationError
 
 from tocsin.engine import comparison
+from tocsin.engine.route.tree import Tree
 from tocsin.projection import shadows
 from tocsin.projection.database import Database
 from tocsin.projection.queries import Document, documents, one_document
@@ -17,6 +18,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import decode
 from tocsin.schemas.instant import format_instant, parse_instant
+from tocsin.schemas.route import ROUTING_ID, Routing
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.shadow import KEPT_MS, Candidate
 from tocsin.schemas.topics import CHANNEL_TYPES
@@ -85,9 +87,11 @@ async def compared(database: Database, running: Running, now_ms: int) -> dict[st
         await shadows.active_of_rule(database, rule_id),
         await shadows.said_by_candidate(database, rule_id, running.run),
     )
-    channels = _channels(await documents(database, "channels"))
+    routing = await one_document(database, "routes", ROUTING_ID)
+    tree = _tree(routing) if routing else None
+    tell = comparison.teller(_channels(await documents(database, "channels")), CHANNEL_TYPES, tree)
     # A thread: with tens of thousands of events it takes long enough to hold up other requests.
-    through_ms, found = await asyncio.to_thread(_compare, sides, channels, candidate.since_ms, until_ms)
+    through_ms, found = await asyncio.to_thread(_compare, sides, tell, candidate.since_ms, until_ms)
     return {
         **head(running, now_ms),
         "compared_until": format_instant(through_ms),
@@ -104,7 +108,7 @@ async def compared(database: Database, running: Running, now_ms: int) -> dict[st
 
 def _compare(
     sides: tuple[Sequence[str], Sequence[str], Sequence[str]],
-    channels: Mapping[str, Channel],
+    tell: comparison.TellOf,
     since_ms: int,
     until_ms: int,
 ) -> tuple[int, comparison.Comparison]:
@@ -113,7 +117,6 @@ def _compare(
     for side in (said, proposed):
         if len(side) >= shadows.MOST_EVENTS:
             until_ms = min(until_ms, parse_instant(side[-1].updated_at))
-    tell = comparison.teller(channels, CHANNEL_TYPES)
     current = comparison.episodes([*said, *active], tell, until_ms)
     candidate = comparison.episodes(proposed, tell, until_ms)
     return until_ms, comparison.compare(current, candidate, since_ms, until_ms)
@@ -123,6 +126,13 @@ def _current(entry: Document | None, candidate: Candidate) -> dict[str, Any] | N
     if entry is None:
         return None
     return {"revision": entry.revision, "changed": entry.revision != candidate.against}
+
+
+def _tree(entry: Document) -> Tree | None:
+    try:
+        return Tree(Routing.model_validate(entry.body))
+    except ValidationError:
+        return None
 
 
 def _channels(entries: Sequence[Document]) -> dict[str, Channel]:

@@ -64,13 +64,13 @@ class Route:
             index = self._index(tp.partition)
             is_of_groups = tp.topic == self._topics.groups
             read: Callable[[Any], Any] = _group_input if is_of_groups else _event
-            apply: Apply[Any] = partial(self._apply_groups if is_of_groups else self._apply, tp.partition)
+            apply: Apply[Any] = partial(self._apply_groups if is_of_groups else self._apply, tp.partition, index)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 if _tells(run.inputs, index):
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._table, tp.partition, self._state.version)
-                if not await self._finish(run, applied(run, apply, *self._how(tp))):
+                if not await self._finish(run, index, applied(run, apply, *self._how(tp))):
                     return
                 if is_of_groups:
                     index.looked()
@@ -79,22 +79,23 @@ class Route:
         return partial(self._table.get, tp.partition), self._topics.dlq, _STAGE
 
     def _index(self, partition: int) -> Index:
+        """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._indexes:
             self._indexes[partition] = Index.of(self._table, partition)
         return self._indexes[partition]
 
-    async def _finish(self, run: KeyedRun[Any], outcome: Outcome) -> bool:
+    async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
         told = (self._topics.deliveries, self._topics.groups, self._topics.decisions)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
         outputs = [*outcome.outputs, *run.dead]
         if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
             return False
-        self._index(run.tp.partition).put(outcome.entries)
+        index.put(outcome.entries)
         self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
-    def _apply(self, partition: int, inputs: Sequence[Timed], get: Get) -> Outcome:
-        store = RouteStore(get, self._index(partition))
+    def _apply(self, partition: int, index: Index, inputs: Sequence[Timed], get: Get) -> Outcome:
+        store = RouteStore(get, index)
         at_ms = max((at_ms for at_ms, _ in inputs), default=0)
         numbers = store.numbers(partition, at_ms)
         events = [event for _, event in inputs]
@@ -102,9 +103,8 @@ class Route:
         changes = step(events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
         return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
 
-    def _apply_groups(self, partition: int, inputs: Sequence[TimedInput], get: Get) -> Outcome:
-        state, index = self._state, self._index(partition)
-        store = RouteStore(get, index)
+    def _apply_groups(self, partition: int, index: Index, inputs: Sequence[TimedInput], get: Get) -> Outcome:
+        state, store = self._state, RouteStore(get, index)
         done = group_step(inputs, store.progress(), store, World(state.channels, CHANNEL_TYPES, state.muting))
         at_ms = done.progress.clock_ms
         outcome = Outcome(entries_of_groups(done), self._outputs(done))

@@ -9,13 +9,15 @@ topics bring them, find themselves in the entries. Without a journal nothing of 
 Between any check and the write behind it a process can stand still until others went on with its partition, and write
 all the same. So each owner writes under names of its own, its reign, which sorts behind those before it: what an
 earlier owner writes late hides nothing. And it asks the group once its journal is on Kafka: if the partition is still
-its own then, every later owner finds that journal, and says the same in its stead.
+its own then, every later owner finds that journal, and says the same in its stead. An entry that was removed leaves a
+mark with the reign in which that was, for a while: whoever reigns next removes what came late of earlier ones.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +29,8 @@ from tocsin.schemas.dead_letter import Header
 
 _JOURNAL: Final = b"journal/"
 _ENTRIES: Final = b"entry/"
+_GONE: Final = b"gone/"
+_MOST_GONE: Final = 1_000  # marks of a partition
 _FIRST: Final = b"%016x" % 0
 _log = structlog.get_logger("tocsin.tables")
 
@@ -56,10 +60,12 @@ Holds = Callable[[], Awaitable[bool]]
 @dataclass(frozen=True, slots=True)
 class _Reign:
     """The time during which one process owns a partition: a text that sorts behind the reigns before it, and whether
-    the group still counts the partition as ours."""
+    the group still counts the partition as ours. `gone` are names of marks, the oldest first; `numbers` are theirs."""
 
     name: bytes
     holds: Holds
+    gone: deque[bytes]
+    numbers: Iterator[int] = field(default_factory=count)
 
 
 class RunTable:
@@ -100,17 +106,30 @@ class RunTable:
         if partition in self._reigns:
             return True
         before = self._pieces.names(partition, _JOURNAL)
-        reign = _Reign(_next_reign(before[-1].removeprefix(_JOURNAL) if before else _FIRST, generation), holds)
-        run = self._last_run(partition, before)
+        name = _next_reign(before[-1].removeprefix(_JOURNAL) if before else _FIRST, generation)
+        gone = self._pieces.names(partition, _GONE)
+        reign, run = _Reign(name, holds, deque(gone)), self._last_run(partition, before)
         # Written anew, even if it is empty: from here on no journal of an earlier reign counts, whenever it comes.
         own = {_JOURNAL + reign.name: msgspec.msgpack.encode(run)}
-        await self._pieces.write(partition, {**own, **dict.fromkeys(before)})
+        late = self._come_back(partition, gone)
+        await self._pieces.write(partition, {**own, **dict.fromkeys([*before, *late])})
         if not await holds():
             return False
         if run.run:
             await self._carry_out(partition, reign, run)
         self._reigns[partition] = reign
         return True
+
+    def _come_back(self, partition: int, gone: Sequence[bytes]) -> Iterator[bytes]:
+        """Names of entries that were removed in a later reign than they were written in."""
+        for mark in gone:
+            try:
+                entry = self._pieces.read(partition, mark)
+            except DamagedEntry:
+                continue
+            if entry:
+                until = entry + mark.removeprefix(_GONE)[: len(_FIRST)]
+                yield from (name for name in self._pieces.names(partition, entry) if name < until)
 
     def _last_run(self, partition: int, journals: Sequence[bytes]) -> _Journal:
         try:
@@ -147,6 +166,12 @@ class RunTable:
             changes[own] = value
             if is_first:
                 changes |= dict.fromkeys(name for name in self._pieces.names(partition, _entry(key)) if name != own)
+            if value is None:
+                mark = b"%b%b%016x" % (_GONE, reign.name, next(reign.numbers))
+                reign.gone.append(mark)
+                changes[mark] = _entry(key)
+        while len(reign.gone) > _MOST_GONE:
+            changes[reign.gone.popleft()] = None
         await self._pieces.write(partition, changes)
         sent = [
             await self._outbox.send(one.topic, one.value, key=one.key, partition=one.partition, headers=one.headers)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from tocsin.engine.route.channels import find_channels
-from tocsin.schemas.alert import AlertEvent, AlertType
+from tocsin.engine.route.tree import Tree
+from tocsin.schemas.alert import AlertEvent, AlertType, routing_labels
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.kinds import Severity
@@ -158,14 +159,20 @@ def _follow(episode: Episode, event: AlertEvent, tell: TellOf) -> None:
         episode.told.update((name, event.type) for name in tell(event, event.type))
 
 
-def teller(channels: Mapping[str, Channel], types: Collection[str]) -> TellOf:
-    """Which channels an event's rule tells of it, before anything that holds notifications back or joins them."""
+def teller(channels: Mapping[str, Channel], types: Collection[str], tree: Tree | None = None) -> TellOf:
+    """Which channels are told of an event, those that its rule names or else those of its routes, before anything that
+    holds notifications back or joins them."""
 
     def tell(event: AlertEvent, kind: AlertType) -> Iterable[str]:
-        found, _ = find_channels(event.notifications, channels, types)
+        found, _ = find_channels(event.notifications or _routed(event, tree), channels, types)
         return [one.id for one in found.values() if kind != "resolved" or one.sends_resolved]
 
     return tell
+
+
+def _routed(event: AlertEvent, tree: Tree | None) -> Iterable[str]:
+    nodes = tree.root.find(routing_labels(event)) if tree else ()
+    return dict.fromkeys(name for node in nodes for name in node.options.channels)
 
 
 def document(found: Comparison, most: int = MOST_SHOWN) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class Replay:
         found = {rule_id: Missed() for rule_id in self.rules}
         for state in self._pipeline.states:
             for lane in state.lanes.values():
-                for rule_id in {version.rule.id for judge in lane.judges.values() for version in judge.versions}:
+                for rule_id in {version.rule.id for version in lane.versions()}:
                     found[rule_id].late += lane.late
                     found[rule_id].refused += max(lane.refused.most, lane.refused.now.count())
         return found

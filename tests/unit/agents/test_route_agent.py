@@ -147,6 +147,31 @@ async def test_other_routes_move_alerts_that_are_active() -> None:
     assert said == [(5, "first"), (7, "all resolved"), (7, "first")]
 
 
+async def test_groups_that_others_made_meanwhile_are_looked_at_when_a_partition_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker()
+    mine = worker.app, worker.runs, worker.route
+
+    async def rebalance() -> None:
+        worker.runs.forget()
+        worker.route.forget()
+
+    event = codec.encode(make_event("one", {"team": "ops"}, "firing", 0, sequence=1))
+    worker.write(ALERTS, event, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.state, "catch_up", rebalance)
+        await worker.route.take(ALERTS, [RecordBatch(ALERTS.topic, 0, 0, 0, worker.logs[ALERTS])])
+    worker._start(worker.outbox.recovered())
+    await worker.run(0)
+    assert worker.told() == []
+
+    worker.app, worker.runs, worker.route = mine
+    worker.runs._pieces._table.data = worker.outbox.recovered().data
+    await worker.tick(11)
+    assert [(reason, len(alerts)) for _, _, reason, alerts in worker.told()] == [("first", 1)]
+
+
 async def test_a_damaged_group_begins_anew() -> None:
     worker = Worker()
     worker.write(ALERTS, codec.encode(make_event("one", {"team": "ops"}, "firing", 0, sequence=1)), 0)

@@ -102,6 +102,42 @@ async def test_what_an_owner_writes_that_stood_still_hides_nothing_and_says_noth
     assert records > 4
 
 
+async def test_what_was_removed_stays_so_whatever_an_owner_writes_that_stood_still() -> None:
+    for records in range(1, 12):
+        outbox = Outbox()
+        group, zombie = await stand_still(outbox, records)
+
+        async def others(outbox: Outbox = outbox, group: Group = group) -> None:
+            table = await group.reign(outbox, outbox.recovered())
+            await table.finish(0, "over", {"a": None, "c": None}, [])
+            await table.finish(0, "again", {"c": b"2"}, [])
+
+        outbox.while_stopped = others
+        await zombie.finish(0, "run", {"a": b"1", "c": b"1"}, [Output("alerts", b"a", b"1")])
+        if outbox.until_stop is not None:
+            break
+        for _ in range(3):
+            last = await group.reign(outbox, outbox.recovered())
+            assert (last.get(0, "a"), last.get(0, "c")) == (None, b"2")
+            assert last.keys(0) == ["c"]
+    assert records > 3
+
+
+async def test_what_was_removed_leaves_few_marks_and_may_be_written_again() -> None:
+    outbox, group = Outbox(), Group()
+    faust_table = outbox.recovered()
+    for reign in range(3):
+        table = await group.reign(outbox, faust_table)
+        await table.finish(0, f"new {reign}", {str(key): b"1" for key in range(700)}, [])
+        await table.finish(0, f"over {reign}", {str(key): None for key in range(700)}, [])
+    stored = faust_table.data.partitions[0]
+    assert len([name for name in stored if name.startswith(b"gone/")]) == 1_000
+    await table.finish(0, "anew", {"1": b"2"}, [])
+    for _ in range(2):
+        table = await group.reign(outbox, outbox.recovered())
+        assert (table.keys(0), table.get(0, "1")) == (["1"], b"2")
+
+
 async def test_the_store_of_an_owner_that_stood_still_is_read_on_from_where_others_wrote() -> None:
     outbox = Outbox()
     group, zombie = await stand_still(outbox, 0)
@@ -125,6 +161,32 @@ async def test_reigns_go_on_when_the_group_begins_to_count_anew() -> None:
         table = await group.reign(outbox, outbox.recovered())
         assert await table.finish(0, "run", {"a": b"%d" % generation}, [])
         assert (await Group().reign(outbox, outbox.recovered())).get(0, "a") == b"%d" % generation
+
+
+async def test_a_worker_that_comes_back_under_its_name_and_generation_has_a_reign_of_its_own() -> None:
+    for records in range(1, 8):
+        outbox = Outbox()
+        group, zombie = await stand_still(outbox, records)
+
+        async def itself(outbox: Outbox = outbox, group: Group = group) -> None:
+            table: Any = RunTable(outbox, outbox.recovered())  # type: ignore[arg-type]
+            mine, group.generation = group.generation, -1  # the group knows it by another member's id now
+            assert await table.recover(0, mine, held)
+            await table.finish(0, "run", {"a": b"1", "c": b"1"}, [Output("alerts", b"a", b"1")])
+            await table.finish(0, "next", {"a": b"2"}, [])
+
+        outbox.while_stopped = itself
+        await zombie.finish(0, "run", {"a": b"1", "c": b"1"}, [Output("alerts", b"a", b"1")])
+        if outbox.until_stop is not None:
+            break
+        group.generation = 1
+        last = await group.reign(outbox, outbox.recovered())
+        assert (last.get(0, "a"), last.get(0, "c")) == (b"2", b"1")
+    assert records > 3
+
+
+async def held() -> bool:
+    return True
 
 
 async def test_after_a_rebalance_nothing_is_written_until_the_reign_begins_anew() -> None:

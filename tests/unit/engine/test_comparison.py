@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.engine.comparison import NEVER_MS, Episode, Pair, compare, document, episodes, teller
+from tocsin.engine.route.tree import Tree
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.route import Routing
 from tocsin.schemas.topics import CHANNEL_TYPES
 from tocsin.testing.alerts import ENDED_AT, STARTED_AT, UPDATED_AT, firing_event, resolved_event
 
@@ -182,3 +184,14 @@ def test_a_document_counts_all_and_shows_the_first() -> None:
     assert [alert["fired_at"] for alert in found["only_current"]] == [
         "1970-01-01T00:00:00.010Z", "1970-01-01T00:00:00.020Z",
     ]  # fmt: skip
+
+
+def test_a_rule_that_names_no_channels_tells_those_of_its_routes() -> None:
+    routes = [{"match": ['alertname="other"'], "channels": ["off"]}, {"match": ['service="api"'], "channels": ["mail"]}]
+    tree = Tree(Routing.model_validate({"route": {"channels": ["hook"], "routes": routes}}))
+    tell = teller(CHANNELS, CHANNEL_TYPES, tree)
+    event = firing_event(notifications=(), labels={"service": "api"})
+    assert [*tell(event, "firing")] == ["mail"]
+    assert [*tell(event, "resolved")] == []
+    assert [*tell(firing_event(notifications=(), labels={}), "resolved")] == ["hook"]
+    assert [*tell(firing_event(notifications=("hook",), labels={"service": "api"}), "firing")] == ["hook"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.engine.evaluate.judge import RuleVersion
 from tocsin.engine.evaluate.plan import Plan, compile_plan
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.schemas.codec import encode_document
@@ -100,6 +101,26 @@ def test_plans_that_follow_one_another_are_those_made_anew(
             is_touched = any(before.versions.get(version.rule.id) != version for version in versions)
             if key in before.rules and not is_touched and before.rules[key] == judged:
                 assert before.rules[key] is judged, "nothing changed for this lane"
+
+
+def test_an_edited_plan_is_gone_through_in_the_order_of_one_that_was_restored() -> None:
+    """Else a restored one would number what it sends another way, and combine take one lane's shares for another's."""
+
+    def rule(rule_id: str, metric: str, *members: str) -> RuleVersion:
+        body = {"id": rule_id, "metric_type": metric, "window": {"size": "10s"}, "group_by": ["host"], "threshold": 1}
+        if members:
+            body = {"id": rule_id, "condition": "composite", "conditions": members}
+        return RuleVersion(Rule.model_validate(body), 0, 0)
+
+    rules = [rule("a", "m"), rule("b", "n"), rule("c", "", "a", "b"), rule("d", "", "b", "not a")]
+    plan = compile_plan(rules, 4)
+    for number, changed in enumerate([rule("a", "o"), rule("c", "", "b", "a"), rule("b", "k"), rule("d", "", "b")]):
+        plan = plan.amended({changed.rule.id: changed}, 5 + number)
+        restored = compile_plan(plan.versions.values(), plan.offset)
+        assert [*plan.specs] == [*restored.specs]
+        assert [*plan.groups] == [*restored.groups]
+        for rule_id, specs in plan.composites.items():
+            assert [spec.key for spec in specs] == [spec.key for spec in restored.composites[rule_id]]
 
 
 def test_what_was_superseded_long_ago_is_forgotten() -> None:

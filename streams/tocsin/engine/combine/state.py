@@ -20,6 +20,7 @@ from tocsin.engine.evaluate.sharing import Sender, numbered_from
 from tocsin.engine.evaluate.state import stopped
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.partial import Change, Panes, Progress, home_of
+from tocsin.engine.watermark import EVERYTHING_MS
 from tocsin.schemas.signal import Signal
 
 _SENDER: Final = "combine/"
@@ -178,7 +179,7 @@ class CombineState:
         listened = {TOPIC: self.listened_ms}
         now_ms = np.minimum(self.series.now_ms(listened), self.watermark_ms)
         for lane in self.lanes.values():
-            lane.quiet(now_ms, 2**62, quiet_ms, out)
+            lane.quiet(now_ms, EVERYTHING_MS, quiet_ms, out)
         for number in self.series.idle(listened, forget_ms).tolist():
             watching = [lane for lane in self.lanes.values() if lane.slot_of(number) != FREE]
             if self.series.keys[number] is not None and all(lane.is_at_rest(number) for lane in watching):

@@ -77,7 +77,7 @@ def restore(get: Get, source: str = "") -> PartitionState:
     state.clock_ms, state.looked_s = header["clock_ms"], header["looked_s"]
     state.refused, state.limits_ms = Refusals.unpack(header["refused"]), header["limits_ms"]
     state.limits_said = [(rule_id, tuple(told)) for rule_id, told in header["limits_said"]]
-    state.shadowed = {(rule_id, epoch): samples for rule_id, epoch, samples in header.get("shadowed", ())}
+    state.shadowed = {(rule_id, epoch): samples for rule_id, epoch, samples in header["shadowed"]}
     state.topics = {name: TopicProgress.unpack(packed) for name, packed in header["topics"].items()}
 
     def entry(name: str) -> bytes:

@@ -11,6 +11,7 @@ from tocsin.engine.evaluate.plan import UNORDERED
 from tocsin.engine.evaluate.samples import Samples, release
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
+from tocsin.engine.watermark import EVERYTHING_MS
 from tocsin.schemas.signal import Signal
 
 
@@ -82,7 +83,7 @@ class Flow:
                 for topic, waiting in self.waiting.items()
                 if len(waiting)
             ),
-            default=2**62,
+            default=EVERYTHING_MS,
         )
 
     def judge(self, series: SeriesTable, out: list[Signal]) -> None:

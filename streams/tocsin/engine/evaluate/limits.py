@@ -48,8 +48,8 @@ def _met(state: PartitionState) -> Iterator[MetLimit]:
             for rule_id in filterfalse(is_shadow, (version.rule.id for version in lane.versions())):
                 lanes.setdefault(rule_id, []).append(lane)
     if state.refused.is_met:
-        rules = [version.rule for rule_id, version in state.plan.versions.items() if not is_shadow(rule_id)]
-        told = {name for rule in rules for name in rule.notifications}
+        rules = [one.rule for rule_id, one in state.plan.versions.items() if not is_shadow(rule_id)]
+        told = {name for rule in rules if rule.enabled for name in rule.notifications}
         yield _told(OF_A_PARTITION, "", state.most_series, sorted(told), [state.refused])
     for rule_id, found in sorted(lanes.items()):
         rule = state.plan.versions[rule_id].rule

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from tocsin.engine.evaluate.derivations import DERIVATIONS
-from tocsin.engine.evaluate.judge import RuleVersion
+from tocsin.engine.evaluate.judge import NEVER_MS, RuleVersion
 from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
@@ -18,7 +18,6 @@ from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
-NEVER_MS: Final = 2**62
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -156,7 +155,16 @@ class Plan:
                         plan._add(spec, source, version, own)
         ends = (one.rule.ends_ms for one in plan.versions.values() if isinstance(one.rule, Candidate))
         plan.changes_ms = min(ends, default=NEVER_MS)
+        plan._sort(own)
         return plan
+
+    def _sort(self, own: set[str]) -> None:
+        """What was restored numbers what it sends as it was numbered before, in the order of lanes: however a plan came
+        about, that is the order of their keys."""
+        self.specs, self.groups = dict(sorted(self.specs.items())), dict(sorted(self.groups.items()))
+        added = [self.groups[key] for key in own if key in self.groups]
+        for rule_id in {member.rule for spec in added for member in spec.members}:
+            self.composites[rule_id] = sorted(self.composites[rule_id], key=lambda spec: spec.key)
 
     def _judged(self, spec: LaneSpec | GroupSpec, own: set[str]) -> Judged:
         """The rules of a lane or group, to be changed: copied unless they are `own` already."""

@@ -74,7 +74,7 @@ class PartitionState:
         for lane in full:
             lane.refused.add(identity, self.clock_ms)
         has_room = len(self.series.keys) - len(self.series.free) < self.most_series
-        if len(full) < len(wanted) and not has_room:
+        if not has_room and any(self._is_of_rules(lane) for lane in wanted if lane not in full):
             self.refused.add(identity, self.clock_ms)
         if len(full) == len(wanted) or not has_room:
             self.series.pass_over(identity)
@@ -86,6 +86,11 @@ class PartitionState:
             else:
                 lane.admit(number)
         return number
+
+    def _is_of_rules(self, lane: Lane) -> bool:
+        """Whether a rule looks at a lane, and not only candidates in shadow: what these miss nobody is told of."""
+        judged = self.plan.rules[lane.spec.key].values()
+        return any(not is_shadow(version.rule.id) for _, versions in judged for version in versions)
 
     def forget_idle(self, forget_ms: int) -> None:
         """Series from which nothing has come for long leave memory, unless some rule still has something to say."""

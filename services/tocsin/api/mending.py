@@ -20,7 +20,7 @@ from tocsin.api.problems import Problem
 from tocsin.api.state import Api
 from tocsin.projection.queries import Document, dead_letter_origins, one_document, unreadable_documents
 
-KINDS: Final = ("rules", "channels")
+KINDS: Final = ("rules", "channels", "routes", "silences")
 REASON: Final = "unreadable"
 _EVERY_S: Final = 5.0
 _log = structlog.get_logger("tocsin.api.mending")

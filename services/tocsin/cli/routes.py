@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import Failure, run
+from tocsin.cli.failures import Failure, NotFound, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import as_yaml, print_items, print_value, remark
 
@@ -135,9 +135,7 @@ async def _apply(config: Path | None, url: str | None, after: dict[str, Any], *,
     async with connect(config, url) as client:
         try:
             stored = await client.get("/routes")
-        except Failure as failure:
-            if "there is no document" not in str(failure):
-                raise
+        except NotFound:
             stored = {}
         before = {name: value for name, value in stored.items() if name in ("route", *_PARTS)}
         if before == after:

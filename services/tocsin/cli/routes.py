@@ -104,11 +104,16 @@ def import_(
         raise Failure(f"{file}: {error}") from None
     except ValidationError as error:
         raise Failure(*(f"{file}: {one}" for one in field_errors(error, Routing))) from None
+    if channels is not None:
+        try:
+            channels.touch(mode=0o600)  # it may hold credentials
+            channels.write_text(as_yaml({"channels": found.channels}), "utf-8")
+        except OSError as error:
+            raise Failure(
+                f"--channels: {channels}: cannot be written ({error.strerror}); choose another path"
+            ) from None
     print(as_yaml(written(routing)), end="")
     remark(*found.remarks)
-    if channels is not None:
-        channels.touch(mode=0o600)  # it may hold credentials
-        channels.write_text(as_yaml({"channels": found.channels}), "utf-8")
 
 
 @command(app, "tocsin routes delete")

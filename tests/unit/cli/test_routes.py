@@ -133,6 +133,13 @@ def test_what_is_no_alertmanager_file_is_refused(config: dict[str, Any], text: s
         imported(config)
 
 
+@pytest.mark.usefixtures("files")
+def test_channels_that_cannot_be_written_are_said_before_any_route(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["routes", "import", "am.yml", "--channels", "none/channels.yaml"]) == 1
+    said = "--channels: none/channels.yaml: cannot be written (No such file or directory); choose another path\n"
+    assert capsys.readouterr() == ("", said)
+
+
 def test_sections_without_content_are_as_if_they_were_not_there() -> None:
     empty = dict.fromkeys(("global", "receivers", "time_intervals", "mute_time_intervals", "inhibit_rules"))
     assert imported({"route": {"routes": None}, **empty}).routing == {"route": {"resolve_at_once": False}}

@@ -172,6 +172,39 @@ async def test_what_overwrote_an_entry_is_a_dead_letter_and_the_entry_is_written
     assert 'tocsin_configuration_unreadable{kind="rules"} 1.0' in text
 
 
+async def test_routes_and_silences_that_were_overwritten_are_written_again(client: Client) -> None:
+    assert (await client.call("PUT", "/api/v1/routes", {"route": {"channels": ["console"]}}))[0] == 201
+    assert (await client.call("POST", "/api/v1/silences", {"id": "night", "match": ["host=a"]}))[0] == 201
+    servers = client.api.context.connection.bootstrap_servers
+    for topic, key in ((client.topics.routes, b"routing"), (client.topics.silences, b"night")):
+        await client.producer.send_and_wait(topic, b"garbage", key=key)
+
+        async def is_mended(topic: str = topic) -> bool:
+            values = [record.value for record in await collect(servers, topic)]
+            return len(values) == 3 and orjson.loads(values[2]) == orjson.loads(values[0])
+
+        await eventually(is_mended, 20, f"the last good entry of {topic}")
+
+
+async def test_a_silence_that_silences_nothing_is_refused_by_the_field_that_makes_it_so(client: Client) -> None:
+    never = {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "duration": "1h"}
+    over = {"starts_at": "2019-01-01T00:00:00Z", "ends_at": "2020-01-01T00:00:00Z"}
+    for more, field in (({"duration": "0s"}, "duration"), (over, "ends_at"), ({"schedule": never}, "schedule.rrule")):
+        status, problem = await client.call("POST", "/api/v1/silences", {"match": ["host=a"], **more})
+        assert (status, [error["field"] for error in problem["errors"]]) == (422, [field])
+
+
+async def test_pages_of_silences_go_on_behind_one_that_was_removed(client: Client) -> None:
+    for name in ("a", "b", "c"):
+        assert (await client.call("POST", "/api/v1/silences", {"id": name, "match": ["host=a"]}))[0] == 201
+    first = (await client.call("GET", "/api/v1/silences?limit=2"))[1]
+    assert [one["id"] for one in first["items"]] == ["a", "b"]
+    await client.api.write(client.topics.silences, "b", None)
+    last = (await client.call("GET", f"/api/v1/silences?limit=2&cursor={first['next_cursor']}"))[1]
+    assert ([one["id"] for one in last["items"]], last["next_cursor"]) == (["c"], None)
+    assert (await client.call("GET", "/api/v1/silences?cursor=bogus"))[0] == 400
+
+
 async def test_a_write_that_cannot_be_read_yet_is_not_called_done(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,7 @@ async def test_a_rule_that_was_changed_meanwhile_is_not_undone_by_accident(clien
         ({"rule": {**CANDIDATE, "labels": {"a": "{{ valve }}"}}}, "rule.labels.a: "),
         ({"rule": CANDIDATE, "for": "5 days"}, "for: '5 days' is not a duration; try 5m"),
         ({"rule": CANDIDATE, "for": "15d"}, "for: must be from 1s to 14d; try 1d"),
+        ({"rule": CANDIDATE, "for_ms": "1d"}, "for_ms: is not a known field; did you mean 'for'?"),
         ({"rule": CANDIDATE, "for": "0s"}, "for: must be from 1s to 14d; try 1d"),
     ],
 )
@@ -255,6 +256,8 @@ async def test_the_command_line_starts_what_differs_and_promotes_it(
     assert (await client.call("GET", "/rules/slow"))["threshold"] == 1200
     code, said = await cli("shadow", "start", str(rules), "--for", "soon")
     assert (code, said) == (1, "for: 'soon' is not a duration; try 5m (units: ms s m h d w)\n")
+    await cli("shadow", "start", str(rules))
+    assert (await cli("shadow", "promote", "new", "--force"))[0] == 0
     rules.write_text(json.dumps({**CANDIDATE, "treshold": 5}))
     code, said = await cli("shadow", "start", str(rules))
     assert (code, "treshold: is not a known field; did you mean 'threshold'?" in said) == (1, True)

@@ -39,16 +39,18 @@ _PATTERNS: Final = {
 }
 # What users of other tools write, where the field is known under another name.
 _ELSEWHERE: Final = {
-    "for": "duration",
-    "alert": "id",
-    "metric": "metric_type",
-    "matchers": "match",
-    "by": "group_by",
-    "channels": "notifications",
-    "receiver": "notifications",
-    "hysteresis": "recovery_threshold",
-    "offset": "against",
-    "comparison": "operator",
+    "for": ("duration",),
+    "alert": ("id",),
+    "metric": ("metric_type",),
+    "matchers": ("match",),
+    "by": ("group_by",),
+    "channels": ("notifications",),
+    "receiver": ("notifications", "channels"),
+    "source_matchers": ("source",),
+    "target_matchers": ("target",),
+    "hysteresis": ("recovery_threshold",),
+    "offset": ("against",),
+    "comparison": ("operator",),
 }
 _TOO_SHORT: Final = "has too few entries; add some"
 _QUOTED: Final = re.compile(r"'([^']*)'")
@@ -179,10 +181,11 @@ def _unknown(path: Path, model: type[BaseModel] | None) -> str:
     around = _model_at(model, path[:-1]) if model else None
     if around is None or model is None:
         return f"{said}; remove it"
-    known = list(around.model_fields)
-    if _ELSEWHERE.get(name) in known:
-        return f"{said}; did you mean {_ELSEWHERE[name]!r}?"
-    if name in model.model_fields:
+    known = [field.alias or name for name, field in around.model_fields.items()]
+    meant = next((other for other in _ELSEWHERE.get(name, ()) if other in known), None)
+    if meant is not None:
+        return f"{said}; did you mean {meant!r}?"
+    if name in model.model_fields and around is not model:
         return f"{said} here; move it out to the {model.__name__.lower()}"
     sections = [section for section, field in model.model_fields.items() if name in _fields_in(field.annotation)]
     if sections and not _near(name, known, 0.8):

@@ -81,6 +81,13 @@ class Schedule(BaseModel):
             raise Wrong((("duration",), "must be longer than zero and at most 31d"))
         return self
 
+    def first_ms(self, now_ms: int) -> int:
+        """Where it begins unless that is said: `BYHOUR=2` means two o'clock, not as many minutes past it as now."""
+        if "BYHOUR" not in self.rrule and "BYMINUTE" not in self.rrule:
+            return now_ms
+        local = local_time(now_ms, self.location)
+        return (now_ms // 1_000 - local.minute * 60 - local.second) * 1_000
+
     def windows(self, first_ms: int, from_ms: int, limit: int) -> list[Window]:
         """The windows that are not over at a time, at most `limit`, in order.
 

@@ -11,10 +11,11 @@ from typing import Any, Final, Self
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tocsin.api.problems import Problem, invalid, unavailable
 from tocsin.api.requests import only, validated
+from tocsin.api.rules import ADDED
 from tocsin.api.state import Api, answer, api_of
 from tocsin.backtest.document import document, series_documents
 from tocsin.backtest.errors import HistoryError
@@ -53,6 +54,14 @@ class BacktestBody(BaseModel):
     topic: str | None = Field(default=None, description="a metrics topic, instead of samples")
     since: Duration | None = Field(default=None, description="how far back to read the topic, such as 2h")
     as_written: bool = Field(default=False, description="keep the samples' order instead of that of event time")
+
+    @field_validator("rule", "rules", mode="before")
+    @classmethod
+    def _as_listed(cls, value: Any) -> Any:
+        """Rules as `GET /rules` gives them too: what that adds counts for nothing."""
+        if isinstance(value, list):
+            return [cls._as_listed(one) for one in value]
+        return {name: one for name, one in value.items() if name not in ADDED} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

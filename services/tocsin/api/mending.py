@@ -20,7 +20,7 @@ from tocsin.api.problems import Problem
 from tocsin.api.state import Api
 from tocsin.projection.queries import Document, dead_letter_origins, one_document, unreadable_documents
 
-KINDS: Final = ("rules", "channels")
+KINDS: Final = ("rules", "channels", "routes", "silences")
 REASON: Final = "unreadable"
 _EVERY_S: Final = 5.0
 _log = structlog.get_logger("tocsin.api.mending")
@@ -29,11 +29,15 @@ _log = structlog.get_logger("tocsin.api.mending")
 async def mend_for_ever(api: Api) -> None:
     """Look every few seconds; what does not answer now is asked again."""
     await api.projector.caught_up.wait()
+    # What is of another version stays unreadable: its dead letter is looked for once, and not every few seconds.
+    done: set[tuple[str, int]] = set()
     while True:
         try:
             for kind in KINDS:
                 for entry in await unreadable_documents(api.database, kind):
-                    await _mend(api, kind, entry)
+                    if (kind, entry.revision) not in done:
+                        await _mend(api, kind, entry)
+                        done.add((kind, entry.revision))
         except (Problem, SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
             _log.warning("unreadable configuration is looked at again later", error=str(error) or type(error).__name__)
         await asyncio.sleep(_EVERY_S)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from tocsin.api.routes import PREFIX, ROUTES, Route
+from tocsin.api.routing_schemas import added_by_answers, routing_schemas
 from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision
@@ -22,7 +23,7 @@ from tocsin.schemas.silence import Silence
 
 _REF = "#/components/schemas/{name}"
 _LISTS = {f"{name}List": name for name in ("Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence")}
-_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven", "RouteTest", "SilencePreview")
+_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
     "cursor": "`next_cursor` of the page before",
@@ -108,6 +109,9 @@ def _schemas() -> dict[str, Any]:
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
     found |= shadow_schemas(_REF)
+    found |= routing_schemas()
+    for name, fields in added_by_answers(_REF).items():
+        found[name]["properties"] |= fields
     found["AlertDetail"] = {
         "type": "object",
         "properties": {

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from tocsin.api.problems import invalid, not_found
+from tocsin.api.problems import Problem, invalid
 from tocsin.api.requests import check_precondition, etag, json_body, only, validated
 from tocsin.api.state import answer, api_of
 from tocsin.engine.route.lint import lint
@@ -74,7 +74,7 @@ async def test(request: web.Request) -> web.Response:
 async def _stored(request: web.Request) -> Document:
     found = await one_document(api_of(request).database, KIND, ROUTING_ID)
     if found is None:
-        raise not_found("document", ROUTING_ID)
+        raise Problem(404, "there are no routes; set some with PUT, or `tocsin routes apply FILE`")
     return found
 
 

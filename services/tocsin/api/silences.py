@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
+from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +17,16 @@ from tocsin.api.problems import invalid, not_found
 from tocsin.api.requests import json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.route.silences import applies
-from tocsin.projection.queries import Document, all_active, documents, fired_since, one_document
+from tocsin.projection.queries import (
+    Document,
+    Item,
+    all_active,
+    cursor_after,
+    documents,
+    fired_since,
+    one_document,
+    read_cursor,
+)
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.duration import Duration
@@ -59,11 +71,12 @@ async def list_(request: web.Request) -> web.Response:
     shown, now_ms = page(request), _now_ms()
     found = [_body(entry, now_ms) for entry in await documents(api_of(request).database, KIND)]
     found = [one for one in found if one["state"] in states]
-    found.sort(key=lambda one: (STATES.index(one["state"]), one["ends_at"], one["id"]))
-    names = [one["id"] for one in found]
-    begin = names.index(shown.cursor) + 1 if shown.cursor in names else 0
-    items = found[begin : begin + shown.limit]
-    more = items[-1]["id"] if begin + len(items) < len(found) else None
+    found.sort(key=_place)
+    # By place: the silence that a page ended with may be removed before the next one is asked for.
+    after = read_cursor(shown.cursor) if shown.cursor else None
+    rest = [one for one in found if after is None or _place(one) > after]
+    items = rest[: shown.limit]
+    more = cursor_after(*_place(items[-1])) if len(rest) > len(items) else None
     return answer({"items": items, "next_cursor": more, "total": len(found)})
 
 
@@ -114,11 +127,19 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+def _place(one: dict[str, Any]) -> tuple[int, str]:
+    return STATES.index(one["state"]), f"{one['ends_at']} {one['id']}"
+
+
 def _made(body: SilenceBody, now_ms: int) -> Silence:
     if body.ends_at is not None and body.duration is not None:
         raise invalid([FieldError("duration", "does not go with ends_at; remove one")])
-    begin_ms = now_ms if body.starts_at is None else body.starts_at
-    length_ms = body.duration or (10 * 365 * _DAY_MS if body.schedule else _HOUR_MS)
+    if body.duration == 0:
+        raise invalid([FieldError("duration", "must be longer than zero; leave it out for an hour")])
+    begin_ms = body.starts_at
+    if begin_ms is None:
+        begin_ms = body.schedule.first_ms(now_ms) if body.schedule else now_ms
+    length_ms = (10 * 365 * _DAY_MS if body.schedule else _HOUR_MS) if body.duration is None else body.duration
     given: dict[str, Any] = {
         "id": body.id or secrets.token_hex(8),
         "match": body.match,
@@ -130,25 +151,34 @@ def _made(body: SilenceBody, now_ms: int) -> Silence:
         "comment": body.comment,
     }
     silence = validated(Silence, given)
-    if silence.state(now_ms) == "expired":
+    if silence.ends_at <= now_ms:
         raise invalid([FieldError("ends_at", "is past; nothing would be silenced")])
+    if silence.state(now_ms) == "expired":
+        raise invalid([FieldError("schedule.rrule", "has no window before ends_at; correct one of them")])
     return silence
 
 
 async def _preview(api: Api, silence: Silence, now_ms: int) -> dict[str, Any]:
-    active = [msgspec.convert(item, AlertEvent) for item in await all_active(api.database)]
     fired = await fired_since(api.database, now_ms - _DAY_MS, _MOST_FIRED)
+    # A thread: with tens of thousands of alerts it takes long enough to hold up other requests.
+    return await asyncio.to_thread(_hit, silence, await all_active(api.database), fired, now_ms)
+
+
+def _hit(silence: Silence, now_active: Sequence[Item], fired: Sequence[Item], now_ms: int) -> dict[str, Any]:
+    active = [msgspec.convert(item, AlertEvent) for item in now_active]
     lately = {one.fingerprint: one for one in (msgspec.convert(item, AlertEvent) for item in fired)}
     hit_now = [one for one in active if _hits(silence, one)]
     # Whatever was over before it begins counts here too: it shows how broad the matchers are.
     wide = silence.model_copy(update={"ends_with_alert": False})
     hit_lately = [one for one in lately.values() if _hits(wide, one)]
+    are_shown = {one.fingerprint for one in hit_now}
+    only_lately = (one for one in hit_lately if one.fingerprint not in are_shown)
     return {
         "active": len(hit_now),
         "active_of": len(active),
         "last_day": len(hit_lately),
         "last_day_of": len(lately),
-        "alerts": [_shown(one) for one in (*hit_now, *(one for one in hit_lately if one not in hit_now))][:_MOST_SHOWN],
+        "alerts": [_shown(one) for one in islice(chain(hit_now, only_lately), _MOST_SHOWN)],
         "windows": [[format_instant(end) for end in window] for window in silence.windows(now_ms, _WINDOWS_SHOWN)],
         "too_broad": _too_broad(len(hit_now), len(active), "active alerts")
         or _too_broad(len(hit_lately), len(lately), "alerts of the last day"),

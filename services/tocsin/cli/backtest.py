@@ -82,6 +82,8 @@ def backtest(
     _print(report, intake, output, compared)
     if chart is not None:
         _draw(chart, plot)
+    elif plot:
+        remark("--plot: nothing was drawn, since no alert fired")
 
 
 def _check(source: Path | None, topic: str, since: str, plot: str, output: Output) -> None:

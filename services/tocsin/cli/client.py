@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from tocsin.cli.failures import ExitCode, Failure, wrong_usage
+from tocsin.cli.failures import ExitCode, Failure, NotFound, wrong_usage
 from tocsin.config import Loaded, context, load
 from tocsin.supervisor.running import find_up
 
@@ -137,6 +137,8 @@ class ApiClient:
         if not lines:
             text = problem.get("detail") or problem.get("title") or f"the API answered with status {answer.status}"
             lines = [str(text)]
+        if answer.status == 404:
+            return NotFound(*lines)
         return Failure(*lines, code=ExitCode.UNREACHABLE if answer.status in _GATEWAY else ExitCode.NO)
 
 

@@ -28,6 +28,10 @@ class Failure(Exception):
         self.code = code
 
 
+class NotFound(Failure):
+    """The API has no such thing."""
+
+
 def as_failure(error: Exception) -> Failure | None:
     """The failure that an error of tocsin's own means to a user; None for what is a bug."""
     from tocsin.api.service import ApiError

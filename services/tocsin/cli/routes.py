@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import Failure, run
+from tocsin.cli.failures import Failure, NotFound, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import as_yaml, print_items, print_value, remark
 
@@ -104,11 +104,16 @@ def import_(
         raise Failure(f"{file}: {error}") from None
     except ValidationError as error:
         raise Failure(*(f"{file}: {one}" for one in field_errors(error, Routing))) from None
+    if channels is not None:
+        try:
+            channels.touch(mode=0o600)  # it may hold credentials
+            channels.write_text(as_yaml({"channels": found.channels}), "utf-8")
+        except OSError as error:
+            raise Failure(
+                f"--channels: {channels}: cannot be written ({error.strerror}); choose another path"
+            ) from None
     print(as_yaml(written(routing)), end="")
     remark(*found.remarks)
-    if channels is not None:
-        channels.touch(mode=0o600)  # it may hold credentials
-        channels.write_text(as_yaml({"channels": found.channels}), "utf-8")
 
 
 @command(app, "tocsin routes delete")
@@ -135,9 +140,7 @@ async def _apply(config: Path | None, url: str | None, after: dict[str, Any], *,
     async with connect(config, url) as client:
         try:
             stored = await client.get("/routes")
-        except Failure as failure:
-            if "there is no document" not in str(failure):
-                raise
+        except NotFound:
             stored = {}
         before = {name: value for name, value in stored.items() if name in ("route", *_PARTS)}
         if before == after:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tocsin.cli.differences import DIFFERENCES, differences, said_of_totals
-from tocsin.cli.failures import Failure, run
+from tocsin.cli.failures import Failure, NotFound, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
@@ -132,7 +132,10 @@ async def _promote(client: ApiClient, rule_id: str, force: bool) -> dict[str, An
 
     async with client:
         path = f"/rules/{in_path(rule_id)}"
-        tag = (await client.content("GET", path)).etag if force else None
+        try:
+            tag = (await client.content("GET", path)).etag if force else None
+        except NotFound:
+            tag = None  # a candidate may be a rule that is new
         answer = await client.send("POST", f"{path}/shadow/promote", headers={"If-Match": tag} if tag else None)
         done: dict[str, Any] = answer.body
         return done

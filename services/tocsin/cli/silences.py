@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import run
+from tocsin.cli.failures import run, wrong_usage
 from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group, one_of
 from tocsin.cli.printing import print_items, print_value, remark
 
@@ -25,7 +25,9 @@ Rule = Annotated[
     str,
     typer.Option("--rrule", metavar="RRULE", help="Windows that come again, each --for long."),
 ]
-Zone = Annotated[str, typer.Option("--zone", metavar="ZONE", help="Whose clock on the wall counts for --rrule.")]
+Zone = Annotated[
+    str, typer.Option("--zone", metavar="ZONE", help="Whose clock on the wall counts for --rrule; UTC unless said.")
+]
 
 
 @command(app, "tocsin silences list --state active", name="list")
@@ -48,7 +50,7 @@ def preview(
     length: Length = "",
     begin: From = "",
     rrule: Rule = "",
-    zone: Zone = "UTC",
+    zone: Zone = "",
     output: Format = Output.TABLE,
     url: Url = None,
     config: Config = None,
@@ -72,7 +74,7 @@ def add(
     length: Length = "",
     begin: From = "",
     rrule: Rule = "",
-    zone: Zone = "UTC",
+    zone: Zone = "",
     ends_with_alert: Annotated[
         bool, typer.Option("--ends-with-alert", help="Only what fires already; the next time counts again.")
     ] = False,
@@ -102,11 +104,13 @@ def expire(silence_id: Id, url: Url = None, config: Config = None) -> None:
 
 
 def _body(match: list[str], length: str, begin: str, rrule: str, zone: str) -> dict[str, Any]:
+    if zone and not rrule:
+        wrong_usage("--zone: says whose clock counts for --rrule; give that too, or write the zone into --from")
     body: dict[str, Any] = {"match": match}
     if begin:
         body["starts_at"] = begin
     if rrule:
-        body["schedule"] = {"rrule": rrule, "duration": length or "1h", "location": zone}
+        body["schedule"] = {"rrule": rrule, "duration": length or "1h", "location": zone or "UTC"}
     elif length:
         body["duration"] = length
     return body

@@ -74,7 +74,7 @@ def _run_range(seeds: range, jobs: int, record: Path | None) -> None:
         clean = [outcome for outcome in batch.outcomes if not outcome.invariant]
         done, cpu_s = done + len(clean), cpu_s + batch.cpu_s
         if record:
-            record.write_bytes(orjson.dumps({"first": seeds.start, "next": begin + done}) + b"\n")
+            _note(record, seeds.start, begin + done)
         _refuse(batch.outcomes[-1])
         if time.monotonic() - told_s > _TOLD_EVERY_S:
             told_s = time.monotonic()
@@ -82,6 +82,13 @@ def _run_range(seeds: range, jobs: int, record: Path | None) -> None:
     minutes = (time.monotonic() - began_s) / 60
     rates = f"{done / minutes:,.0f} a minute, {60 * done / cpu_s:,.0f} a minute of CPU" if done else "none was left"
     print(f"{len(seeds)} seeds from {seeds.start} without a violation, {rates}")
+
+
+def _note(record: Path, first: int, follows: int) -> None:
+    try:
+        record.write_bytes(orjson.dumps({"first": first, "next": follows}) + b"\n")
+    except OSError as error:
+        wrong_usage(f"--record: {record} cannot be written ({error.strerror}); choose another path")
 
 
 def _recorded(record: Path, seeds: range) -> int:

@@ -143,7 +143,7 @@ def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) 
 
 def unreadable(topics: Topics, record: ConsumerRecord, reason: str) -> Change | None:
     """What is noted of a record that changes nothing: of configuration the last for each key."""
-    if record.topic not in (topics.rules, topics.channels):
+    if record.topic not in (topics.rules, topics.channels, topics.routes, topics.silences):
         return None
     kind = tables.UNREADABLE + record.topic.removeprefix(topics.prefix)
     identity = _text(record.key)[:_MAX_ID]

@@ -213,7 +213,7 @@ async def _list(
     first, second = order
     query = select(first, second, table.c.body).where(*conditions)
     if page.cursor is not None:
-        at, identity = _read_cursor(page.cursor)
+        at, identity = read_cursor(page.cursor)
         beyond: Callable[[Any, Any], Any] = (lambda a, b: a > b) if page.oldest_first else (lambda a, b: a < b)
         query = query.where(or_(beyond(first, at), and_(first == at, beyond(second, identity))))
     directions = [column.asc() if page.oldest_first else column.desc() for column in order]
@@ -222,15 +222,17 @@ async def _list(
         rows = (await connection.execute(query)).all()
         total = await connection.scalar(select(func.count()).select_from(table).where(*conditions))
     shown = rows[: page.limit]
-    more = _cursor(shown[-1][0], shown[-1][1]) if len(rows) > page.limit else None
+    more = cursor_after(shown[-1][0], shown[-1][1]) if len(rows) > page.limit else None
     return Found([orjson.loads(row.body) for row in shown], more, int(total or 0))
 
 
-def _cursor(at: int, identity: str) -> str:
+def cursor_after(at: int, identity: str) -> str:
+    """What a list says of its last entry, to go on behind it."""
     return base64.urlsafe_b64encode(orjson.dumps([at, identity])).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[int, str]:
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """What `cursor_after` was given; raises BadCursor."""
     try:
         at, identity = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, TypeError):

@@ -73,8 +73,9 @@ def test_the_order_of_a_file_does_not_matter_unless_asked(capsys: pytest.Capture
 
 def test_what_is_no_sample_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     Path("cpu.csv").write_text("timestamp,value\n2026-03-02 00:00:00,high\n2026-03-02 00:05:00,1\n")
-    assert run(["backtest", "--rules", "rules.yaml", "--input", "cpu.csv"]) == 0
+    assert run(["backtest", "--rules", "rules.yaml", "--input", "cpu.csv", "--plot", "cpu.png"]) == 0
     shown = capsys.readouterr().err
+    assert "--plot: nothing was drawn, since no alert fired" in shown
     assert "no alert would have fired" in shown
     assert "1 refused (value): cpu.csv:2:" in shown
 

@@ -52,6 +52,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("rules check none.yaml", 1, "none.yaml: there is no such file; check the path"),
         ("rules list", 3, "cannot be reached"),
         ("alerts ack", 2, "FINGERPRINT"),
+        ("silences add service=api --zone Mars", 2, "--zone: says whose clock counts for --rrule"),
         ("alerts list --label x", 2, "--label"),
         ("alerts list --output xml", 2, "--output"),
         ("topics check", 3, "TOCSIN_KAFKA_BOOTSTRAP_SERVERS"),

@@ -116,11 +116,40 @@ def test_an_alertmanager_file_becomes_routes_and_channels(files: Path, capsys: p
         ({}, "it has no route"),
         ({"route": {"receiver": "x"}, "receivers": []}, "there is no receiver 'x'"),
         ({"route": {"receiver": "x", "matchers": ["=="]}, "receivers": [{"name": "x"}]}, "is not a matcher"),
+        ({"route": {"receiver": ["x"]}, "receivers": [{"name": "x"}]}, "route.receiver: there is no receiver"),
+        ({"route": {"receiver": "x"}, "receivers": ["x"]}, "receivers.0: must be a mapping"),
+        ({"route": {"receiver": "x"}, "receivers": {"name": "x"}}, "receivers: must be a list"),
+        ({"route": {}, "receivers": [{"webhook_configs": ["x"]}]}, "receivers.0.webhook_configs.0: must be a mapping"),
+        ({"route": {"match": ["a=b"]}}, "route.match: must be a mapping"),
+        ({"route": {"matchers": "a=b"}}, "route.matchers: must be a list"),
+        ({"route": {"routes": {"a": "b"}}}, "route.routes: must be a list"),
+        ({"route": {}, "inhibit_rules": ["x"]}, "inhibit_rules.0: must be a mapping"),
+        ({"route": {}, "inhibit_rules": [{"equal": "x"}]}, "inhibit_rules.0.equal: must be a list"),
+        ({"route": {}, "global": "x"}, "global: must be a mapping"),
     ],
 )
 def test_what_is_no_alertmanager_file_is_refused(config: dict[str, Any], text: str) -> None:
     with pytest.raises(NotAlertmanager, match=text):
         imported(config)
+
+
+@pytest.mark.usefixtures("files")
+def test_channels_that_cannot_be_written_are_said_before_any_route(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["routes", "import", "am.yml", "--channels", "none/channels.yaml"]) == 1
+    said = "--channels: none/channels.yaml: cannot be written (No such file or directory); choose another path\n"
+    assert capsys.readouterr() == ("", said)
+
+
+def test_sections_without_content_are_as_if_they_were_not_there() -> None:
+    empty = dict.fromkeys(("global", "receivers", "time_intervals", "mute_time_intervals", "inhibit_rules"))
+    assert imported({"route": {"routes": None}, **empty}).routing == {"route": {"resolve_at_once": False}}
+
+
+def test_receivers_whose_names_become_alike_stay_two_channels() -> None:
+    hooks = [{"name": name, "webhook_configs": [{"url": f"http://{n}"}]} for n, name in enumerate(("a b", "a-b"))]
+    found = imported({"route": {"receiver": "a b", "routes": [{"receiver": "a-b"}]}, "receivers": hooks})
+    assert [channel["id"] for channel in found.channels] == ["a-b", "a-b-2"]
+    assert found.routing["route"]["routes"] == [{"channels": ["a-b-2"]}]
 
 
 def _as_alertmanager(node: dict[str, Any], receivers: dict[str, list[str]]) -> dict[str, Any]:

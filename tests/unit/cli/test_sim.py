@@ -80,3 +80,7 @@ def test_a_record_of_another_range_is_refused(sim: Sim, tmp_path: Path) -> None:
     assert "of seeds from 5; add --from 5" in sim("--record", str(record))
     record.write_text("[]")
     assert "is not a record of seeds" in sim("--record", str(record))
+
+
+def test_a_record_that_cannot_be_written_is_said(sim: Sim, tmp_path: Path) -> None:
+    assert "cannot be written (No such file" in sim("--seeds", "2", "--record", str(tmp_path / "none" / "clean.json"))

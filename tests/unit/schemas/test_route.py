@@ -35,6 +35,8 @@ def test_a_routing_comes_back_from_its_topic_and_its_document_as_it_was(given_: 
         ({"route": {**ROOT, "continue": True}}, "route.continue", "takes every alert"),
         ({"route": {**ROOT, "routes": [{"match": ["=x"]}]}}, "route.routes.0.match.0", "is not a matcher"),
         ({"route": {**ROOT, "routes": [{"matchers": ["a=x"]}]}}, "route.routes.0.matchers", "did you mean 'match'?"),
+        ({"route": {**ROOT, "routes": [{"receiver": "a"}]}}, "route.routes.0.receiver", "did you mean 'channels'?"),
+        ({"route": {**ROOT, "routes": [{"contineu": True}]}}, "route.routes.0.contineu", "did you mean 'continue'?"),
         ({"route": {**ROOT, "group_interval": "0s"}}, "route.group_interval", "must be longer than zero"),
         ({"route": {**ROOT, "group_wait": "soon"}}, "route.group_wait", "is not a duration"),
         ({"route": {**ROOT, "group_by": ["a", "a"]}}, "route.group_by", "names a label twice"),

@@ -1,0 +1,53 @@
+"""What the OpenAPI document says about answers on routes and silences, beyond what was written."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
+_STORED: Final[dict[str, Any]] = {"revision": _COUNT, "updated_at": _TIME}
+
+
+def routing_schemas() -> dict[str, Any]:
+    """`RouteTest` and `SilencePreview`."""
+    alert = dict.fromkeys(("fingerprint", "rule_id", "severity", "status"), _TEXT)
+    alert |= {"labels": {"type": "object"}, "starts_at": _TIME}
+    taken = dict.fromkeys(("route", "path", "group_key"), _TEXT)
+    taken |= dict.fromkeys(("channels", "mute_time_intervals", "active_time_intervals"), _TEXTS)
+    preview = dict.fromkeys(("active", "active_of", "last_day", "last_day_of"), _COUNT)
+    window = {"type": "array", "items": _TIME, "minItems": 2, "maxItems": 2}
+    preview |= {"alerts": _list(_object(alert)), "windows": _list(window), "too_broad": _TEXT}
+    return {
+        "RouteTest": _object({"routes": _list(_object(taken | {"group_labels": {"type": "object"}}))}),
+        "SilencePreview": _object(preview),
+    }
+
+
+def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:
+    """What answers have beside what was written, by schema; `reference` is how a schema names another."""
+    errors = _list(_object({"field": _TEXT, "message": _TEXT}))
+    found = {
+        "Rule": _STORED,
+        "Channel": _STORED,
+        "Routing": {**_STORED, "warnings": errors},
+        "Silence": {
+            **_STORED,
+            "state": {**_TEXT, "enum": ["active", "pending", "expired"]},
+            "preview": {"$ref": reference.format(name="SilencePreview")},
+        },
+    }
+    return {
+        name: {field: {**schema, "readOnly": True} for field, schema in fields.items()}
+        for name, fields in found.items()
+    }
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}

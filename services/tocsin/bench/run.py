@@ -55,8 +55,8 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "edits_p99_ms": ("metric to alert meanwhile, p99, ms", ""),
     "edits_lost": ("probes that never arrived meanwhile", "0"),
     "lost": ("probes that never arrived", "0"),
-    "slowness_before": ("this machine: times slower than in the README", ""),
-    "slowness_after": ("the same after all this", ""),
+    "slowness_before": ("this machine: times slower than the reference", ""),
+    "slowness_after": ("the same at the end", ""),
 }
 
 

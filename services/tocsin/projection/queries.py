@@ -151,7 +151,10 @@ class Document:
 
 async def documents(database: Database, kind: str) -> list[Document]:
     """All entries of a kind, by id; by code points, since each database has an order of its own."""
-    query = select(document).where(document.c.kind == kind)
+    return await _documents(database, select(document).where(document.c.kind == kind))
+
+
+async def _documents(database: Database, query: Select[Any]) -> list[Document]:
     async with database.reading() as connection:
         rows = (await connection.execute(query)).all()
     return [_document(row) for row in sorted(rows, key=lambda row: row.id)]
@@ -167,9 +170,9 @@ async def one_document(database: Database, kind: str, identity: str) -> Document
 
 async def unreadable_documents(database: Database, kind: str) -> list[Document]:
     """Records that are none and lie above an entry of a kind, by its id; their bodies are `reason` and `value`."""
-    latest = {entry.id: entry.revision for entry in await documents(database, kind)}
-    found = await documents(database, UNREADABLE + kind)
-    return [entry for entry in found if latest.get(entry.id, entry.revision) < entry.revision]
+    good = document.alias()
+    above = (good.c.kind == kind) & (good.c.id == document.c.id) & (good.c.revision < document.c.revision)
+    return await _documents(database, select(document).join(good, above).where(document.c.kind == UNREADABLE + kind))
 
 
 def _document(row: Any) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import replace
 from typing import Annotated, Any, Self, get_args
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.api.problems import Problem, bad_parameter, not_found
 from tocsin.api.requests import alert_filter, json_body, known, only, page, validated
-from tocsin.api.state import READ_BACK_S, Api, answer, api_of
+from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
 from tocsin.projection import queries
 from tocsin.schemas.alert import AlertType
 from tocsin.schemas.codec import encode
@@ -171,7 +170,7 @@ async def _sent(api: Api, command: Command, status: str, code: int) -> web.Respo
 
 
 def _command(fingerprint: str, kind: CommandType, comment: str, starts_at: str | None = None) -> Command:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     return Command(uuid.uuid4().hex, kind, fingerprint, ACTOR, now_ms, comment, starts_at=starts_at)
 
 

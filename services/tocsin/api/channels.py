@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
-from tocsin.api.state import Api, answer, api_of
+from tocsin.api.state import Api, answer, api_of, clock_ms
 from tocsin.deliver.credentials import ConfigRefused, masked_config, seal_config
 from tocsin.engine.route.step import notification
 from tocsin.projection.queries import Document, delivery_of, documents, one_document
@@ -117,7 +117,7 @@ async def _store(api: Api, channel: Channel, before: Document | None) -> web.Res
     except ConfigRefused as refused:
         raise invalid(refused.errors) from None
     revision = await api.write(api.context.topics.channels, channel.id, encode_document(sealed))
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     body = _body(Document(sealed.id, revision, now_ms, sealed.model_dump(mode="json")))
     headers = {"ETag": etag(revision)}
     if before is None:
@@ -143,7 +143,7 @@ def _body(entry: Document) -> dict[str, Any]:
 
 
 def _test_event(channel_id: str) -> AlertEvent:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     now = format_instant(now_ms)
     labels = {"channel": channel_id}
     fingerprint = alert_fingerprint("tocsin_test", labels)

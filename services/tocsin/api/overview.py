@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from aiohttp import web
 
 from tocsin.api.problems import bad_parameter
 from tocsin.api.requests import duration_ms, instant, only
-from tocsin.api.state import answer, api_of
+from tocsin.api.state import answer, api_of, clock_ms
 from tocsin.projection.statistics import Span, statistics
 
 _MAX_BUCKETS = 1_000
@@ -19,7 +17,7 @@ async def figures(request: web.Request) -> web.Response:
     """Counts by status, severity, rule, channel and time bucket; MTTA and MTTR; delivery success and latency."""
     only(request, ("from", "to", "bucket"))
     from_ms, to_ms = instant(request, "from"), instant(request, "to")
-    to_ms = time.time_ns() // 1_000_000 if to_ms is None else to_ms
+    to_ms = clock_ms() if to_ms is None else to_ms
     from_ms = max(0, to_ms - _DAY_MS) if from_ms is None else from_ms
     if from_ms >= to_ms:
         raise bad_parameter("from", "must be before `to`")

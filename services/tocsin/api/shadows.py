@@ -5,7 +5,6 @@ A candidate lies on `rules` beside the rule, under a key that no rule can have.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,7 +14,7 @@ from tocsin.api import rules
 from tocsin.api.problems import Problem, invalid
 from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
 from tocsin.api.shadow_report import Running, compared, head, holds
-from tocsin.api.state import Api, answer, api_of
+from tocsin.api.state import Api, answer, api_of, clock_ms
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.codec import encode_document
@@ -48,7 +47,7 @@ class ShadowBody(BaseModel):
 async def list_(request: web.Request) -> web.Response:
     """Candidates in shadow, by the id of their rule."""
     only(request, ("limit", "cursor"))
-    api, shown, now_ms = api_of(request), page(request), _now_ms()
+    api, shown, now_ms = api_of(request), page(request), clock_ms()
     found = [running for entry in await documents(api.database, _KIND) if (running := Running.read(entry, now_ms))]
     rest = [one for one in found if one.rule_id > shown.cursor] if shown.cursor else found
     items = rest[: shown.limit]
@@ -61,7 +60,7 @@ async def start(request: web.Request) -> web.Response:
     only(request, ())
     api, rule_id = api_of(request), request.match_info["id"]
     body = _checked(await json_body(request), rule_id)
-    topic, now_ms = api.context.topics.rules, _now_ms()
+    topic, now_ms = api.context.topics.rules, clock_ms()
     async with api.changing(topic, SHADOW + rule_id):
         await rules.check_members(api, body.rule)
         before = await _find(api, rule_id)
@@ -84,7 +83,7 @@ async def report(request: web.Request) -> web.Response:
     only(request, ())
     api = api_of(request)
     running = await _known(api, request.match_info["id"])
-    return answer(await compared(api.database, running, _now_ms()), headers={"ETag": etag(running.revision)})
+    return answer(await compared(api.database, running, clock_ms()), headers={"ETag": etag(running.revision)})
 
 
 async def promote(request: web.Request) -> web.Response:
@@ -141,7 +140,7 @@ def _overtaken(rule_id: str, against: int, revision: int) -> Problem:
 
 async def _find(api: Api, rule_id: str) -> Running | None:
     entry = await one_document(api.database, _KIND, SHADOW + rule_id)
-    return Running.read(entry, _now_ms()) if entry else None
+    return Running.read(entry, clock_ms()) if entry else None
 
 
 async def _known(api: Api, rule_id: str) -> Running:
@@ -150,7 +149,3 @@ async def _known(api: Api, rule_id: str) -> Running:
         mend = "begin with PUT, or `tocsin shadow start FILE`"
         raise Problem(404, f"no candidate of rule {rule_id!r} is in shadow; {mend}")
     return found
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any, Final
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.api.problems import invalid, not_found
 from tocsin.api.requests import json_body, known, only, page, validated
-from tocsin.api.state import Api, answer, api_of
+from tocsin.api.state import Api, answer, api_of, clock_ms
 from tocsin.engine.route.silences import applies
 from tocsin.projection.queries import (
     Document,
@@ -68,7 +67,7 @@ async def list_(request: web.Request) -> web.Response:
     """All silences, those in force first; `?state=` gives some of them."""
     only(request, ("state", "limit", "cursor"))
     states = known(request, {"state": STATES}).get("state", list(STATES))
-    shown, now_ms = page(request), _now_ms()
+    shown, now_ms = page(request), clock_ms()
     found = [_body(entry, now_ms) for entry in await documents(api_of(request).database, KIND)]
     found = [one for one in found if one["state"] in states]
     found.sort(key=_place)
@@ -85,13 +84,13 @@ async def get(request: web.Request) -> web.Response:
     only(request, ())
     api, found = api_of(request), await _stored(request)
     silence = Silence.model_validate(found.body)
-    return answer({**_body(found, _now_ms()), "preview": await _preview(api, silence, _now_ms())})
+    return answer({**_body(found, clock_ms()), "preview": await _preview(api, silence, clock_ms())})
 
 
 async def create(request: web.Request) -> web.Response:
     """A new silence."""
     only(request, ())
-    api, now_ms = api_of(request), _now_ms()
+    api, now_ms = api_of(request), clock_ms()
     body = validated(SilenceBody, await json_body(request))
     silence = _made(body, now_ms)
     preview = await _preview(api, silence, now_ms)
@@ -108,7 +107,7 @@ async def create(request: web.Request) -> web.Response:
 async def preview(request: web.Request) -> web.Response:
     """What a silence would keep quiet: alerts that are active, that fired within a day, and its next windows."""
     only(request, ())
-    now_ms = _now_ms()
+    now_ms = clock_ms()
     body = validated(SilenceBody, await json_body(request))
     return answer(await _preview(api_of(request), _made(body, now_ms), now_ms))
 
@@ -116,7 +115,7 @@ async def preview(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """End a silence now; one that is over is removed."""
     only(request, ())
-    api, silence_id, now_ms = api_of(request), request.match_info["id"], _now_ms()
+    api, silence_id, now_ms = api_of(request), request.match_info["id"], clock_ms()
     async with api.changing(api.context.topics.silences, silence_id):
         silence = Silence.model_validate((await _stored(request)).body)
         value = None
@@ -210,7 +209,3 @@ def _body(entry: Document, now_ms: int) -> dict[str, Any]:
     state = Silence.model_validate(entry.body).state(now_ms)
     added = {"state": state, "revision": entry.revision, "updated_at": format_instant(entry.updated_ms)}
     return {**entry.body, **added}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

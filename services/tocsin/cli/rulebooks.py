@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from tocsin.cli.files import Found, Placed
+from tocsin.cli.files import Found, Placed, read_rules
 from tocsin.schemas.composites import member_problems
 from tocsin.schemas.rule import Rule
+
+
+def read_sound_rules(paths: Sequence[Path]) -> Found[Rule]:
+    """Rules of files, which may be over others in force. Raises Failure with every mistake, those between them too."""
+    found = read_rules(paths)
+    if found.mistakes:
+        cross_checked(found)
+    return found
 
 
 def cross_checked(found: Found[Rule], elsewhere: Mapping[str, Rule | None] | None = None) -> list[Placed[Rule]]:

@@ -68,12 +68,9 @@ def apply(
     """Make the rules in force those of the files; a second time changes nothing."""
     from tocsin.cli.applying import apply as run_apply
     from tocsin.cli.client import connect
-    from tocsin.cli.files import read_rules
-    from tocsin.cli.rulebooks import cross_checked
+    from tocsin.cli.rulebooks import read_sound_rules
 
-    found = read_rules(files)
-    if found.mistakes:
-        cross_checked(found)
+    found = read_sound_rules(files)
     run(run_apply(connect(config, url), found, prune=prune, dry_run=dry_run))
 
 

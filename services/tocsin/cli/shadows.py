@@ -31,12 +31,9 @@ def start(
     config: Config = None,
 ) -> None:
     """Let the rules of files that differ from those in force run beside them; nobody is told what they say."""
-    from tocsin.cli.files import read_rules
-    from tocsin.cli.rulebooks import cross_checked
+    from tocsin.cli.rulebooks import read_sound_rules
 
-    found = read_rules(files)
-    if found.mistakes:
-        cross_checked(found)
+    found = read_sound_rules(files)
     run(_start(_client(config, url), found, length))
 
 

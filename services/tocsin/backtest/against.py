@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tocsin.backtest.report import Report
-from tocsin.engine.comparison import NEVER_MS, Comparison, Episode, compare
+from tocsin.engine.comparison import Comparison, Episode, compare
+from tocsin.engine.evaluate.judge import NEVER_MS
 
 
 def against(new: Report, old: Report) -> Comparison:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from tocsin.engine.evaluate.judge import NEVER_MS
 from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.alert import AlertEvent, AlertType, routing_labels
@@ -13,7 +14,6 @@ from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.kinds import Severity
 from tocsin.schemas.labels import SHADOW
 
-NEVER_MS: Final = 2**62
 MOST_SHOWN: Final = 1_000
 Told = Counter[tuple[str, str]]
 """How often a channel is told of which type of event."""

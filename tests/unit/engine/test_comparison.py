@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.engine.comparison import NEVER_MS, Episode, Pair, compare, document, episodes, teller
+from tocsin.engine.comparison import Episode, Pair, compare, document, episodes, teller
+from tocsin.engine.evaluate.judge import NEVER_MS
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.instant import parse_instant

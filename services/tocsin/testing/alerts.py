@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from tocsin.engine.route.direct import notification
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.channel import Channel
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Notification
 
@@ -63,13 +65,5 @@ class Addressee:
 
     def notification(self, event: AlertEvent | None = None, *, test: bool = False) -> Notification:
         """The notification of an event, with the id that every repeat of it has."""
-        event = event or firing_event()
-        return Notification(
-            id=stable_id("notification", event.id, self.channel_id),
-            channel_id=self.channel_id,
-            channel_type=self.channel_type,
-            group_key=event.fingerprint,
-            event=event,
-            created_at=event.updated_at,
-            test=test,
-        )
+        channel = Channel(id=self.channel_id, type=self.channel_type)
+        return notification(event or firing_event(), channel, test=test)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from tests.oracle.machine import Verdict
@@ -200,6 +201,15 @@ def played(
         pipeline.run(clock_ms)
         clock_ms += QUIET_MS
     return pipeline
+
+
+def without_places(pipeline: Pipeline) -> dict[str, list[bytes]]:
+    """Events without the place at which a single sample lay, which is another in another topic."""
+    found = defaultdict(list)
+    for event in pipeline.events:
+        evidence = {name: fact for name, fact in (event.evidence or {}).items() if name not in ("partition", "offset")}
+        found[event.fingerprint].append(msgspec.json.encode(msgspec.structs.replace(event, evidence=evidence)))
+    return dict(found)
 
 
 def rounded(verdict: Verdict) -> Verdict:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.cases import examples
+from tests.engine.cases import examples, without_places
 from tests.engine.cases import rules as rules_of_series
 from tests.engine.fleet import Crew, Fleet
 from tests.engine.group_cases import BEGIN_MS, QUIET_MS, Way, message, samples, sent
@@ -67,15 +65,6 @@ def published(pipeline: Pipeline, given_samples: Sequence[Sample], way: Way) -> 
     assert not pipeline.dead
 
 
-def said(pipeline: Pipeline) -> dict[str, list[bytes]]:
-    """The events of each alert, but for the places at which single samples lay."""
-    found = defaultdict(list)
-    for event in pipeline.events:
-        evidence = {name: fact for name, fact in (event.evidence or {}).items() if name not in ("partition", "offset")}
-        found[event.fingerprint].append(msgspec.json.encode(msgspec.structs.replace(event, evidence=evidence)))
-    return dict(found)
-
-
 @examples(25)
 @given(rulebooks(), samples(("m", "m", "n"), 60), st.lists(st.tuples(ways, crews), min_size=4, max_size=4))
 def test_neither_order_nor_cuts_nor_partitions_nor_workers_show(
@@ -87,4 +76,4 @@ def test_neither_order_nor_cuts_nor_partitions_nor_workers_show(
         many = Fleet(rulebook, Shape(sources=way.sources, samples=way.partitions, run=way.run), crew)
         published(many, given_samples, way)
         many.settle()
-        assert said(many) == said(one)
+        assert without_places(many) == without_places(one)

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from tests.engine.cases import (
     timed,
     value_rules,
     wanted,
+    without_places,
 )
 
 from tocsin.engine.evaluate.lane import Lane
@@ -69,15 +69,6 @@ def delayed(
         pipeline.run(clock_ms)
         clock_ms += QUIET_MS
     return pipeline
-
-
-def without_places(pipeline: Pipeline) -> dict[str, list[bytes]]:
-    """Events without the place at which a single sample lay, which is another in another topic."""
-    found = defaultdict(list)
-    for event in pipeline.events:
-        evidence = {name: fact for name, fact in (event.evidence or {}).items() if name not in ("partition", "offset")}
-        found[event.fingerprint].append(msgspec.json.encode(msgspec.structs.replace(event, evidence=evidence)))
-    return dict(found)
 
 
 @examples(40)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,19 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 from multidict import CIMultiDict
-from pydantic import SecretStr
+from tests.integration.conftest import TOKEN
 
 from tocsin.api.app import make_app
 from tocsin.api.service import ApiError, serving
 from tocsin.api.state import Api
-from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import decode, encode
 from tocsin.schemas.command import Command
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.settings import ApiSettings, Settings
-from tocsin.schemas.topics import Topics
 from tocsin.testing import collect, eventually
 from tocsin.testing.alerts import firing_event, resolved_event
 
-TOKEN = "the-token-of-this-test"
 RULE: dict[str, Any] = {"id": "slow", "metric_type": "response_time", "threshold": 1000}
 HOOK: dict[str, Any] = {
     "id": "hook", "type": "webhook", "config": {"url": "https://hooks.example.test/a", "secret": "a-secret-of-ours"},
@@ -60,20 +54,8 @@ class Client:
 
 
 @pytest.fixture
-def context(kafka: str, topics: Topics, tmp_path: Path) -> Context:
-    tmp_path.chmod(0o700)
-    (port,) = free_ports(1)
-    settings = Settings(api=ApiSettings(port=port, token=SecretStr(TOKEN)))
-    return Context(settings, KafkaConnection(kafka), topics, tmp_path)
-
-
-@pytest.fixture
-async def client(context: Context) -> AsyncIterator[Client]:
-    async with serving(context) as api:
-        await asyncio.wait_for(api.projector.caught_up.wait(), 20)
-        url = f"http://127.0.0.1:{context.settings.api.port}"
-        async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
-            yield Client(api, session)
+def client(served: tuple[Api, aiohttp.ClientSession]) -> Client:
+    return Client(*served)
 
 
 async def test_rules_are_written_read_changed_and_deleted(client: Client) -> None:

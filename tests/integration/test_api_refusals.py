@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,26 +12,21 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
-from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
+from tests.integration.conftest import TOKEN
 
 from tocsin.api import requests
 from tocsin.api.connections import Limits
 from tocsin.api.service import ApiError, _until_stopped, serving
 from tocsin.api.state import Api
 from tocsin.context import Context
-from tocsin.kafka.clients import KafkaConnection
 from tocsin.kafka.errors import KafkaUnreachable
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import decode_document, encode
 from tocsin.schemas.rule import Rule
-from tocsin.schemas.settings import ApiSettings, Settings
-from tocsin.schemas.topics import Topics
 from tocsin.testing import collect, eventually
 from tocsin.testing.alerts import firing_event
 
-TOKEN = "the-token-of-this-test"
 RULE: dict[str, Any] = {"id": "slow", "metric_type": "response_time", "threshold": 1000}
 HOOK: dict[str, Any] = {"id": "hook", "type": "webhook", "config": {"url": "https://hooks.example.test/a"}}
 TRIGGER: dict[str, Any] = {"rule_id": "slow"}
@@ -64,20 +58,8 @@ class Client:
 
 
 @pytest.fixture
-def context(kafka: str, topics: Topics, tmp_path: Path) -> Context:
-    tmp_path.chmod(0o700)
-    (port,) = free_ports(1)
-    settings = Settings(api=ApiSettings(port=port, token=SecretStr(TOKEN)))
-    return Context(settings, KafkaConnection(kafka), topics, tmp_path)
-
-
-@pytest.fixture
-async def client(context: Context) -> AsyncIterator[Client]:
-    async with serving(context) as api:
-        await asyncio.wait_for(api.projector.caught_up.wait(), 20)
-        url = f"http://127.0.0.1:{context.settings.api.port}"
-        async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
-            yield Client(api, session)
+def client(served: tuple[Api, aiohttp.ClientSession]) -> Client:
+    return Client(*served)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from faust.types import TP
 
 from tocsin.agents.keyed import Apply, KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
-from tocsin.agents.route_store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
@@ -22,6 +21,7 @@ from tocsin.engine.route.flush import World
 from tocsin.engine.route.groups import GroupChanges
 from tocsin.engine.route.groups import step as group_step
 from tocsin.engine.route.step import Changes, revisit, step
+from tocsin.engine.route.store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import GroupInput, Join
@@ -81,7 +81,7 @@ class Route:
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._indexes:
-            self._indexes[partition] = Index.of(self._table, partition)
+            self._indexes[partition] = Index.of(self._table, partition, _log.error)
         return self._indexes[partition]
 
     async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
@@ -95,7 +95,7 @@ class Route:
         return True
 
     def _apply(self, partition: int, index: Index, inputs: Sequence[Timed], get: Get) -> Outcome:
-        store = RouteStore(get, index)
+        store = RouteStore(get, index, _log.error)
         at_ms = max((at_ms for at_ms, _ in inputs), default=0)
         numbers = store.numbers(partition, at_ms)
         events = [event for _, event in inputs]
@@ -104,7 +104,7 @@ class Route:
         return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
 
     def _apply_groups(self, partition: int, index: Index, inputs: Sequence[TimedInput], get: Get) -> Outcome:
-        state, store = self._state, RouteStore(get, index)
+        state, store = self._state, RouteStore(get, index, _log.error)
         done = group_step(inputs, store.progress(), store, World(state.channels, CHANNEL_TYPES, state.muting))
         at_ms = done.progress.clock_ms
         outcome = Outcome(entries_of_groups(done), self._outputs(done))

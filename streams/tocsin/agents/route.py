@@ -85,7 +85,8 @@ class Route:
         return self._indexes[partition]
 
     async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
-        told = (self._topics.deliveries, self._topics.groups, self._topics.decisions)
+        topics = self._topics
+        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
         outputs = [*outcome.outputs, *run.dead]
         if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
@@ -100,7 +101,9 @@ class Route:
         numbers = store.numbers(partition, at_ms)
         events = [event for _, event in inputs]
         state = self._state
-        changes = step(events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+        changes = step(
+            events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory
+        )
         return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
 
     def _apply_groups(self, partition: int, index: Index, inputs: Sequence[TimedInput], get: Get) -> Outcome:
@@ -111,7 +114,7 @@ class Route:
         if waiting := index.waiting(at_ms):
             numbers = store.numbers(partition, at_ms)
             records = records_of(waiting, store)
-            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory)
             outcome.entries = {**outcome.entries, **entries_of_alerts(changes, numbers)}
             outcome.outputs += self._outputs(changes)
         return outcome
@@ -125,8 +128,9 @@ class Route:
             for one in changes.notifications
         ]
         found += [self._delivery(one) for one in changes.unroutable]
-        joins: Sequence[Join] = changes.joins if isinstance(changes, Changes) else ()
-        found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in joins]
+        if isinstance(changes, Changes):
+            found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in changes.joins]
+            found += [Output(topics.commands, one.fingerprint.encode(), codec.encode(one)) for one in changes.commands]
         found += [Output(topics.decisions, one.fingerprint.encode(), codec.encode(one)) for one in changes.decisions]
         return found
 
@@ -138,7 +142,7 @@ def _tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
     """Whether somebody may be told because of these."""
     for at_ms, one in inputs:
         if isinstance(one, AlertEvent):
-            if one.type in ("firing", "changed"):
+            if one.type in ("firing", "changed", "escalated") or one.escalation_policy:
                 return True
         elif isinstance(one, Join) or index.is_due(at_ms):
             return True

@@ -31,7 +31,8 @@ Entries = Mapping[str, bytes | None]
 
 
 class Index:
-    """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet.
+    """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet, or for the
+    next step of an escalation.
 
     `version` is that of the routes by which all alerts here were asked for; `left` are those still to be asked for.
     """
@@ -40,6 +41,7 @@ class Index:
         self._report = report
         self.due: dict[str, int] = {}
         self.held: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
         self.version = -1
         self.left: list[str] = []
 
@@ -60,10 +62,11 @@ class Index:
             elif not key.startswith(_OWN):
                 alert = _decoded(route_record.decode, value, self._report)
                 _set(self.held, key, alert.held_ms if alert and alert.event else 0)
+                _set(self.steps, key, alert.escalation.next_ms if alert and alert.escalation else 0)
 
     def is_waiting(self, version: int) -> bool:
         """Whether it matters here what time it is."""
-        return bool(self.due or self.held or self.left) or self.version != version
+        return bool(self.due or self.held or self.steps or self.left) or self.version != version
 
     def follow(self, table: RunTable, partition: int, version: int) -> None:
         """The routes are of this version: all alerts are to be asked for again if they were not before."""
@@ -73,11 +76,14 @@ class Index:
 
     def is_due(self, at_ms: int) -> bool:
         """Whether anything is to be looked at by a time."""
-        return bool(self.left) or any(due <= at_ms for times in (self.due, self.held) for due in times.values())
+        return bool(self.left) or any(
+            due <= at_ms for times in (self.due, self.held, self.steps) for due in times.values()
+        )
 
     def waiting(self, at_ms: int) -> list[str]:
         """Fingerprints to look at now: some of all after a change of routes, and those that waited long enough."""
-        return [*self.left[:_CHUNK], *(name for name, held_ms in self.held.items() if held_ms <= at_ms)]
+        timed = (name for times in (self.held, self.steps) for name, due_ms in times.items() if due_ms <= at_ms)
+        return list(dict.fromkeys([*self.left[:_CHUNK], *timed]))
 
     def looked(self) -> None:
         """They were looked at."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, get_args
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tocsin.api.explanation import explain
 from tocsin.api.problems import Problem, bad_parameter, not_found
 from tocsin.api.requests import alert_filter, json_body, known, only, page, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
@@ -99,7 +100,7 @@ async def one(request: web.Request) -> web.Response:
         more = await queries.deliveries(api.database, {"notification_id": sorted(grouped)}, queries.Page(200))
         sent.items.extend(more.items)
     body = {"alert": alert, "timeline": events, "evidence": alert["evidence"], "deliveries": sent.items}
-    return answer({**body, "decisions": decisions})
+    return answer({**body, "decisions": decisions, "explanation": explain(events, decisions, sent.items)})
 
 
 async def acknowledge(request: web.Request) -> web.Response:

@@ -15,11 +15,12 @@ from tocsin.cli.printing import print_items, print_value, remark
 if TYPE_CHECKING:
     from tocsin.cli.client import Answer
 
-app = group("alerts", "Alerts: list, show, acknowledge, resolve, trigger.")
+app = group("alerts", "Alerts: list, show, explain, acknowledge, resolve, trigger.")
 _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
 }  # fmt: skip
+_TOLD = {"AT": "at", "RECEIVER": "channel", "OF": "event", "OUTCOME": "outcome", "WHY": "why"}
 # The command is on its topic, and the evaluators have not answered it within the API's patience.
 _ACCEPTED = 202
 _LATER = "`tocsin alerts show` says when it is; if it stays so, see whether `tocsin route` runs"
@@ -56,6 +57,19 @@ def list_(
 def show(fingerprint: Fingerprint, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Print one alert with its timeline, evidence and deliveries."""
     print_value(run(_send(config, url, "GET", fingerprint, "")).body, output)
+
+
+@command(app, "tocsin alerts explain 9f2c4e7a1b3d5f60")
+def explain(fingerprint: Fingerprint, output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
+    """Say who was told of an alert, with the provider's answer, and who was not, and why."""
+    from tocsin.cli.explaining import heading, rows
+
+    found = run(_send(config, url, "GET", fingerprint, "")).body
+    if output is not Output.TABLE:
+        print_value({**found["explanation"], "alert": found["alert"]}, output)
+        return
+    remark(*heading(found["alert"]))
+    print_items(rows(found["explanation"]), _TOLD, output, "nobody was told of it, or was to be")
 
 
 @command(app, "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'")

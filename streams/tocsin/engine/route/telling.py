@@ -49,6 +49,12 @@ def say(told: Told, view: View, at_ms: int, repeat_ms: int, *, sends_resolved: b
     return Saying(reason, tuple(view.firing), to_tell)
 
 
+def is_hushed(told: Told, view: View, at_ms: int, repeat_ms: int) -> bool:
+    """Whether the same would be said again, if somebody did not take care of all of it."""
+    is_due_again = at_ms - told.at_ms >= repeat_ms
+    return is_due_again and bool(view.firing) and all(member.acknowledged for member in view.firing.values())
+
+
 def _reason(told: Told, view: View, over: tuple[str, ...], is_due_again: bool) -> Reason | None:
     if view.firing and not told.alerts:
         return "first"

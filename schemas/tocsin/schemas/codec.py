@@ -21,7 +21,7 @@ from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
 Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision)
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision, RouteTick)
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence)
 _encoder = msgspec.json.Encoder()
 _group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)

@@ -1,16 +1,17 @@
 """A command: what a person wants done with an alert."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from tocsin.schemas.instant import InstantMs
+from tocsin.schemas.instant import MAX_MS, InstantMs
 
-CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
+CommandType = Literal["acknowledge", "snooze", "unacknowledge", "resolve", "trigger"]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The alert that a `trigger` command raises."""
+    """The alert that a `trigger` command raises; a `drill` is an exercise."""
 
     rule_id: str
     rule_name: str
@@ -25,6 +26,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
+    drill: bool = False
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,6 +34,9 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `starts_at` is the episode that is meant, as the alert's events write it: one that comes late must not touch the
     next one. Without it, the current one is meant.
+
+    `until_ms` is when an acknowledgement ends by itself, a snooze is over, or a triggered alert resolves itself.
+    `remind_every_ms` is how often channels are told that what is acknowledged still fires.
     """
 
     id: str
@@ -42,3 +47,5 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     comment: str = ""
     trigger: Trigger | None = None
     starts_at: str | None = None
+    until_ms: InstantMs | None = None
+    remind_every_ms: Milliseconds = 0

@@ -40,6 +40,10 @@ class Direct:
         elif event.type == "acknowledged" and record.held_ms:
             record.held_ms, record.event = 0, None  # somebody knows
             self._decide(record, event, Mute("acknowledged", (event.acknowledged.by,) if event.acknowledged else ()))
+        elif event.is_said_again and record.told:
+            self._unless_muted(record, event, 0)
+        elif event.type == "unacknowledged" and record.said.startswith("acknowledged"):
+            self._unless_muted(record, event, 0)  # it was acknowledged before anybody could be told
         elif event.type == "resolved":
             self._tell_resolved(record, event)
 

@@ -63,6 +63,7 @@ class ModelGroup:
     gone: set[str] = field(default_factory=set)  # went elsewhere
     looks: list[Look] = field(default_factory=list)
     has_flushed: bool = False
+    again: set[tuple[str, str]] = field(default_factory=set)  # channel and alert that it is to hear of once more
 
     def length(self, name: str) -> int:
         return parse_duration(self.setting[name]) // 1_000
@@ -137,9 +138,13 @@ class Model:
             group.due_s = min(group.due_s, begins_s)
         group.events.append(event)
         (group.gone.add if leaves else group.gone.discard)(name)
+        heard = {(channel, name) for channel in TELLS_RESOLVED if name in group.believed(channel)[1]}
+        is_again = bool(heard) and not is_over and event.is_said_again
+        if is_again:
+            group.again |= heard
         if group.due_s <= now_s:
             self.look(key, now_s, is_due=True)
-        elif is_over and setting["resolve_at_once"] and not group.active() and group.is_believed():
+        elif is_again or (is_over and setting["resolve_at_once"] and not group.active() and group.is_believed()):
             self.look(key, now_s, is_due=False)
 
     def tick(self, now_s: int) -> None:
@@ -190,11 +195,13 @@ class Model:
             over = {name for name in group.believed(channel)[1] if name in look.over and TELLS_RESOLVED[channel]}
             reason = self.reason(group, channel, firing, over, now_s)
             if reason:
+                group.again = {one for one in group.again if one[0] != channel}
                 look.told[channel] = now_s, {name: RANK[one.severity] for name, one in firing.items()}
                 self.said.append((now_s, channel, reason, tuple(sorted(firing)), tuple(sorted(over))))
         group.looks.append(look)
         group.events = [event for event in group.events if event.fingerprint not in look.over]
         group.gone -= look.over
+        group.again = {one for one in group.again if one[1] not in look.over}
         if is_due:
             group.due_s, group.has_flushed = now_s + group.length("group_interval"), True
             if not group.latest():
@@ -210,6 +217,7 @@ class Model:
             "first": bool(firing) and not ranks,
             "new": any(name not in ranks or name not in last for name in firing),
             "worse": any(RANK[one.severity] > ranks.get(name, 9) for name, one in firing.items()),
+            "again": any((channel, name) in group.again for name in firing),
             "some resolved": bool(over) and bool(set(ranks) - over),
             "all resolved": bool(over),
             "repeat": is_due_again and any(one.status != "acknowledged" for one in firing.values()),

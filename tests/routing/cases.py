@@ -40,7 +40,8 @@ CHANNELS = (
 
 def make_event(rule: str, labels: Mapping[str, str], kind: str, at_s: int, **more: Any) -> AlertEvent:
     """An event of an alert; `sequence` and `fired_s` are among what may be given."""
-    status = {"resolved": "resolved", "acknowledged": "acknowledged"}.get(kind, "firing")
+    statuses = {"resolved": "resolved", "acknowledged": "acknowledged", "reminded": "acknowledged"}
+    status = statuses.get(kind, "firing")
     fired = format_instant(BEGIN_MS + more.pop("fired_s", at_s) * 1_000)
     fingerprint = alert_fingerprint(rule, labels)
     sequence = more.pop("sequence", at_s)
@@ -258,12 +259,14 @@ def histories(draw: st.DrawFn) -> list[tuple[int, AlertEvent]]:
             kind = "firing"
         else:
             fired_s, severity = active[name]
-            kind = draw(st.sampled_from(["resolved", "resolved", "changed", "acknowledged"]))
+            kinds = ["resolved", "resolved", "changed", "acknowledged", "reminded", "unacknowledged"]
+            kind = draw(st.sampled_from(kinds))
             if kind == "changed":
                 severity = "critical" if severity == "warning" else "warning"
                 active[name] = fired_s, severity
             elif kind == "resolved":
                 del active[name]
-        event = make_event(rule, labels, kind, at_s, sequence=sequence + 1, fired_s=fired_s, severity=severity)
+        given = {"fired_s": fired_s, "severity": severity, "reason": draw(st.sampled_from(["manual", "snooze over"]))}
+        event = make_event(rule, labels, kind, at_s, sequence=sequence + 1, **given)
         found.append((at_s, event))
     return found

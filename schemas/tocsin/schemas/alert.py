@@ -4,20 +4,29 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.instant import Integer, parse_instant
 
-AlertType = Literal["pending", "firing", "changed", "acknowledged", "unacknowledged", "escalated", "resolved"]
+AlertType = Literal[
+    "pending", "firing", "changed", "acknowledged", "unacknowledged", "reminded", "escalated", "resolved"
+]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
 EVENT_TYPE_PREFIX = "tocsin.alert."
 SOURCE = "/tocsin"
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who took care of an alert, when (RFC 3339), and what they said."""
+    """Who took care of an alert, when (RFC 3339), and what they said.
+
+    `until` is when it ends by itself, `remind_every_ms` how often channels are told meanwhile that it still fires.
+    `snoozed` says that nobody takes care yet: it was put off until then.
+    """
 
     by: str
     at: str
     comment: str = ""
+    until: str | None = None
+    remind_every_ms: Integer = 0
+    snoozed: bool = False
 
 
 class Escalation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,8 +50,9 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts
     the transitions of this fingerprint. `notifications` are the rule's channels at that time, `escalation_policy` is
     its policy, and `escalation` the last step of that which was taken. `reason` says why it happened: `condition`,
-    `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled` or `rule changed`. `changed` says that the alert
-    reached another severity.
+    `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled` or `rule changed`, or a time that came:
+    `acknowledgement over`, `snooze over`, `reminder` or `time over`. `changed` says that the alert reached another
+    severity, `reminded` that it still fires while somebody takes care of it. A `drill` is an exercise.
     """
 
     id: str
@@ -76,6 +86,12 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     notifications: tuple[str, ...] = ()
     escalation_policy: str = ""
     escalation: Escalation | None = None
+    drill: bool = False
+
+    @property
+    def is_said_again(self) -> bool:
+        """Whether those who heard of the alert are to hear of it once more: a time came at which it still fires."""
+        return self.type == "reminded" or (self.type == "unacknowledged" and self.reason != "manual")
 
     @property
     def fired_ms(self) -> int:

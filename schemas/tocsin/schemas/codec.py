@@ -23,7 +23,7 @@ from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
 Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision)
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision, RouteTick)
 Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)
 _encoder = msgspec.json.Encoder()

@@ -1,17 +1,18 @@
 """A command: what a person wants done with an alert, or an escalation policy."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from tocsin.schemas.alert import Escalation
-from tocsin.schemas.instant import InstantMs, Integer
+from tocsin.schemas.instant import MAX_MS, InstantMs, Integer
 
-CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger", "escalate"]
+CommandType = Literal["acknowledge", "snooze", "unacknowledge", "resolve", "trigger", "escalate"]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The alert that a `trigger` command raises."""
+    """The alert that a `trigger` command raises; a `drill` is an exercise."""
 
     rule_id: str
     rule_name: str
@@ -27,6 +28,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
     escalation_policy: str = ""
+    drill: bool = False
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,6 +36,9 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `starts_at` is the episode that is meant, as the alert's events write it: one that comes late must not touch the
     next one. Without it, the current one is meant.
+
+    `until_ms` is when an acknowledgement ends by itself, a snooze is over, or a triggered alert resolves itself.
+    `remind_every_ms` is how often channels are told that what is acknowledged still fires.
 
     `escalate` is what route says when nobody answered; it does nothing unless the alert's last event is still that with
     the number `sequence`.
@@ -49,3 +54,5 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     starts_at: str | None = None
     sequence: Integer | None = None
     escalation: Escalation | None = None
+    until_ms: InstantMs | None = None
+    remind_every_ms: Milliseconds = 0

@@ -1,4 +1,4 @@
-"""What lies on `groups`, keyed by group: alerts that joined a group or changed in it, and time."""
+"""What lies on `groups`, keyed by group: alerts that joined a group or changed in it, and time, as on `commands`."""
 
 import msgspec
 

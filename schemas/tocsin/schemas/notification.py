@@ -12,8 +12,8 @@ Outcome = Literal["delivered", "retrying", "failed", "unroutable"]
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """What a notification of several alerts says: why now, of which route and labels, and each alert as it is.
 
-    Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `some resolved`,
-    `all resolved` or `repeat`.
+    Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `again` (a
+    reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`.
     """
 
     route: str

@@ -120,6 +120,7 @@ def _schemas() -> dict[str, Any]:
             "evidence": {"type": ["object", "null"]},
             "deliveries": {"type": "array", "items": {"$ref": _REF.format(name="Delivery")}},
             "decisions": {"type": "array", "items": {"$ref": _REF.format(name="Decision")}},
+            "explanation": {"$ref": _REF.format(name="Explanation")},
         },
     }
     found["Problem"] = {

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from tocsin.api import alerts, backtests, channels, deadletters, health, overview, routing, rules, shadows, silences
+from tocsin.api import (
+    acting,
+    acts,
+    alerts,
+    backtests,
+    channels,
+    deadletters,
+    health,
+    overview,
+    routing,
+    rules,
+    shadows,
+    silences,
+)
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
@@ -46,20 +59,24 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/alerts/history", alerts.history, "alerts", "AlertList", query=(*_ALERT, "type", "from", "to", "sort")
     ),
     Route(
-        "POST", "/alerts/trigger", alerts.trigger, "alerts", "Alert", 201, body=alerts.TriggerBody, errors=(422, 503)
+        "POST", "/alerts/trigger", acting.trigger, "alerts", "Alert", 201, body=acts.TriggerBody, errors=(422, 503)
     ),
     Route("GET", "/alerts/{fingerprint}", alerts.one, "alerts", "AlertDetail", errors=(404,)),
     Route(
-        "POST", "/alerts/{fingerprint}/acknowledge", alerts.acknowledge, "alerts", "Alert",
-        body=alerts.Said, errors=(404, 409, 422, 503),
+        "POST", "/alerts/{fingerprint}/acknowledge", acting.acknowledge, "alerts", "Alert",
+        body=acts.Acknowledging, errors=(404, 409, 422, 503),
     ),
     Route(
-        "POST", "/alerts/{fingerprint}/unacknowledge", alerts.unacknowledge, "alerts", "Alert",
-        body=alerts.Said, errors=(404, 409, 422, 503),
+        "POST", "/alerts/{fingerprint}/snooze", acting.snooze, "alerts", "Alert",
+        body=acts.Snoozing, errors=(404, 409, 422, 503),
     ),
     Route(
-        "POST", "/alerts/{fingerprint}/resolve", alerts.resolve, "alerts", "Alert",
-        body=alerts.Said, errors=(404, 409, 422, 503),
+        "POST", "/alerts/{fingerprint}/unacknowledge", acting.unacknowledge, "alerts", "Alert",
+        body=acts.Said, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "POST", "/alerts/{fingerprint}/resolve", acting.resolve, "alerts", "Alert",
+        body=acts.Said, errors=(404, 409, 422, 503),
     ),
     Route(
         "GET", "/rules", rules.list_, "rules", "RuleList",

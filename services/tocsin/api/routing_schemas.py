@@ -12,7 +12,7 @@ _STORED: Final[dict[str, Any]] = {"revision": _COUNT, "updated_at": _TIME}
 
 
 def routing_schemas() -> dict[str, Any]:
-    """`RouteTest` and `SilencePreview`."""
+    """`RouteTest`, `SilencePreview` and `Explanation`."""
     alert = dict.fromkeys(("fingerprint", "rule_id", "severity", "status"), _TEXT)
     alert |= {"labels": {"type": "object"}, "starts_at": _TIME}
     taken = dict.fromkeys(("route", "path", "group_key"), _TEXT)
@@ -23,7 +23,15 @@ def routing_schemas() -> dict[str, Any]:
     return {
         "RouteTest": _object({"routes": _list(_object(taken | {"group_labels": {"type": "object"}}))}),
         "SilencePreview": _object(preview),
+        "Explanation": _object({"receivers": _list(_object(_receiver()))}),
     }
+
+
+def _receiver() -> dict[str, Any]:
+    """What one receiver was told, and was not; what an entry has beside this depends on its outcome."""
+    entry = {**dict.fromkeys(("event_id", "decision", "outcome"), _TEXT), "at": _TIME}
+    entry["event"] = {"type": ["object", "null"]}
+    return {**dict.fromkeys(("channel", "channel_type", "last"), _TEXT), "entries": _list(_object(entry))}
 
 
 def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:

@@ -15,15 +15,19 @@ from tocsin.cli.printing import print_items, print_value, remark
 if TYPE_CHECKING:
     from tocsin.cli.client import Answer
 
-app = group("alerts", "Alerts: list, show, acknowledge, resolve, trigger.")
+app = group("alerts", "Alerts: list, show, explain, acknowledge, snooze, resolve, trigger.")
 _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
 }  # fmt: skip
+_TOLD = {"AT": "at", "RECEIVER": "channel", "OF": "event", "OUTCOME": "outcome", "WHY": "why"}
 # The command is on its topic, and the evaluators have not answered it within the API's patience.
 _ACCEPTED = 202
 _LATER = "`tocsin alerts show` says when it is; if it stays so, see whether `tocsin route` runs"
 Fingerprint = Annotated[str, typer.Argument(metavar="FINGERPRINT", help="From `tocsin alerts list`.")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says it, if not the token's owner.")]
+Length = Annotated[str, typer.Option("--for", metavar="DURATION", help="For how long, such as 1h.")]
+Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Until when (RFC 3339).")]
 Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME=VALUE", help="May be repeated.")]
 
 
@@ -58,19 +62,77 @@ def show(fingerprint: Fingerprint, output: Format = Output.YAML, url: Url = None
     print_value(run(_send(config, url, "GET", fingerprint, "")).body, output)
 
 
-@command(app, "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'")
-def ack(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
-    """Acknowledge a firing alert: somebody takes care."""
-    _act(config, url, fingerprint, "acknowledge", comment)
+@command(app, "tocsin alerts explain 9f2c4e7a1b3d5f60")
+def explain(fingerprint: Fingerprint, output: Format = Output.TABLE, url: Url = None, config: Config = None) -> None:
+    """Say who was told of an alert, with the provider's answer, and who was not, and why."""
+    from tocsin.cli.explaining import heading, rows
+
+    found = run(_send(config, url, "GET", fingerprint, "")).body
+    if output is not Output.TABLE:
+        print_value({**found["explanation"], "alert": found["alert"]}, output)
+        return
+    remark(*heading(found["alert"]))
+    print_items(rows(found["explanation"]), _TOLD, output, "nobody was told of it, or was to be")
+
+
+@command(
+    app,
+    "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'",
+    "tocsin alerts ack 9f2c4e7a1b3d5f60 --for 4h --remind-every 1h",
+)
+def ack(
+    fingerprint: Fingerprint,
+    length: Length = "",
+    until: Until = "",
+    remind_every: Annotated[
+        str, typer.Option("--remind-every", metavar="DURATION", help="Tell channels as often that it still fires.")
+    ] = "",
+    by: By = "",
+    comment: Comment = "",
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Acknowledge a firing alert: somebody takes care; with --for or --until, for a while."""
+    body = {"duration": length, "until": until, "remind_every": remind_every, "by": by, "comment": comment}
+    _act(config, url, fingerprint, "acknowledge", body)
+
+
+@command(app, "tocsin alerts unack 9f2c4e7a1b3d5f60")
+def unack(fingerprint: Fingerprint, by: By = "", comment: Comment = "", url: Url = None, config: Config = None) -> None:
+    """Take an acknowledgement or a snooze back."""
+    _act(config, url, fingerprint, "unacknowledge", {"by": by, "comment": comment})
+
+
+@command(app, "tocsin alerts snooze 9f2c4e7a1b3d5f60 --for 2h")
+def snooze(
+    fingerprint: Fingerprint,
+    length: Length = "",
+    until: Until = "",
+    by: By = "",
+    comment: Comment = "",
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Put a firing alert off; it is told again at the end if it still fires, or at once if it gets worse."""
+    if not length and not until:
+        wrong_usage("--for: is missing; say for how long, such as --for 1h, or --until when")
+    body = {"duration": length, "until": until, "by": by, "comment": comment}
+    _act(config, url, fingerprint, "snooze", body)
 
 
 @command(app, "tocsin alerts resolve 9f2c4e7a1b3d5f60")
-def resolve(fingerprint: Fingerprint, comment: Comment = "", url: Url = None, config: Config = None) -> None:
+def resolve(
+    fingerprint: Fingerprint, by: By = "", comment: Comment = "", url: Url = None, config: Config = None
+) -> None:
     """End an alert by hand."""
-    _act(config, url, fingerprint, "resolve", comment)
+    _act(config, url, fingerprint, "resolve", {"by": by, "comment": comment})
 
 
-@command(app, "tocsin alerts trigger high_response_time --label service=api --value 1500")
+@command(
+    app,
+    "tocsin alerts trigger high_response_time --label service=api --value 1500",
+    "tocsin alerts trigger high_response_time --drill --for 15m",
+)
 def trigger(
     rule_id: Annotated[str, typer.Argument(metavar="RULE_ID", help="A known rule gives the rest its defaults.")],
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Title, where the rule is not known.")] = "",
@@ -78,6 +140,11 @@ def trigger(
     label: Labels = None,
     annotation: Annotated[list[str] | None, typer.Option("--annotation", metavar="NAME=VALUE")] = None,
     value: Annotated[float | None, typer.Option("--value", metavar="NUMBER")] = None,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="An exercise: marked in every message, left out of statistics.")
+    ] = False,
+    length: Annotated[str, typer.Option("--for", metavar="DURATION", help="Resolve it by itself after that.")] = "",
+    by: By = "",
     output: Format = Output.YAML,
     url: Url = None,
     config: Config = None,
@@ -88,7 +155,8 @@ def trigger(
         wrong_usage(f"--value: {value} is not finite; write a number such as 1500")
     body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
     body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
-    body = {field: entry for field, entry in body.items() if entry not in (None, "", {})}
+    body |= {"drill": drill, "duration": length, "by": by}
+    body = {field: entry for field, entry in body.items() if entry not in (None, "", {}, False)}
     answer = run(_send(config, url, "POST", "trigger", "", body))
     print_value(answer.body, output)
     if answer.status == _ACCEPTED:
@@ -101,8 +169,9 @@ def _severities() -> tuple[str, ...]:
     return tuple(severity.value for severity in Severity)
 
 
-def _act(config: Path | None, url: str | None, fingerprint: str, action: str, comment: str) -> None:
-    answer = run(_send(config, url, "POST", fingerprint, f"/{action}", {"comment": comment} if comment else {}))
+def _act(config: Path | None, url: str | None, fingerprint: str, action: str, said: dict[str, str]) -> None:
+    body = {name: text for name, text in said.items() if text}
+    answer = run(_send(config, url, "POST", fingerprint, f"/{action}", body))
     if answer.status == _ACCEPTED:
         remark(f"told to {action} {fingerprint}, which has not happened yet: {_LATER}")
     else:

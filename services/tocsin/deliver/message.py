@@ -15,7 +15,7 @@ from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import operator_symbol
 
-State = Literal["firing", "changed", "resolved", "acknowledged", "escalated", "pending", "unacknowledged"]
+State = Literal["firing", "changed", "resolved", "acknowledged", "escalated", "pending", "unacknowledged", "reminded"]
 
 _COLOURS = {"critical": "#b3261e", "error": "#c2410c", "warning": "#a16207", "info": "#1d5fa8"}
 _RESOLVED_COLOUR = "#1a7f37"
@@ -70,10 +70,11 @@ def compose(notification: Notification, base_url: str, template: str = "") -> Me
     labels = tuple(Fact(name, event.labels[name]) for name in sorted(event.labels) if name != "alertname")
     where = ", ".join(f"{label.name}={label.value}" for label in labels)
     title = one_line(event.rule_name or event.rule_id, 200)
-    state = f"{'TEST · ' if notification.test else ''}{event.type.upper()}"
+    exercise = "TEST · " if notification.test else "DRILL · " if event.drill else ""
+    state = f"{exercise}{event.type.upper()}"
     group = notification.group
     if group and len(group.alerts) + group.truncated > 1:
-        state, where = counted(group), where_of(group.labels)
+        state, where = f"{exercise}{counted(group)}", where_of(group.labels)
         title = f"{title} and {len(group.alerts) + group.truncated - 1} more"
     subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
     link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
@@ -125,6 +126,8 @@ def _span(start: str, end: str) -> str:
 def _summary(notification: Notification, template: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     event = notification.event
     lines = ["This is a test of the channel: nothing is wrong."] if notification.test else []
+    if event.drill:
+        lines.append("This is a drill: nothing is wrong.")
     if template:
         return (*lines, *(_rendered(template, values) or (_verdict(event),)))
     lines.append(_verdict(event))
@@ -154,6 +157,8 @@ def _verdict(event: AlertEvent) -> str:
         return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
     if event.type == "changed":
         return f"Now {event.severity}."
+    if event.is_said_again:
+        return _again(event)
     if event.type in ("acknowledged", "unacknowledged", "escalated"):
         return f"{event.type.capitalize()}{who}."
     evidence = event.evidence or {}
@@ -175,6 +180,15 @@ def _verdict(event: AlertEvent) -> str:
     return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}."
 
 
+def _again(event: AlertEvent) -> str:
+    """Why it is said once more that an alert fires."""
+    care = event.acknowledged
+    if care is None:
+        return f"Still {event.severity}: {event.reason}."
+    until = f" until {format_time(care.until)}" if care.until else ""
+    return f"Still {event.severity}; {'snoozed' if care.snoozed else 'acknowledged'} by {care.by}{until}."
+
+
 def _facts(event: AlertEvent) -> list[Fact]:
     facts = [Fact("Severity", event.severity)]
     if event.value is not None:
@@ -194,7 +208,8 @@ def _facts(event: AlertEvent) -> list[Fact]:
     if event.type == "resolved":
         facts.append(Fact("Reason", event.reason))
     if event.acknowledged:
-        facts.append(Fact("Acknowledged", f"{event.acknowledged.by}, {format_time(event.acknowledged.at)}"))
+        name = "Snoozed" if event.acknowledged.snoozed else "Acknowledged"
+        facts.append(Fact(name, f"{event.acknowledged.by}, {format_time(event.acknowledged.at)}"))
     if event.category:
         facts.append(Fact("Category", event.category))
     facts.append(Fact("Rule", event.rule_id))

@@ -212,6 +212,7 @@ def _alert(alert: AlertEvent, record: ConsumerRecord) -> Row:
         "labels": SEPARATOR.join(("", *labels, "")),
         "search": "\n".join(words).lower(),
         "starts_ms": parse_instant(alert.starts_at),
+        "drill": alert.drill,
         "body": _body(record),
     }
 

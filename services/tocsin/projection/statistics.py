@@ -29,18 +29,20 @@ class Span:
 
 
 async def statistics(database: Database, span: Span) -> dict[str, Any]:
-    """Active alerts now, and what happened in a span: counts, MTTA and MTTR (seconds), deliveries, top rules."""
-    within = (event.c.at_ms >= span.from_ms) & (event.c.at_ms < span.to_ms)
+    """Active alerts now, and what happened in a span: counts, MTTA and MTTR (seconds), deliveries, top rules. Drills
+    are left out."""
+    real = active.c.drill.is_(False)
+    within = (event.c.at_ms >= span.from_ms) & (event.c.at_ms < span.to_ms) & event.c.drill.is_(False)
     async with database.reading() as connection:
         fired = within & (event.c.type == "firing")
         return {
             "from": format_instant(span.from_ms),
             "to": format_instant(span.to_ms),
             "active": {
-                "total": await connection.scalar(select(func.count()).select_from(active)),
-                "by_status": await _counts(connection, active.c.status),
-                "by_severity": await _counts(connection, active.c.severity),
-                "by_rule": await _counts(connection, active.c.rule_id, limit=_TOP),
+                "total": await connection.scalar(select(func.count()).select_from(active).where(real)),
+                "by_status": await _counts(connection, active.c.status, real),
+                "by_severity": await _counts(connection, active.c.severity, real),
+                "by_rule": await _counts(connection, active.c.rule_id, real, limit=_TOP),
             },
             "events": {
                 "by_type": await _counts(connection, event.c.type, within),
@@ -64,8 +66,9 @@ async def refused_series(database: Database) -> dict[tuple[str, str], float]:
 
 
 async def active_counts(database: Database) -> dict[tuple[str, str], int]:
-    """Active alerts by status and severity."""
-    query = select(active.c.status, active.c.severity, func.count()).group_by(active.c.status, active.c.severity)
+    """Active alerts by status and severity, drills left out."""
+    query = select(active.c.status, active.c.severity, func.count()).where(active.c.drill.is_(False))
+    query = query.group_by(active.c.status, active.c.severity)
     async with database.reading() as connection:
         return {(row[0], row[1]): row[2] for row in await connection.execute(query)}
 

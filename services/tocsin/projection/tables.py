@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 metadata = MetaData()
 
@@ -44,6 +44,7 @@ def _alert_columns(*, by_fingerprint: bool) -> list[Column[object]]:
         Column("labels", Text, nullable=False),
         Column("search", Text, nullable=False),
         Column("starts_ms", BigInteger, nullable=False),
+        Column("drill", Boolean, nullable=False),
         Column("body", Text, nullable=False),
     ]
 

@@ -63,10 +63,12 @@ def keyed_runs(
 
 @dataclass(slots=True)
 class Outcome:
-    """What inputs did: the entries as they are now, None for one that is to go, and what is to be sent."""
+    """What inputs did: the entries as they are now, None for one that is to go, and what is to be sent. `wakes` are the
+    times at which entries are to be looked at next, 0 for never."""
 
     entries: Mapping[str, bytes | None] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
 
 class OversizedOutput(ValueError):
@@ -95,6 +97,7 @@ def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, sta
         else:
             whole.entries = {**whole.entries, **one.entries}
             whole.outputs += one.outputs
+            whole.wakes = {**whole.wakes, **one.wakes}
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The lifecycle agent: signals and commands in, alert events and alert states out.
+"""The lifecycle agent: signals, commands and time in, alert events and alert states out.
 
 May block: on Kafka's acknowledgements, run by run, and on the rules topic when a signal names a revision not read yet.
 Revocation: what is not finished is not committed; the next owner sends the journal and takes the same inputs again.
@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
+from tocsin.agents.alarms import Alarms
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
@@ -19,18 +20,18 @@ from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.lifecycle.record import AlertRecord, DamagedRecord, decode, encode
-from tocsin.engine.lifecycle.step import NumberedCommand, step
+from tocsin.engine.lifecycle.step import Input, NumberedCommand, step
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "lifecycle"
 _log = structlog.get_logger("tocsin.lifecycle")
-Input = Signal | NumberedCommand
 
 
 class Lifecycle:
@@ -41,7 +42,16 @@ class Lifecycle:
         self._table = table
         self._topics = topics
         self._book = book
+        self._alarms: dict[int, Alarms] = {}
         self.events = 0
+
+    def forget(self) -> None:
+        """At a rebalance: another worker may have gone on with our partitions."""
+        self._alarms.clear()
+
+    def wants_tick(self, partition: int) -> bool:
+        """Whether time matters in a partition; it may, until its records were looked at."""
+        return bool(self._alarms.get(partition, True))
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch], rules: ConfigLog) -> None:
         """Apply one fetched run of signals or of commands."""
@@ -51,28 +61,40 @@ class Lifecycle:
         async with self._table.lock(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
+            alarms = self._alarms_of(tp.partition)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
                 if wanted >= rules.position:
                     await rules.reach(wanted + 1)
-                if not await self._finish(run):
+                if not await self._finish(run, alarms):
                     return
                 self._app.committable.offsets[tp] = run.last + 1
 
-    async def _finish(self, run: KeyedRun[Input]) -> bool:
+    def _alarms_of(self, partition: int) -> Alarms:
+        """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
+        if partition not in self._alarms:
+            self._alarms[partition] = Alarms.of(self._table, partition)
+        return self._alarms[partition]
+
+    async def _finish(self, run: KeyedRun[Input], alarms: Alarms) -> bool:
         partition = run.tp.partition
         get = partial(self._table.get, partition)
-        outcome = applied(run, self._apply, get, self._topics.dlq, _STAGE)
+        outcome = applied(run, partial(self._apply, alarms), get, self._topics.dlq, _STAGE)
         self.events += sum(output.topic == self._topics.alerts for output in outcome.outputs)
-        return await self._table.finish(partition, run.name, outcome.entries, [*outcome.outputs, *run.dead])
+        outputs = [*outcome.outputs, *run.dead]
+        if not await self._table.finish(partition, run.name, outcome.entries, outputs):
+            return False
+        alarms.put(outcome.wakes)
+        return True
 
-    def _apply(self, inputs: Sequence[Input], get: Get) -> Outcome:
-        changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at)
+    def _apply(self, alarms: Alarms, inputs: Sequence[Input], get: Get) -> Outcome:
+        changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
         states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
         events = [self._event(event) for event in changes.events]
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
-        return Outcome(entries, [*events, *states, *shadows])
+        wakes = {name: record.wake_ms for name, record in changes.records.items()}
+        return Outcome(entries, [*events, *states, *shadows], wakes)
 
     def _event(self, event: AlertEvent) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]
@@ -99,4 +121,6 @@ def _signal(record: Any) -> Input:
 
 
 def _command(record: Any) -> Input:
+    if record.key is None:  # commands have one
+        return codec.decode(RouteTick, record.value)
     return NumberedCommand(record.offset, codec.decode(Command, record.value))

@@ -104,15 +104,15 @@ class _Service:
         return board
 
     async def _tick(self) -> None:
-        """Write what time it is to the partitions of `groups` where that matters."""
+        """Write what time it is to the partitions of `groups` and `commands` where that matters."""
+        wanted = {self._topics.groups: self.route.wants_tick, self._topics.commands: self.lifecycle.wants_tick}
         while True:
             await asyncio.sleep(_TICK_S)
             tick = codec.encode(RouteTick(time.time_ns() // 1_000_000))
-            ours = [tp.partition for tp in self._app.reader.assignment() if tp.topic == self._topics.groups]
             sent = [
-                await self._outbox.send(self._topics.groups, tick, partition=partition)
-                for partition in sorted(ours)
-                if self.route.wants_tick(partition)
+                await self._outbox.send(tp.topic, tick, partition=tp.partition)
+                for tp in sorted(self._app.reader.assignment())
+                if tp.topic in wanted and wanted[tp.topic](tp.partition)
             ]
             await self._outbox.acknowledged(sent)
 
@@ -143,6 +143,7 @@ class _Service:
         for table in self._tables:
             table.forget()
         self.route.forget()
+        self.lifecycle.forget()
 
 
 def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None:

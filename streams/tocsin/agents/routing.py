@@ -93,7 +93,8 @@ class RoutingState:
         except codec.UnreadableRecord as error:
             _log.warning("the state of an alert that cannot be read was ignored", key=_text(key), reason=str(error))
             return
-        self.muting.inhibitor.put(_text(key), routing_labels(event) if event and event.is_active else None)
+        inhibits = event is not None and event.is_active and not event.drill  # an exercise hides nothing that is real
+        self.muting.inhibitor.put(_text(key), routing_labels(event) if event and inhibits else None)
 
 
 def _text(key: bytes) -> str:

@@ -23,7 +23,7 @@ from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, pack
 from tocsin.engine.ingest.step import step as ingest
 from tocsin.engine.lifecycle.record import AlertRecord
-from tocsin.engine.lifecycle.step import NumberedCommand
+from tocsin.engine.lifecycle.step import Input, NumberedCommand
 from tocsin.engine.lifecycle.step import step as lifecycle
 from tocsin.engine.memory_log import LogRecord, MemoryLog
 from tocsin.engine.partial import Partial
@@ -34,6 +34,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.command import Command
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
@@ -85,6 +86,7 @@ class Pipeline:
         self._states = [PartitionState(source=str(partition)) for partition in range(shape.samples)]
         self._combining = [CombineState(partition) for partition in range(shape.samples)]
         self._told: dict[str, RouteRecord] = {}
+        self._wakes: dict[str, int] = {}  # alerts that wait for a time
         self._commands = 0
         self._clock_ms: int | None = None
         for rule in rules:
@@ -152,6 +154,8 @@ class Pipeline:
 
     def _run_tick(self, clock_ms: int) -> None:
         self._clock_ms = clock_ms
+        if self._due(clock_ms):
+            self._lifecycle([RouteTick(clock_ms)])
         if self._states[0].plan.offset < self._book.end:
             self._tick(clock_ms)  # configuration first: no frame comes before the tick that names it
         for source in range(self._shape.sources):
@@ -218,9 +222,14 @@ class Pipeline:
         for partition in range(self._shape.samples):
             self.log.append(_SAMPLES, partition, None, value, clock_ms)
 
-    def _lifecycle(self, inputs: Iterable[Signal | NumberedCommand]) -> None:
-        changes = lifecycle(inputs, self.alerts.get, self._book.rule_at)
+    def _due(self, clock_ms: int) -> list[str]:
+        return [name for name, at_ms in self._wakes.items() if at_ms <= clock_ms]
+
+    def _lifecycle(self, inputs: Iterable[Input]) -> None:
+        changes = lifecycle(inputs, self.alerts.get, self._book.rule_at, self._due)
         self.alerts |= changes.records
+        wakes = {name: record.wake_ms for name, record in changes.records.items()}
+        self._wakes = {name: at_ms for name, at_ms in {**self._wakes, **wakes}.items() if at_ms}
         self.events += changes.events
         self.shadow_events += changes.shadows
         told = route(changes.events, self._told.get, self.channels, CHANNEL_TYPES)

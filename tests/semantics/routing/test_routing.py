@@ -1,8 +1,8 @@
 """What routes, groups, silences and inhibitions mean, pinned as timelines: each file beside this one holds scenarios.
 
-`alerts` are what lifecycle says, one line each: `30s fires one{a="x"} critical`; other verbs are `resolves`, `changes`
-and `acks`. `told` are all notifications, `30s mail: some resolved one{a="x"} over two`. `decided` are decisions, which
-must be among those that are made.
+`alerts` are what lifecycle says, one line each: `30s fires one{a="x"} critical`; other verbs are `resolves`, `changes`,
+`acks`, `unacks`, `reminds` and `returns` (a snooze is over). `told` are all notifications, `30s mail: some resolved
+one{a="x"} over two`. `decided` are decisions, which must be among those that are made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from tocsin.schemas.instant import parse_instant
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 SCENARIOS = [(path, one) for path in FILES for one in read(path).value]
 IDS = [f"{path.stem}: {one['name']}" for path, one in SCENARIOS]
-KINDS = {"fires": "firing", "resolves": "resolved", "changes": "changed", "acks": "acknowledged"}
+KINDS = {
+    "fires": "firing", "resolves": "resolved", "changes": "changed", "acks": "acknowledged", "unacks": "unacknowledged",
+    "reminds": "reminded", "returns": "unacknowledged",
+}  # fmt: skip
 _LONG_S = 7_200  # longer scenarios have all their times at multiples of 5s
 LINE = re.compile(r"(?P<at>\S+) (?P<verb>\w+) (?P<alert>\w+(?:\{.*\})?)(?P<rest>.*)")
 
@@ -58,7 +61,8 @@ def timeline(lines: list[str], begin_s: int) -> Iterator[tuple[int, AlertEvent]]
                 said["notifications"] = tuple(value.split(","))
             else:
                 said["severity"] = word
-        yield at_s, make_event(rule, labels, KINDS[found["verb"]], at_s, sequence=sequence, **said)
+        reason = {"returns": "snooze over", "unacks": "manual"}.get(found["verb"], "condition")
+        yield at_s, make_event(rule, labels, KINDS[found["verb"]], at_s, sequence=sequence, reason=reason, **said)
 
 
 def play(scenario: Mapping[str, Any]) -> tuple[Driver, int]:

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from faust.types import TP
-from tests.unit.agents.app_double import App, Rules, batch
+from tests.unit.agents.app_double import App, Record, Rules, batch
 from tests.unit.agents.tables_double import Outbox, Table
 
 from tocsin.agents.lifecycle import Lifecycle
+from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.route import Route
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
@@ -19,6 +20,8 @@ from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command, Trigger
+from tocsin.schemas.grouping import RouteTick
+from tocsin.schemas.instant import format_instant
 from tocsin.schemas.topics import Topics
 
 TOPICS = Topics()
@@ -99,6 +102,21 @@ async def test_a_damaged_record_of_an_alert_begins_anew() -> None:
     await world.runs.finish(0, "damage", {"a": b"\xc1 no record"}, [])
     await world.command(2, trigger("a"), acknowledge("b", AT_MS + 1))
     assert [(event.fingerprint, event.type) for event in world.events[2:]] == [("a", "firing"), ("b", "acknowledged")]
+    assert world.sent(TOPICS.dlq) == []
+
+
+async def test_a_snooze_ends_in_a_worker_that_was_not_there_when_it_began() -> None:
+    world = World()
+    snooze = Command("s", "snooze", "a", "ann", AT_MS + 1, until_ms=AT_MS + 5_000)
+    await world.command(0, trigger("a"), codec.encode(snooze))
+    assert world.lifecycle.wants_tick(0)
+    world.lifecycle = Lifecycle(world.app, world.runs, TOPICS, RuleBook())  # type: ignore[arg-type]
+    ticks = [codec.encode(RouteTick(AT_MS + after_ms)) for after_ms in (4_999, 5_700, 9_000)]
+    run = RecordBatch(COMMANDS.topic, 0, 2, 4, [Record(2 + at, tick) for at, tick in enumerate(ticks)])
+    await world.lifecycle.take(COMMANDS, [run], Rules())  # type: ignore[arg-type]
+    assert [event.type for event in world.events] == ["firing", "acknowledged", "unacknowledged"]
+    assert world.events[-1].updated_at == format_instant(AT_MS + 5_000)
+    assert not world.lifecycle.wants_tick(0)
     assert world.sent(TOPICS.dlq) == []
 
 

@@ -75,6 +75,22 @@ def test_other_transitions_and_manual_alerts_have_words_too() -> None:
     assert facts(message(firing_event(expected=expected)))["Expected"] == "80 ms to 310 ms"
 
 
+def test_what_is_said_again_says_why() -> None:
+    until = "2026-11-23T12:00:00.000Z"
+    taken = Acknowledgement("ada", "2026-11-23T10:06:00.000Z", until=until)
+    found = message(firing_event(type="reminded", status="acknowledged", reason="reminder", acknowledged=taken))
+    assert found.subject.startswith("[REMINDED] warning: ")
+    assert found.summary[0] == "Still warning; acknowledged by ada until 2026-11-23 12:00:00 UTC."
+    over = message(firing_event(type="unacknowledged", reason="snooze over"))
+    assert over.summary[0] == "Still warning: snooze over."
+
+
+def test_a_drill_is_marked_in_subject_and_text() -> None:
+    found = message(firing_event(drill=True))
+    assert found.subject.startswith("[DRILL · FIRING] ")
+    assert found.summary[0] == "This is a drill: nothing is wrong."
+
+
 def test_only_web_addresses_become_links() -> None:
     assert message(firing_event(runbook_url="https://runbooks.example.com/1")).runbook
     assert message(firing_event(runbook_url="javascript:alert(1)")).runbook == ""

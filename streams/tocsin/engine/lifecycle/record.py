@@ -12,7 +12,21 @@ Order = tuple[int, int, int]
 _BEFORE_ALL: Order = (-1, 0, 0)
 
 
-class AlertRecord(msgspec.Struct, omit_defaults=True):
+class Timers(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Points in time: when an acknowledgement ends (`care_ms`), when somebody is reminded of it (`remind_ms`), when an
+    alert that was raised by hand ends (`end_ms`); 0 for none."""
+
+    care_ms: int = 0
+    remind_ms: int = 0
+    end_ms: int = 0
+
+    @property
+    def wake_ms(self) -> int:
+        """When the next one is due; 0 for never."""
+        return min(filter(None, (self.care_ms, self.remind_ms, self.end_ms)), default=0)
+
+
+class AlertRecord(Timers, omit_defaults=True):
     """One fingerprint. `event` is the alert after its last transition; None while there is no alert.
 
     `condition` is what the rule last said, which a person may have overruled. `episode_ms` and `transitions` (within
@@ -54,6 +68,7 @@ class DamagedRecord(ValueError):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AlertRecord)
+_timers = msgspec.msgpack.Decoder(Timers)
 
 
 def encode(record: AlertRecord) -> bytes:
@@ -65,5 +80,13 @@ def decode(value: bytes) -> AlertRecord:
     """Read a record back; raises DamagedRecord."""
     try:
         return _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedRecord(f"not an alert record: {error}") from None
+
+
+def wake_of(value: bytes) -> int:
+    """When the next timer of a record is due, without reading the rest of it; raises DamagedRecord."""
+    try:
+        return _timers.decode(value).wake_ms
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"not an alert record: {error}") from None

@@ -1,13 +1,14 @@
-"""Lifecycle's step: a run of signals or commands in, changed records and events out."""
+"""Lifecycle's step: a run of signals, commands and ticks in, changed records and events out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from tocsin.engine.lifecycle.record import AlertRecord
-from tocsin.engine.lifecycle.transitions import on_command, on_signal
+from tocsin.engine.lifecycle.transitions import on_command, on_signal, on_time
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
@@ -15,6 +16,7 @@ from tocsin.schemas.signal import Signal
 _COMMANDS_KEPT: Final = 8  # a command that is sent again comes soon after
 FindRule = Callable[[str, int], Rule | None]
 FindRecord = Callable[[str], AlertRecord | None]
+FindDue = Callable[[int], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,40 @@ class Changes:
     shadows: list[AlertEvent] = field(default_factory=list)
 
 
-def step(inputs: Iterable[Signal | NumberedCommand], find: FindRecord, find_rule: FindRule) -> Changes:
-    """Apply a run of inputs. `find` gives stored records, which are changed; `find_rule` a rule at a revision.
+Input = Signal | NumberedCommand | RouteTick
+
+
+def step(inputs: Iterable[Input], find: FindRecord, find_rule: FindRule, find_due: FindDue = lambda _: ()) -> Changes:
+    """Apply a run of inputs. `find` gives stored records, which are changed; `find_rule` a rule at a revision;
+    `find_due` the fingerprints of stored records with a timer that is due by a time.
 
     An input that is in its record already changes nothing: a replay after a crash gives no event twice.
     """
     changes = Changes()
     for item in inputs:
+        if isinstance(item, RouteTick):
+            _pass(changes, item.at_ms, find, find_due)
+            continue
         fingerprint = item.command.fingerprint if isinstance(item, NumberedCommand) else item.fingerprint
         record = changes.records.get(fingerprint) or find(fingerprint) or AlertRecord(fingerprint)
         if _is_known(record, item):
             continue
         changes.records[fingerprint] = record
-        event = _apply(record, item, find_rule)
-        if event is not None:
-            (changes.shadows if is_shadow(fingerprint) else changes.events).append(event)
+        (changes.shadows if is_shadow(fingerprint) else changes.events).extend(_apply(record, item, find_rule))
     return changes
+
+
+def _pass(changes: Changes, now_ms: int, find: FindRecord, find_due: FindDue) -> None:
+    """Time passes: whatever is due by now happens, in the order in which it was due."""
+    due = dict.fromkeys(find_due(now_ms))
+    due |= dict.fromkeys(name for name, record in changes.records.items() if 0 < record.wake_ms <= now_ms)
+    events: list[AlertEvent] = []
+    for fingerprint in due:
+        record = changes.records.get(fingerprint) or find(fingerprint)
+        if record is not None:
+            changes.records[fingerprint] = record
+            events.extend(on_time(record, now_ms))
+    changes.events.extend(sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)))
 
 
 def _is_known(record: AlertRecord, item: Signal | NumberedCommand) -> bool:
@@ -59,7 +79,16 @@ def _is_known(record: AlertRecord, item: Signal | NumberedCommand) -> bool:
     return item.offset <= record.command_offset or item.command.id in record.command_ids
 
 
-def _apply(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindRule) -> AlertEvent | None:
+def _apply(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindRule) -> Iterator[AlertEvent]:
+    """What an input does. What was due before a command was given goes first: both are by people's clocks."""
+    if isinstance(item, NumberedCommand):
+        yield from on_time(record, item.command.at_ms)
+    event = _event(record, item, find_rule)
+    if event is not None:
+        yield event
+
+
+def _event(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindRule) -> AlertEvent | None:
     if isinstance(item, NumberedCommand):
         record.command_offset = item.offset
         record.command_ids = (*record.command_ids, item.command.id)[-_COMMANDS_KEPT:]

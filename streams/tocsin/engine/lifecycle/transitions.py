@@ -4,7 +4,10 @@ A signal or a command changes the record and gives at most one event. What a per
 says something new: an alert resolved by hand stays resolved until its condition ended and began again.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
+
+import msgspec
 
 from tocsin.engine.lifecycle import compose
 from tocsin.engine.lifecycle.record import AlertRecord, Condition
@@ -26,6 +29,8 @@ _CONDITIONS: Final[dict[SignalKind, Condition]] = {
 def on_signal(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
     """Apply what a rule says about its condition."""
     was, record.condition = record.condition, _CONDITIONS[signal.kind]
+    if record.condition == "firing":
+        record.end_ms = 0  # it was raised by hand for a while, and is real now
     if signal.kind == "ended":
         if record.status == "pending":
             record.event = None
@@ -57,7 +62,7 @@ def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEven
 
 
 def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
-    """Apply what a person wants; None when it changes nothing."""
+    """Apply what a person wants, at a time by which no timer is due; None when it changes nothing."""
     by_hand = compose.by_hand(command)
     if command.type == "trigger":
         return _trigger(record, command, by_hand)
@@ -68,15 +73,52 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
     facts = compose.from_event(record.event) | by_hand
     if command.type == "resolve":
         return _transition(record, "resolved", "resolved", command.at_ms, facts)
-    if command.type == "acknowledge" and record.status == "firing":
-        said = Acknowledgement(command.actor, format_instant(command.at_ms), command.comment)
-        return _transition(record, "acknowledged", "acknowledged", command.at_ms, facts | {"acknowledged": said})
+    if command.type in ("acknowledge", "snooze"):
+        return _take_care(record, record.event, command, facts)
     if command.type == "escalate" and record.status == "firing":
         facts |= {"reason": "escalation", "escalation": command.escalation}
         return _transition(record, "escalated", "firing", command.at_ms, facts)
     if command.type == "unacknowledge" and record.status == "acknowledged":
         return _transition(record, "unacknowledged", "firing", command.at_ms, facts | {"acknowledged": None})
     return None
+
+
+def _take_care(record: AlertRecord, event: AlertEvent, command: Command, facts: dict[str, Any]) -> AlertEvent | None:
+    """Acknowledge or snooze; what is acknowledged already may be so in another way from here on."""
+    is_snooze, until_ms = command.type == "snooze", command.until_ms
+    if until_ms is not None and until_ms <= command.at_ms:
+        return None
+    if is_snooze and until_ms is None:
+        return None
+    until = format_instant(until_ms) if until_ms is not None else None
+    at = format_instant(command.at_ms)
+    said = Acknowledgement(command.actor, at, command.comment, until, command.remind_every_ms, is_snooze)
+    before = event.acknowledged
+    if before is not None and said == msgspec.structs.replace(before, at=at):
+        return None
+    made = _transition(record, "acknowledged", "acknowledged", command.at_ms, facts | {"acknowledged": said})
+    record.care_ms = until_ms or 0
+    record.remind_ms = command.at_ms + said.remind_every_ms if said.remind_every_ms else 0
+    return made
+
+
+def on_time(record: AlertRecord, now_ms: int) -> Iterator[AlertEvent]:
+    """What is due by a time, each at the time at which it was due."""
+    while record.event is not None and 0 < record.wake_ms <= now_ms:
+        yield _due(record, record.event, record.wake_ms, now_ms)
+
+
+def _due(record: AlertRecord, event: AlertEvent, at_ms: int, now_ms: int) -> AlertEvent:
+    facts, care = compose.from_event(event), event.acknowledged
+    if at_ms == record.end_ms:
+        return _transition(record, "resolved", "resolved", at_ms, facts | {"reason": "time over"})
+    if at_ms == record.care_ms or care is None:
+        reason = "snooze over" if care and care.snoozed else "acknowledgement over"
+        return _transition(record, "unacknowledged", "firing", at_ms, facts | {"reason": reason, "acknowledged": None})
+    made = _transition(record, "reminded", "acknowledged", at_ms, facts | {"reason": "reminder"})
+    # Those that were missed are one; the times stay where they are.
+    record.remind_ms = at_ms + ((now_ms - at_ms) // care.remind_every_ms + 1) * care.remind_every_ms
+    return made
 
 
 def _trigger(record: AlertRecord, command: Command, by_hand: dict[str, Any]) -> AlertEvent | None:
@@ -86,7 +128,9 @@ def _trigger(record: AlertRecord, command: Command, by_hand: dict[str, Any]) -> 
         return None
     if record.status != "pending":
         _begin(record, command.at_ms)
-    return _transition(record, "firing", "firing", command.at_ms, compose.from_trigger(trigger) | by_hand)
+    made = _transition(record, "firing", "firing", command.at_ms, compose.from_trigger(trigger) | by_hand)
+    record.end_ms = command.until_ms or 0
+    return made
 
 
 def _begin(record: AlertRecord, at_ms: int) -> None:
@@ -100,6 +144,10 @@ def _transition(
 ) -> AlertEvent:
     record.transitions += 1
     record.sequence += 1
+    if status != "acknowledged":
+        record.care_ms = record.remind_ms = 0
+    if kind in ("firing", "resolved"):
+        record.end_ms = 0
     before, at = record.event, format_instant(at_ms)
     names = ("fired_at", "acknowledged", "escalation") if before else ()
     kept = {name: getattr(before, name) for name in names}

@@ -1,6 +1,6 @@
 """The simplest route: a rule's own `notifications`. Each event by itself, at once, unless something keeps it quiet."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +11,7 @@ from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.unroutable import unroutable
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.decision import Decision
+from tocsin.schemas.decision import Decision, Outcome
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Delivery, Notification
@@ -39,6 +39,11 @@ class Direct:
             self._unless_muted(record, event, max(record.held_ms - self.at_ms, 0))
         elif event.type == "acknowledged" and record.held_ms:
             record.held_ms, record.event = 0, None  # somebody knows
+            self._decide(record, event, Mute("acknowledged", (event.acknowledged.by,) if event.acknowledged else ()))
+        elif event.is_said_again and record.told:
+            self._unless_muted(record, event, 0)
+        elif event.type == "unacknowledged" and record.said.startswith("acknowledged"):
+            self._unless_muted(record, event, 0)  # it was acknowledged before anybody could be told
         elif event.type == "resolved":
             self._tell_resolved(record, event)
 
@@ -59,18 +64,24 @@ class Direct:
     def _unless_muted(self, record: RouteRecord, event: AlertEvent, hold_ms: int) -> None:
         mute = self._mute(event, hold_ms)
         if mute is None:
-            record.held_ms, record.event, record.said = 0, None, ""
+            record.held_ms, record.event = 0, None
             if record.told:
-                self._tell(event, self._heard(record))
+                self._tell(record, event, self._heard(record))
             else:
                 self._tell_firing(record, event)
             return
         if record.held_ms == 0 or hold_ms:
             record.held_ms = max(self.at_ms + hold_ms, 1)
         record.event = event
-        if record.said != str(mute):
-            record.said = str(mute)
-            self.decisions.append(_decision(event, mute, self.at_ms, record.held_ms if hold_ms else 0))
+        self._decide(record, event, mute, record.held_ms if hold_ms else 0)
+
+    def _decide(self, record: RouteRecord, event: AlertEvent, mute: Mute, until_ms: int = 0) -> None:
+        """Say what keeps it quiet, unless that was said before."""
+        if record.said == str(mute):
+            return
+        record.said = str(mute)
+        heard = tuple(record.told) or tuple(find_channels(event.notifications, self.channels, self.types)[0])
+        self.decisions.append(_decision(event, mute.outcome, self.at_ms, mute.by, until_ms=until_ms, channels=heard))
 
     def _mute(self, event: AlertEvent, hold_ms: int) -> Mute | None:
         muting = self.muting
@@ -82,7 +93,7 @@ class Direct:
     def _tell_firing(self, record: RouteRecord, event: AlertEvent) -> None:
         found, missing = find_channels(event.notifications, self.channels, self.types)
         record.told = {channel.id: channel.type for channel in found.values()}
-        self._tell(event, found.values())
+        self._tell(record, event, found.values())
         self.unroutable.extend(unroutable(event, name, why) for name, why in missing.items())
 
     def _tell_resolved(self, record: RouteRecord, event: AlertEvent) -> None:
@@ -90,11 +101,18 @@ class Direct:
         heard = [channel for channel in self._heard(record) if channel.sends_resolved]
         if record.held_ms:
             record.event = None
-        record.told, record.held_ms, record.said = {}, 0, ""
-        self._tell(event, heard)
+        record.told, record.held_ms = {}, 0
+        self._tell(record, event, heard)
+        record.said = ""
 
-    def _tell(self, event: AlertEvent, channels: Collection[Channel]) -> None:
-        self.notifications.extend(notification(event, channel) for channel in channels if channel.enabled)
+    def _tell(self, record: RouteRecord, event: AlertEvent, channels: Collection[Channel]) -> None:
+        """What was never held back stands under `deliveries` alone; otherwise the last decision must not be that it is
+        quiet."""
+        told = [notification(event, channel) for channel in channels if channel.enabled]
+        self.notifications.extend(told)
+        if record.said and told:
+            self.decisions.append(_decision(event, "sent", self.at_ms, sent=told))
+            record.said = ""
 
     def _heard(self, record: RouteRecord) -> list[Channel]:
         """Channels that were told and are still what they were."""
@@ -115,14 +133,26 @@ def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> 
     )
 
 
-def _decision(event: AlertEvent, mute: Mute, at_ms: int, until_ms: int) -> Decision:
+def _decision(
+    event: AlertEvent,
+    outcome: Outcome,
+    at_ms: int,
+    by: tuple[str, ...] = (),
+    *,
+    until_ms: int = 0,
+    channels: tuple[str, ...] = (),
+    sent: Sequence[Notification] = (),
+) -> Decision:
     return Decision(
-        id=stable_id("decision", event.id, at_ms, str(mute)),
+        id=stable_id("decision", event.id, at_ms, outcome, *by),
         at=format_instant(at_ms),
         fingerprint=event.fingerprint,
         rule_id=event.rule_id,
         event_id=event.id,
-        outcome=mute.outcome,
-        by=mute.by,
+        outcome=outcome,
+        reason="held back before" if sent else "",
+        by=by,
+        channels=tuple(one.channel_id for one in sent) or channels,
+        notifications=tuple(one.id for one in sent),
         until=format_instant(until_ms) if until_ms else None,
     )

@@ -9,7 +9,7 @@ import msgspec
 from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.group_record import GroupRecord, Told
 from tocsin.engine.route.muting import Mute, Muting
-from tocsin.engine.route.telling import Saying, View, say
+from tocsin.engine.route.telling import Saying, View, is_hushed, say
 from tocsin.engine.route.tree import Options
 from tocsin.engine.route.unroutable import unroutable
 from tocsin.schemas.alert import AlertEvent, routing_labels
@@ -39,7 +39,8 @@ class World:
 
     def waiting(self, record: GroupRecord, event: AlertEvent, until_ms: int, now_ms: int) -> Iterator[Decision]:
         """That an alert waits with its group, unless that was said before."""
-        yield from _decided(record, event, now_ms, "waiting", until_ms=until_ms)
+        found, _ = find_channels(self.options(record.route).channels, self.channels, self.types)
+        yield from _decided(record, event, now_ms, "waiting", until_ms=until_ms, channels=tuple(found))
 
 
 @dataclass(slots=True)
@@ -72,10 +73,11 @@ class Flush:
             quiet={name: one for name, one in members.items() if one.active and name in muted},
             over={name: one for name, one in members.items() if not one.active},
         )
-        self._tell(options, view, at_ms)
+        channels = self._tell(options, view, at_ms)
         for name, mute in muted.items():
             until_ms = self._until(name, mute)
-            self.decisions += _decided(record, self.events[name], self.now_ms, mute.outcome, mute.by, until_ms)
+            event = self.events[name]
+            self.decisions += _decided(record, event, self.now_ms, mute.outcome, mute.by, until_ms, channels=channels)
         self.gone = list(view.over)
         for name in self.gone:
             del members[name]
@@ -101,7 +103,8 @@ class Flush:
     def _until(self, name: str, mute: Mute) -> int:
         return self.record.members[name].hold_ms if mute.outcome == "waiting" else self.record.due_ms
 
-    def _tell(self, options: Options, view: View, at_ms: int) -> None:
+    def _tell(self, options: Options, view: View, at_ms: int) -> tuple[str, ...]:
+        """Tell each channel what it is to be told; the channels of the route."""
         found, missing = find_channels(options.channels, self.world.channels, self.world.types)
         if view.firing:
             worst = self._worst(view.firing)
@@ -115,6 +118,8 @@ class Flush:
             mine = view if channel.id in found else View({}, {**view.firing, **view.quiet}, view.over)
             saying = say(told, mine, at_ms, options.repeat_ms, sends_resolved=channel.sends_resolved)
             if saying is None:
+                if is_hushed(told, mine, at_ms, options.repeat_ms):
+                    self._hush(view.firing, tuple(found))
                 continue
             self.record.number = number + 1
             self.notifications.append(self._notification(channel, saying))
@@ -122,6 +127,14 @@ class Flush:
                 said.setdefault(name, []).append(self.notifications[-1])
         for name, sent in said.items():
             self.decisions += _decided(self.record, self.events[name], self.now_ms, "sent", sent=sent)
+        return tuple(found)
+
+    def _hush(self, names: Collection[str], channels: tuple[str, ...]) -> None:
+        """Nothing is repeated, since somebody takes care of everything."""
+        for name in names:
+            event = self.events[name]
+            by = (event.acknowledged.by,) if event.acknowledged else ()
+            self.decisions += _decided(self.record, event, self.now_ms, "acknowledged", by, channels=channels)
 
     def _others(self, found: Mapping[str, Channel]) -> list[Channel]:
         """Channels that the route names no more, and that were told: they hear that it is over."""
@@ -168,6 +181,8 @@ def _decided(
     outcome: Outcome,
     by: tuple[str, ...] = (),
     until_ms: int = 0,
+    *,
+    channels: tuple[str, ...] = (),
     sent: Sequence[Notification] = (),
 ) -> Iterator[Decision]:
     """A decision, unless it is the one before: that something still keeps an alert quiet is said once."""
@@ -186,7 +201,7 @@ def _decided(
         by=by,
         route=record.route,
         group_key=record.key,
-        channels=tuple(one.channel_id for one in sent),
+        channels=tuple(one.channel_id for one in sent) or channels,
         notifications=tuple(one.id for one in sent),
         until=format_instant(until_ms) if until_ms else None,
     )

@@ -23,13 +23,14 @@ class Told(msgspec.Struct, omit_defaults=True):
     """What one channel knows: since when, and which alerts it was told of and not yet that they are over.
 
     `alerts` gives the severity that was said (its rank). `quiet` are those that were left out of what was said last:
-    when nothing keeps them quiet any more, they are news.
+    when nothing keeps them quiet any more, they are news. `again` are those that are to be said once more.
     """
 
     kind: str
     at_ms: int = 0
     alerts: dict[str, int] = {}
     quiet: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()
 
 
 class GroupRecord(msgspec.Struct, omit_defaults=True):
@@ -60,6 +61,13 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     def heard_of(self, fingerprint: str) -> bool:
         """Whether any channel believes that an alert is active."""
         return any(fingerprint in told.alerts for told in self.told.values())
+
+    def said_again(self, fingerprint: str) -> bool:
+        """An alert is to be said once more to every channel that heard of it; whether there is one."""
+        heard = [told for told in self.told.values() if fingerprint in told.alerts]
+        for told in heard:
+            told.again |= {fingerprint}
+        return bool(heard)
 
 
 class Progress(msgspec.Struct, omit_defaults=True):

@@ -107,6 +107,8 @@ class _Run:
         if member.active and (before is None or not before.active):
             hold_ms = self._world.muting.inhibitor.hold_ms(routing_labels(join.event))
             member.hold_ms = now_ms + hold_ms if hold_ms else 0
+        if join.event.is_said_again and member.active and record.said_again(fingerprint):
+            record.again_ms = now_ms
         record.members[fingerprint] = member
         self.changes.groups[record.key] = record
         self.changes.events[record.key, fingerprint] = join.event

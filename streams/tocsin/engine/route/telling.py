@@ -10,7 +10,7 @@ from typing import Literal
 
 from tocsin.engine.route.group_record import Member, Told
 
-Reason = Literal["first", "new", "worse", "some resolved", "all resolved", "repeat"]
+Reason = Literal["first", "new", "worse", "again", "some resolved", "all resolved", "repeat"]
 Members = Mapping[str, Member]
 
 
@@ -41,12 +41,19 @@ def say(told: Told, view: View, at_ms: int, repeat_ms: int, *, sends_resolved: b
     for name in over:
         del told.alerts[name]
     told.quiet -= set(over)
+    told.again -= set(over)
     if reason is None:
         return None
-    told.at_ms = at_ms
+    told.at_ms, told.again = at_ms, frozenset()
     told.alerts |= {name: member.rank for name, member in view.firing.items()}
     told.quiet = frozenset(name for name in view.quiet if name in told.alerts)
     return Saying(reason, tuple(view.firing), to_tell)
+
+
+def is_hushed(told: Told, view: View, at_ms: int, repeat_ms: int) -> bool:
+    """Whether the same would be said again, if somebody did not take care of all of it."""
+    is_due_again = at_ms - told.at_ms >= repeat_ms
+    return is_due_again and bool(view.firing) and all(member.acknowledged for member in view.firing.values())
 
 
 def _reason(told: Told, view: View, over: tuple[str, ...], is_due_again: bool) -> Reason | None:
@@ -56,6 +63,8 @@ def _reason(told: Told, view: View, over: tuple[str, ...], is_due_again: bool) -
         return "new"
     if any(member.rank > told.alerts[name] for name, member in view.firing.items()):
         return "worse"
+    if any(name in told.again for name in view.firing):
+        return "again"
     if over:
         return "some resolved" if len(told.alerts) > len(over) else "all resolved"
     if is_due_again and any(not member.acknowledged for member in view.firing.values()):

@@ -93,7 +93,7 @@ class AlertModel:
             return
         elif command.type == "resolve":
             self._write("resolved", "resolved", command.at_ms, "manual", command.actor)
-        elif command.type == "acknowledge" and self._status == "firing":
+        elif command.type == "acknowledge" and self._by != command.actor:
             self._by = command.actor
             self._write("acknowledged", "acknowledged", command.at_ms, "manual", command.actor)
         elif command.type == "unacknowledge" and self._status == "acknowledged":

@@ -101,7 +101,18 @@ def _act(pipeline: Pipeline, place: int, act: Act) -> Iterator[Difference]:
         yield Difference(("commands", place), act.at, subject, (Row("alert", "firing", others or "none"),))
     for event in meant:
         command_id = f"{place}-{event.fingerprint}"
-        pipeline.command(Command(command_id, act.do, event.fingerprint, act.by, BEGIN_MS + act.at, comment=act.comment))
+        pipeline.command(
+            Command(
+                command_id,
+                act.do,
+                event.fingerprint,
+                act.by,
+                BEGIN_MS + act.at,
+                comment=act.comment,
+                until_ms=None if act.until is None else BEGIN_MS + act.until,
+                remind_every_ms=act.remind_every,
+            )
+        )
 
 
 def _seen(pipeline: Pipeline) -> Seen:

@@ -11,7 +11,7 @@ from tocsin.schemas.problems import Wrong
 
 State = Literal["ok", "pending", "firing", "acknowledged", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
-Told = Literal["firing", "changed", "resolved"]
+Told = Literal["firing", "changed", "unacknowledged", "reminded", "resolved"]
 Number = float | tuple[float, float]
 
 
@@ -70,14 +70,27 @@ class Input(_Part):
 
 
 class Act(_Part):
-    """What a person does at a time with every alert of a rule, or those with some labels."""
+    """What a person does at a time with every alert of a rule, or those with some labels; until a time, if that is
+    said, and with reminders meanwhile."""
 
     at: Duration
-    do: Annotated[Literal["acknowledge", "unacknowledge", "resolve"], BeforeValidator(_act)]
+    do: Annotated[Literal["acknowledge", "snooze", "unacknowledge", "resolve"], BeforeValidator(_act)]
     rule: Id
     labels: Labels = {}
     by: str = "somebody"
     comment: str = ""
+    until: Duration | None = None
+    remind_every: Duration = milliseconds("0s")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.do not in ("acknowledge", "snooze") and (self.until is not None or self.remind_every):
+            raise Wrong((("until",), f"goes with acknowledge and snooze, not with {self.do}; remove it"))
+        if self.do == "snooze" and self.until is None:
+            raise Wrong((("until",), "is missing; say when the snooze is over"))
+        if self.until is not None and self.until <= self.at:
+            raise Wrong((("until",), "is not after at; give a later time"))
+        return self
 
 
 class ExpectedAlert(_Part):

@@ -1,0 +1,145 @@
+"""What people do about an alert: acknowledge, snooze, unacknowledge, resolve, trigger."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from tocsin.api.acts import Acknowledging, Ending, Said, Snoozing, TriggerBody
+from tocsin.api.problems import Problem, invalid, not_found
+from tocsin.api.requests import json_body, validated
+from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
+from tocsin.projection import queries
+from tocsin.schemas.codec import encode
+from tocsin.schemas.command import Command, CommandType, Trigger
+from tocsin.schemas.instant import format_instant
+from tocsin.schemas.labels import alert_fingerprint
+from tocsin.schemas.problems import FieldError
+from tocsin.schemas.rule import Rule, Severity
+
+ACTOR = "admin"
+_TEMPLATE_SIGNS = ("{{", "{%", "{#")
+_LATEST = 5  # events among which that of a command is looked for
+
+
+async def acknowledge(request: web.Request) -> web.Response:
+    """Somebody takes care of a firing alert; for a while only, and reminded meanwhile, where that is said."""
+    said = validated(Acknowledging, await json_body(request))
+    return await _act(request, "acknowledge", "acknowledged", said, said.remind_every or 0)
+
+
+async def snooze(request: web.Request) -> web.Response:
+    """Put a firing alert off: it is told again when the time has come, if it still fires."""
+    return await _act(request, "snooze", "acknowledged", validated(Snoozing, await json_body(request)))
+
+
+async def unacknowledge(request: web.Request) -> web.Response:
+    """Nobody takes care any more."""
+    return await _act(request, "unacknowledge", "firing", validated(Said, await json_body(request)))
+
+
+async def resolve(request: web.Request) -> web.Response:
+    """End an alert by hand."""
+    return await _act(request, "resolve", "resolved", validated(Said, await json_body(request)))
+
+
+async def trigger(request: web.Request) -> web.Response:
+    """Raise an alert by hand; one that is active already is the answer itself. A `drill` is an alert of its own."""
+    api = api_of(request)
+    body = validated(TriggerBody, await json_body(request))
+    fingerprint = alert_fingerprint(body.rule_id, body.all_labels())
+    standing = await queries.active_alert(api.database, fingerprint)
+    if standing is not None and standing["status"] != "pending":
+        return answer(standing)
+    stored = await queries.one_document(api.database, "rules", body.rule_id)
+    rule = Rule.model_validate(stored.body) if stored else None
+    command = _command(fingerprint, "trigger", body, trigger=_trigger(body, rule))
+    return await _sent(api, command, "firing", 201)
+
+
+async def _act(
+    request: web.Request, kind: CommandType, status: str, said: Said, remind_every_ms: int = 0
+) -> web.Response:
+    api, fingerprint = api_of(request), request.match_info["fingerprint"]
+    standing = await queries.active_alert(api.database, fingerprint)
+    if standing is None:
+        events = await queries.timeline(api.database, fingerprint, 1)
+        if not events:
+            raise not_found("alert", fingerprint)
+        if status == "resolved":
+            return answer(events[-1])
+        raise Problem(409, f"the alert {fingerprint} is not active; only an active one can be changed")
+    if standing["status"] == "pending":
+        raise Problem(409, f"the alert {fingerprint} is pending, so there is nothing to {kind} yet")
+    command = _command(fingerprint, kind, said, starts_at=standing["starts_at"], remind_every_ms=remind_every_ms)
+    if standing["status"] == status and not _differs(command, standing.get("acknowledged")):
+        return answer(standing)
+    return await _sent(api, command, status, 200)
+
+
+def _differs(command: Command, before: dict[str, Any] | None) -> bool:
+    """Whether what is acknowledged would be so in another way; plainly once more says nothing new."""
+    if command.type == "snooze":
+        return True
+    if command.type != "acknowledge" or before is None:
+        return False
+    was_plain = not before.get("until") and not before.get("snoozed") and not before.get("remind_every_ms")
+    return not was_plain or command.until_ms is not None or command.remind_every_ms > 0
+
+
+async def _sent(api: Api, command: Command, status: str, code: int) -> web.Response:
+    """Send a command and answer with what came of it; 202 when that takes longer than a client should wait."""
+    before = await queries.timeline(api.database, command.fingerprint, 1)
+    await api.send(api.context.topics.commands, command.fingerprint, encode(command))
+    at = format_instant(command.at_ms)
+
+    async def done() -> Any:
+        events = await queries.timeline(api.database, command.fingerprint, _LATEST)
+        ours = [one for one in events if one["updated_at"] == at and one.get("actor") == command.actor]
+        if not ours:  # it may have come to that without us
+            is_new = bool(events) and (not before or events[-1]["id"] != before[-1]["id"])
+            ours = [one for one in events[-1:] if is_new and one["status"] == status]
+        standing = await queries.active_alert(api.database, command.fingerprint)
+        is_there = (standing["status"] if standing else "resolved") == status
+        return ours[-1] if ours and is_there else None
+
+    event = await api.projector.until(done, READ_BACK_S)
+    if event is None:
+        return answer({"status": "accepted", "command": command.id, "fingerprint": command.fingerprint}, 202)
+    return answer(event, code)
+
+
+def _command(fingerprint: str, kind: CommandType, said: Said, **more: Any) -> Command:
+    now_ms = clock_ms()
+    until_ms = said.end_ms(now_ms) if isinstance(said, Ending) else None
+    if until_ms is not None and until_ms <= now_ms:
+        raise invalid([FieldError("until", "is past; give a time to come, or leave it out")])
+    actor, name = said.by or ACTOR, uuid.uuid4().hex
+    return Command(name, kind, fingerprint, actor, now_ms, said.comment, until_ms=until_ms, **more)
+
+
+def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
+    """The alert as said, else as the rule says; templates need a sample, so they are left out."""
+    labels = {name: text for name, text in (rule.labels if rule else {}).items() if not _is_template(text)}
+    texts = {name: text for name, text in (rule.annotations if rule else {}).items() if not _is_template(text)}
+    return Trigger(
+        rule_id=body.rule_id,
+        rule_name=body.name or (rule.title if rule else body.rule_id),
+        severity=(body.severity or (rule.severity if rule else Severity.WARNING)).value,
+        category=body.category if body.category is not None else (rule.category if rule else ""),
+        description=body.description if body.description is not None else (rule.description if rule else ""),
+        labels={**labels, **body.all_labels()},
+        annotations={**texts, **body.annotations},
+        value=body.value,
+        threshold=body.threshold if body.threshold is not None else (rule.threshold if rule else None),
+        operator=body.operator or (rule.operator if rule else None),
+        notifications=body.notifications if body.notifications is not None else (rule.notifications if rule else ()),
+        runbook_url=rule.runbook_url if rule else "",
+        drill=body.drill,
+    )
+
+
+def _is_template(text: str) -> bool:
+    return any(sign in text for sign in _TEMPLATE_SIGNS)

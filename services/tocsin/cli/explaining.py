@@ -1,0 +1,63 @@
+"""`tocsin alerts explain` in words: an alert in two lines, and a row for each thing that was said or was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Item = Mapping[str, Any]
+_QUIET_BY = {"silenced": "by silence", "inhibited": "by", "outside hours": "by", "acknowledged": "by"}
+
+
+def heading(alert: Item) -> list[str]:
+    """What fires, by which revision of its rule, and on what evidence."""
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(alert["labels"].items()))
+    where = f" ({labels})" if labels else ""
+    lines = [f"{alert['rule_name']}{where} is {alert['status']} since {alert['starts_at']}"]
+    lines.append(f"rule {alert['rule_id']}, revision {alert['rule_revision']}{_evidence(alert.get('evidence') or {})}")
+    return lines
+
+
+def _evidence(evidence: Item) -> str:
+    if not evidence:
+        return ""
+    begin, end = evidence.get("window", ("", ""))
+    text = f"; {evidence.get('samples')} samples of {evidence.get('metric')} from {begin} to {end}"
+    if evidence.get("offset") is not None:
+        text += f", the last at {evidence.get('topic')}/{evidence.get('partition')}@{evidence['offset']}"
+    return text
+
+
+def rows(explanation: Item) -> list[dict[str, str]]:
+    """Everything that was said or was not, in the order in which it was decided."""
+    found = [
+        {
+            "at": entry["at"],
+            "channel": receiver["channel"] or "-",
+            "event": (entry["event"] or {}).get("type", "-"),
+            "outcome": entry["outcome"],
+            "why": _why(entry),
+        }
+        for receiver in explanation["receivers"]
+        for entry in receiver["entries"]
+    ]
+    return sorted(found, key=lambda row: (row["at"], row["channel"]))
+
+
+def _why(entry: Item) -> str:
+    """The cause, and for what was sent the provider's answer."""
+    parts = [str(entry["reason"])] if entry.get("reason") else []
+    if entry["outcome"] in _QUIET_BY and entry.get("by"):
+        parts.append(f"{_QUIET_BY[entry['outcome']]} {', '.join(entry['by'])}")
+    if entry.get("until"):
+        parts.append(f"until {entry['until']}")
+    if entry.get("route"):
+        parts.append(f"by route {entry['route']}")
+    if "status_code" in entry or "receipt" in entry or "detail" in entry:
+        said = [str(entry[name]) for name in ("status_code", "receipt", "detail") if entry.get(name)]
+        parts.append(f"answered {' '.join(said)}" if said else "")
+    if entry.get("latency_ms"):
+        parts.append(f"after {entry['latency_ms']:.0f} ms")
+    if entry.get("attempts", 0) > 1:
+        parts.append(f"{entry['attempts']} attempts")
+    return ", ".join(filter(None, parts))

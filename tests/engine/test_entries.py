@@ -20,12 +20,13 @@ def test_a_series_in_a_slot_that_was_given_up_is_written() -> None:
     (key,) = plan.specs
     table = SeriesTable()
     lane = make_lane(plan.specs[key], plan.rules[key], table)
-    numbers = [table.add(series_id(name), name, None) for name in (series_key("m", {"a": "1"}), series_key("m", {}))]
-    lane.admit(numbers[0])
-    lane.dismiss(numbers[0])
+    names = [series_key("m", {"a": "1"}), series_key("m", {})]
+    numbers = table.add([series_id(name) for name in names], names, [None, None])
+    lane.admit(numbers[:1])
+    lane.dismiss(int(numbers[0]))
     lane.dirty_chunks()
-    lane.admit(numbers[1])
-    assert lane.slot_of(numbers[1]) == 0
+    lane.admit(numbers[1:])
+    assert lane.slot_of(int(numbers[1])) == 0
     assert lane.dirty_chunks() == [0]
 
 

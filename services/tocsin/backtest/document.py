@@ -28,7 +28,7 @@ def document(report: Report, intake: Intake) -> dict[str, Any]:
         },
         "totals": {
             "samples": store.samples,
-            "series": len(store.interner.keys) - len(store.interner.rejects),
+            "series": store.interner.count - len(store.interner.rejects),
             "alerts": report.fired,
             "late_samples": late,
             "dead_letters": sum(intake.rejected.values()),

@@ -112,8 +112,3 @@ def _is_whole(frame: Frame) -> bool:
     ends = np.frombuffer(frame.key_ends, np.uint32)
     is_rising = bool((np.diff(ends.astype(np.int64)) >= 0).all()) and ends[-1:].tolist() == [len(frame.keys)]
     return is_rising and int(np.frombuffer(frame.series, np.uint32).max()) < series
-
-
-def key_ends(keys: Sequence[bytes]) -> bytes:
-    """Where each key ends in their concatenation, as uint32."""
-    return np.cumsum([len(key) for key in keys], dtype=np.uint32).tobytes()

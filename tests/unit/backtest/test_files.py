@@ -28,7 +28,7 @@ def taken(path: Path, metric: str | None = None) -> tuple[list[Row], Intake]:
         for number, at_ms, value in zip(
             batch.number.tolist(), batch.at_ms.tolist(), batch.values.tolist(), strict=True
         ):
-            found.append((*parse_series_key(intake.store.interner.keys[number]), at_ms, value))
+            found.append((*parse_series_key(intake.store.interner.key(number)), at_ms, value))
     return found, intake
 
 

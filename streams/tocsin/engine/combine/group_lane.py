@@ -11,6 +11,7 @@ from tocsin.engine.evaluate.plan import GroupSpec, Judged, LaneSpec
 from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
+from tocsin.engine.numbering import ABSENT
 from tocsin.engine.partial import Panes
 from tocsin.schemas.labels import series_id
 from tocsin.schemas.signal import Signal
@@ -31,20 +32,21 @@ class GroupLane(Lane):
 
     def slots_of(self, keys: Sequence[bytes]) -> Ints:
         """The slots of groups, made when they are new."""
-        return self.slots(np.array([self._number(key) for key in keys], np.int64))
+        new = list(dict.fromkeys(key for key in keys if key not in self._numbers))
+        if new:
+            self._number(new)
+        return self.slots(np.array([self._numbers[key] for key in keys], np.int64))
 
-    def _number(self, key: bytes) -> int:
-        number = self._numbers.get(key)
-        if number is None:
-            whole = self._prefix + key
-            identity = series_id(whole)
-            number = self.series.numbers.get(identity)
-            if number is None:
-                number = self.series.add(identity, whole, None)
-            if self.slot_of(number) == FREE:
-                self.admit(number)
-            self._numbers[key] = number
-        return number
+    def _number(self, keys: Sequence[bytes]) -> None:
+        names = [self._prefix + key for key in keys]
+        identities = [series_id(name) for name in names]
+        numbers = self.series.find(b"".join(identities))
+        absent = np.flatnonzero(numbers == ABSENT).tolist()
+        if absent:
+            some = [identities[index] for index in absent], [names[index] for index in absent]
+            numbers[absent] = self.series.add(*some, [None] * len(absent))
+        self.admit(numbers[self.slots(numbers) == FREE])
+        self._numbers.update(zip(keys, numbers.tolist(), strict=True))
 
     def saw(self, slots: Ints, at_ms: Ints, listened_ms: int) -> None:
         """Something came of groups."""

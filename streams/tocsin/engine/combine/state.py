@@ -146,9 +146,9 @@ class CombineState:
                 own = [key for key in lane.expected() if home_of(key, partitions) == self.partition]
                 lane.expect(own, max(self.watermark_ms, at_ms), self.listened_ms)
         self.find_parts()
-        for number in self.series.all() if old.keys() != self.lanes.keys() else ():
-            if all(lane.slot_of(number) == FREE for lane in self.lanes.values()):
-                self.series.remove(number)
+        if old.keys() != self.lanes.keys():
+            lanes = self.lanes.values()
+            self.series.remove([n for n in self.series.all() if all(lane.slot_of(n) == FREE for lane in lanes)])
         early, self.early = self.early, []
         for change in early:
             self._hand_on(change)
@@ -180,9 +180,11 @@ class CombineState:
         now_ms = np.minimum(self.series.now_ms(listened), self.watermark_ms)
         for lane in self.lanes.values():
             lane.quiet(now_ms, EVERYTHING_MS, quiet_ms, out)
-        for number in self.series.idle(listened, forget_ms).tolist():
-            watching = [lane for lane in self.lanes.values() if lane.slot_of(number) != FREE]
-            if self.series.keys[number] is not None and all(lane.is_at_rest(number) for lane in watching):
-                for lane in watching:
+        lanes = self.lanes.values()
+        idle = self.series.idle(listened, forget_ms).tolist()
+        gone = [n for n in idle if self.series.keys[n] is not None and all(lane.is_at_rest(n) for lane in lanes)]
+        for number in gone:
+            for lane in lanes:
+                if lane.slot_of(number) != FREE:
                     lane.dismiss(number)
-                self.series.remove(number)
+        self.series.remove(gone)

@@ -97,12 +97,14 @@ class GatherLane(Lane):
         super().adopt(judged)
         self._panes = self._panes.asked_for(self.aggregates)
 
-    def admit(self, number: int) -> None:
+    def admit(self, numbers: Ints) -> None:
         """See Lane."""
-        super().admit(number)
+        super().admit(numbers)
+        self.columns["group"][self.slots(numbers)] = [self._join(number) for number in numbers.tolist()]
+
+    def _join(self, number: int) -> int:
         _, labels = self.series.describe(number)
-        key = series_key("", {name: labels.get(name, "") for name in self._group_by})
-        self.columns["group"][self.slot_of(number)] = self.groups.join(key)
+        return self.groups.join(series_key("", {name: labels.get(name, "") for name in self._group_by}))
 
     def dismiss(self, number: int) -> None:
         """See Lane."""

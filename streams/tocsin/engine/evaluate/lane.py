@@ -64,22 +64,22 @@ class Lane(ABC):
         """The aggregations that are asked for."""
         return {source.aggregate for source in self.sources.values()}
 
-    def has_room(self) -> bool:
-        """Whether one more series may be watched."""
-        return self.columns.count - len(self._free) < self.spec.most_series
+    def room(self) -> int:
+        """How many more series may be watched."""
+        return self.spec.most_series - (self.columns.count - len(self._free))
 
-    def admit(self, number: int) -> None:
-        """Watch one more series."""
-        if self._free:
-            slot = heapq.heappop(self._free)
-        else:
-            slot = self.columns.count
+    def admit(self, numbers: Ints) -> None:
+        """Watch more series."""
+        reused = [heapq.heappop(self._free) for _ in range(min(len(self._free), len(numbers)))]
+        first, more = self.columns.count, len(numbers) - len(reused)
+        if more:
             for table in self._tables():
-                table.add()
-        self.columns["series"][slot] = number
-        self.columns["heard"][slot] = self.series.columns["latest"][number]
-        self.columns.touch_row(slot)  # it may be one that was given up
-        self._place(number, slot)
+                table.add(more)
+        slots = np.array([*reused, *range(first, first + more)], np.int64)
+        self.columns["series"][slots] = numbers
+        self.columns["heard"][slots] = self.series.columns["latest"][numbers]
+        self.columns.touch(slots)  # some may have been given up
+        self._place(numbers, slots)
 
     def dismiss(self, number: int) -> None:
         """Forget a series."""
@@ -93,11 +93,11 @@ class Lane(ABC):
         self._slots[number] = FREE
         heapq.heappush(self._free, slot)
 
-    def _place(self, number: int, slot: int) -> None:
-        if number >= len(self._slots):
-            more = max(number + 1 - len(self._slots), len(self._slots))
-            self._slots = np.concatenate((self._slots, np.full(more, FREE, np.int64)))
-        self._slots[number] = slot
+    def _place(self, numbers: Ints, slots: Ints) -> None:
+        missing = int(numbers.max(initial=-1)) + 1 - len(self._slots)
+        if missing > 0:
+            self._slots = np.concatenate((self._slots, np.full(max(missing, len(self._slots)), FREE, np.int64)))
+        self._slots[numbers] = slots
 
     def slots(self, numbers: Ints) -> Ints:
         """The slot of each series, FREE where it is not watched here."""
@@ -282,12 +282,10 @@ class Lane(ABC):
         packed = msgspec.msgpack.decode(value, strict=False)
         first = chunk * CHUNK
         self.columns.unpack(chunk, packed["columns"])
-        for slot in range(first, self.columns.count):
-            number = int(self.columns["series"][slot])
-            if number == FREE:
-                self._free.append(slot)
-            else:
-                self._place(number, slot)
+        numbers = self.columns["series"][first : self.columns.count]
+        used = np.flatnonzero(numbers != FREE)
+        self._free += (np.flatnonzero(numbers == FREE) + first).tolist()
+        self._place(numbers[used], used + first)
         for key, columns, cells in packed["judges"]:
             judge = self.judges[key]
             judge.columns.unpack(chunk, columns)

@@ -1,7 +1,7 @@
 """The series of one samples partition, by number, and where and when each was seen."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -12,6 +12,7 @@ from tocsin.engine.evaluate.judge import Describe, Judge
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
+from tocsin.engine.numbering import Numbering, names_of
 from tocsin.schemas.labels import SEPARATOR, parse_series_key, series_id, series_key
 
 Watch = Callable[[Judge, Points, Describe], None]
@@ -31,7 +32,7 @@ class SeriesTable:
     """
 
     def __init__(self) -> None:
-        self.numbers: dict[bytes, int] = {}
+        self._numbering = Numbering()
         self.keys: list[bytes | None] = []  # None: a number that is free
         self.units: list[str | None] = []
         self.free: list[int] = []
@@ -49,40 +50,49 @@ class SeriesTable:
             }
         )
 
-    def add(self, identity: bytes, key: bytes, unit: str | None) -> int:
-        """A new watched series; returns its number."""
-        if self.free:
-            number = heapq.heappop(self.free)  # the smallest, so that a restored table goes on alike
-            self.columns.renew(number)
+    def find(self, identities: bytes) -> Ints:
+        """The number of each series, UNWATCHED of those that nothing watches, ABSENT of those that are not known; ids
+        lie side by side."""
+        return self._numbering.find(names_of(identities))
+
+    def add(self, identities: Sequence[bytes], keys: Sequence[bytes], units: Sequence[str | None]) -> Ints:
+        """New watched series, none of them twice; returns their numbers."""
+        reused = [heapq.heappop(self.free) for _ in range(min(len(self.free), len(keys)))]
+        for number, key, unit in zip(reused, keys, units, strict=False):
+            self.columns.renew(number)  # the smallest, so that a restored table goes on alike
             self.keys[number], self.units[number] = key, unit
-        else:
-            number = self.columns.add()
-            self.keys.append(key)
-            self.units.append(unit)
-        self.numbers[identity] = number
-        self._renamed.add(number // CHUNK)
-        return number
+        more = len(keys) - len(reused)
+        first = self.columns.add(more) if more else self.columns.count
+        self.keys += keys[len(reused) :]
+        self.units += units[len(reused) :]
+        numbers = np.array([*reused, *range(first, first + more)], np.int64)
+        self._numbering.put(names_of(b"".join(identities)), numbers)
+        self._renamed.update((numbers // CHUNK).tolist())
+        return numbers
 
-    def pass_over(self, identity: bytes) -> None:
-        """A series that nothing watches; beyond a bound they are forgotten, which costs time and changes nothing."""
-        if self.unwatched >= MAX_UNWATCHED:
+    def pass_over(self, identities: Sequence[bytes]) -> None:
+        """Series that nothing watches; beyond a bound they are forgotten, which costs time and changes nothing."""
+        if self.unwatched + len(identities) > MAX_UNWATCHED:
             self.forget_unwatched()
-        self.unwatched += 1
-        self.numbers[identity] = UNWATCHED
+        self.unwatched += len(identities)
+        self._numbering.put(names_of(b"".join(identities)), np.full(len(identities), UNWATCHED))
 
-    def remove(self, number: int) -> None:
-        """Forget a series; its number will be another's."""
-        key = self.keys[number]
-        assert key is not None
-        del self.numbers[series_id(key)]
-        self.keys[number] = self.units[number] = None
-        self.columns.renew(number)
-        self._renamed.add(number // CHUNK)
-        heapq.heappush(self.free, number)
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget series; their numbers will be others'."""
+        identities = []
+        for number in numbers:
+            key = self.keys[number]
+            assert key is not None
+            identities.append(series_id(key))
+            self.keys[number] = self.units[number] = None
+            self.columns.renew(number)
+            self._renamed.add(number // CHUNK)
+            heapq.heappush(self.free, number)
+        self._numbering.remove(names_of(b"".join(identities)))
 
     def forget_unwatched(self) -> None:
         """A new plan may watch what none watched before."""
-        self.numbers = {identity: number for identity, number in self.numbers.items() if number != UNWATCHED}
+        self._numbering.drop(UNWATCHED)
         self.unwatched = 0
 
     def saw(self, numbers: Ints, at_ms: Ints, source: int) -> None:
@@ -156,13 +166,12 @@ class SeriesTable:
             self._came.setdefault(int(self.columns["source"][number]), []).append(np.array([number]))
         keys: list[bytes | None]
         keys, units = msgspec.msgpack.decode(names)
-        for key, unit in zip(keys, units, strict=True):
-            if key is None:
-                self.free.append(len(self.keys))
-            else:
-                self.numbers[series_id(key)] = len(self.keys)
-            self.keys.append(key)
-            self.units.append(unit)
+        self.keys += keys
+        self.units += units
+        self.free += [number for number, key in enumerate(keys, first) if key is None]
+        known = [number for number, key in enumerate(keys, first) if key is not None]
+        identities = b"".join([series_id(key) for key in keys if key is not None])
+        self._numbering.put(names_of(identities), np.array(known, np.int64))
 
     def describe(self, number: int) -> tuple[str, dict[str, str]]:
         """Metric name and labels of a series."""

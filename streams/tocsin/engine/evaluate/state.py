@@ -1,5 +1,7 @@
 """What evaluate knows of one samples partition, and how it follows a change of rules."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +14,7 @@ from tocsin.engine.evaluate.lane import FREE, Lane
 from tocsin.engine.evaluate.lanes import make_lane
 from tocsin.engine.evaluate.plan import LaneSpec, Plan
 from tocsin.engine.evaluate.refusals import Refusals
-from tocsin.engine.evaluate.series import UNWATCHED, SeriesTable
+from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.watermark import TopicProgress
 from tocsin.schemas.labels import is_shadow, parse_series_key, series_id
 from tocsin.schemas.signal import Signal
@@ -61,31 +63,57 @@ class PartitionState:
         """Whether the watermark has passed a pane that is still gathered."""
         return any(isinstance(lane, GatherLane) and lane.is_due(watermark_ms) for lane in self.lanes.values())
 
-    def admit(self, identity: bytes, key: bytes, unit: str | None) -> int:
-        """A series seen for the first time; returns its number, UNWATCHED if no lane wants it, or may have it."""
-        try:
-            name, labels = parse_series_key(key)
-        except ValueError:  # nothing of ours writes such a key
-            self.series.pass_over(identity)
-            return UNWATCHED
-        specs = self.plan.specs
-        wanted = [lane for key, lane in self.lanes.items() if specs[key].watches(name, labels)]
-        full = [lane for lane in wanted if not lane.has_room()]
+    def admit(self, identities: Sequence[bytes], named: Sequence[tuple[bytes, str | None]]) -> None:
+        """Series that are seen for the first time, none of them twice, with their keys and units: lanes that want them
+        watch them, as long as they may."""
+        watching = [(self.plan.specs[key], lane) for key, lane in self.lanes.items()]
+        wanted = [_wanted_by(watching, key) for key, _ in named]
+        if self._have_room_for(wanted):
+            self._admit_all(identities, named, wanted)
+            return
+        for identity, one, lanes in zip(identities, named, wanted, strict=True):
+            self._admit_one(identity, one, lanes)
+
+    def _room(self) -> int:
+        return self.most_series - (len(self.series.keys) - len(self.series.free))
+
+    def _have_room_for(self, wanted: Sequence[Sequence[Lane]]) -> bool:
+        more = Counter(lane.spec.key for lanes in wanted for lane in lanes)
+        watched = sum(1 for lanes in wanted if lanes)
+        return watched <= self._room() and all(more[key] <= lane.room() for key, lane in self.lanes.items())
+
+    def _admit_all(
+        self,
+        identities: Sequence[bytes],
+        named: Sequence[tuple[bytes, str | None]],
+        wanted: Sequence[Sequence[Lane]],
+    ) -> None:
+        watched = [index for index, lanes in enumerate(wanted) if lanes]
+        keys, units = [named[index][0] for index in watched], [named[index][1] for index in watched]
+        numbers = self.series.add([identities[index] for index in watched], keys, units)
+        for lane in self.lanes.values():
+            own = [place for place, index in enumerate(watched) if lane in wanted[index]]
+            if own:
+                lane.admit(numbers[own])
+        self.series.pass_over([identity for identity, lanes in zip(identities, wanted, strict=True) if not lanes])
+
+    def _admit_one(self, identity: bytes, named: tuple[bytes, str | None], wanted: Sequence[Lane]) -> None:
+        full = [lane for lane in wanted if lane.room() <= 0]
         for lane in full:
             lane.refused.add(identity, self.clock_ms)
-        has_room = len(self.series.keys) - len(self.series.free) < self.most_series
+        has_room = self._room() > 0
         if not has_room and any(self._is_of_rules(lane) for lane in wanted if lane not in full):
             self.refused.add(identity, self.clock_ms)
         if len(full) == len(wanted) or not has_room:
-            self.series.pass_over(identity)
-            return UNWATCHED
-        number = self.series.add(identity, key, unit)
+            self.series.pass_over([identity])
+            return
+        key, unit = named
+        numbers = self.series.add([identity], [key], [unit])
         for lane in wanted:
             if lane in full:
-                lane.refused.waiting.add(number)
+                lane.refused.waiting.add(int(numbers[0]))
             else:
-                lane.admit(number)
-        return number
+                lane.admit(numbers)
 
     def _is_of_rules(self, lane: Lane) -> bool:
         """Whether a rule looks at a lane, and not only candidates in shadow: what these miss nobody is told of."""
@@ -120,8 +148,8 @@ class PartitionState:
 
     def _admit_to(self, lane: Lane, number: int) -> None:
         """A lane watches a series that is known, if there is room."""
-        if lane.has_room():
-            lane.admit(number)
+        if lane.room() > 0:
+            lane.admit(np.array([number]))
             return
         key = self.series.keys[number]
         assert key is not None, f"series {number} is free"
@@ -136,8 +164,7 @@ class PartitionState:
             flow.drop(np.array(numbers))
             for lane in flow.lanes.values():
                 lane.refused.waiting.difference_update(numbers)
-        for number in numbers:
-            self.series.remove(number)
+        self.series.remove(numbers)
 
     def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
         """Go on under another plan; alerts of rules that are gone, disabled or about something else now end. Lanes at
@@ -166,15 +193,24 @@ class PartitionState:
 
     def _new_lane(self, spec: LaneSpec) -> Lane:
         lane = make_lane(spec, self.plan.rules[spec.key], self.series)
-        for number in self.series.of_metric(spec.metric):
-            if spec.watches(*self.series.describe(number)):
-                self._admit_to(lane, number)
+        watched = [n for n in self.series.of_metric(spec.metric) if spec.watches(*self.series.describe(n))]
+        lane.admit(np.array(watched[: lane.room()], np.int64))
+        for number in watched[lane.columns.count :]:
+            self._admit_to(lane, number)
         return lane
 
     def _forget_unwatched(self) -> None:
         lanes = self.lanes.values()
         self._remove([n for n in self.series.all() if all(lane.slot_of(n) == FREE for lane in lanes)])
         self.series.forget_unwatched()
+
+
+def _wanted_by(watching: Sequence[tuple[LaneSpec, Lane]], key: bytes) -> list[Lane]:
+    try:
+        name, labels = parse_series_key(key)
+    except ValueError:  # nothing of ours writes such a key
+        return []
+    return [lane for spec, lane in watching if spec.watches(name, labels)]
 
 
 def make_flows(plan: Plan) -> dict[int, Flow]:

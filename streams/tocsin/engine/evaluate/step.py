@@ -14,6 +14,7 @@ from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import MANY_HOMES, NO_HOME, UNWATCHED
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.frame import Frame, Ints, Tick
+from tocsin.engine.numbering import ABSENT
 from tocsin.engine.partial import Partial
 from tocsin.engine.watermark import EVERYTHING_MS, Timing, TopicProgress
 from tocsin.schemas.shadow import ShadowProgress
@@ -137,19 +138,16 @@ def _take_frame(state: PartitionState, frame: Frame) -> None:
 
 
 def _numbers(state: PartitionState, frame: Frame) -> Ints:
-    known = state.series.numbers
+    numbers = state.series.find(frame.ids)
+    absent = np.flatnonzero(numbers == ABSENT).tolist()
+    if not absent:
+        return numbers
+    new: dict[bytes, int] = {}
     identities = frame.series_ids()
-    try:
-        return np.array([known[identity] for identity in identities], np.int64)
-    except KeyError:
-        new: dict[bytes, int] = {}
-        for index, identity in enumerate(identities):
-            if identity not in known:
-                new.setdefault(identity, index)  # spellings of one series may both be in the dictionary
-        for identity, (key, unit) in zip(new, frame.series_keys(list(new.values())), strict=True):
-            state.admit(identity, key, unit)
-        known = state.series.numbers
-        return np.array([known.get(identity, UNWATCHED) for identity in identities], np.int64)
+    for index in absent:
+        new.setdefault(identities[index], index)  # spellings of one series may both be in the dictionary
+    state.admit(list(new), frame.series_keys(list(new.values())))
+    return state.series.find(frame.ids)
 
 
 def _settle(state: PartitionState, series: Ints, source: int, ordered: bool) -> None:

@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.engine.frame import Floats, Frame, Ints, key_ends
+from tocsin.engine.frame import Floats, Frame, Ints
 from tocsin.engine.ingest.columns import Codec, Columns
-from tocsin.engine.ingest.interning import Interner
+from tocsin.engine.ingest.interning import Glossary, Interner
 from tocsin.engine.memory_log import LogRecord
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.instant import MAX_MS
@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 Headers = Sequence[Header]
 Places = NDArray[np.intp]
 UNSEEN_MS = -(2**62)  # below every event time
+_SPARSE = 64  # so many places for each sample are gone through faster than the samples are sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,9 @@ def pack(
     found = {}
     for target in np.unique(partition[partition >= 0]).tolist():
         chosen = np.flatnonzero(partition == target)
-        found[target] = _frame(
-            interner, run, True, clock_ms, number[chosen], at_ms[chosen], values[chosen], offset[chosen]
-        )
+        place = interner.place[number[chosen]]
+        glossary = interner.glossaries[target]
+        found[target] = _frame(glossary, run, True, clock_ms, place, at_ms[chosen], values[chosen], offset[chosen])
     return found
 
 
@@ -137,10 +138,12 @@ def _into_frames(
     done.samples = len(number)
     done.highest_ms = min(int(at_ms.max()), clock_ms)
     keyed = _keyed(run)
-    for target in np.unique(partition).tolist():
+    place = interner.place[number]
+    for target in np.flatnonzero(np.bincount(partition)).tolist():
         chosen = np.flatnonzero(partition == target)
+        glossary = interner.glossaries[target]
         done.frames[target] = [
-            _frame(interner, run, has_key, clock_ms, number[part], at_ms[part], values[part], offset[part])
+            _frame(glossary, run, has_key, clock_ms, place[part], at_ms[part], values[part], offset[part])
             for has_key, part in _stretches(chosen, keyed, offsets, offset)
         ]
 
@@ -202,24 +205,17 @@ def _reject_some(done: Ingested, interner: Interner, run: Run, columns: Columns,
 
 
 def _frame(
-    interner: Interner,
+    glossary: Glossary,
     run: Run,
     keyed: bool,
     clock_ms: int,
-    number: Ints,
+    place: Ints,
     at_ms: Ints,
     values: Floats,
     offset: Ints,
 ) -> Frame:
-    if len(interner.keys) <= 8 * len(number):
-        present = np.flatnonzero(np.bincount(number, minlength=1))
-        place = np.zeros(int(present[-1]) + 1, np.uint32)
-        place[present] = np.arange(len(present), dtype=np.uint32)
-        series = place[number]
-    else:
-        present, inverse = np.unique(number, return_inverse=True)
-        series = inverse.astype(np.uint32)
-    keys = [interner.keys[index] for index in present.tolist()]
+    present, series = _ranked(place, glossary.count)
+    ids, ends, keys = glossary.excerpt(present)
     base = int(offset[0])
     return Frame(
         topic=run.topic,
@@ -227,11 +223,24 @@ def _frame(
         clock_ms=clock_ms,
         keyed=keyed,
         base_offset=base,
-        ids=interner.ids[present].tobytes(),
-        key_ends=key_ends(keys),
-        keys=b"".join(keys),
+        ids=ids,
+        key_ends=ends,
+        keys=keys,
         series=series.tobytes(),
         at_ms=at_ms.tobytes(),
         values=values.tobytes(),
         offsets=(offset - base).astype(np.uint32).tobytes(),
     )
+
+
+def _ranked(place: Ints, count: int) -> tuple[Ints, NDArray[np.uint32]]:
+    """Which of `count` places occur, rising, and the rank of each among these."""
+    if count > _SPARSE * len(place):
+        present, ranks = np.unique(place, return_inverse=True)
+        return present, ranks.astype(np.uint32)
+    occurs = np.zeros(count, bool)
+    occurs[place] = True
+    present = np.flatnonzero(occurs)
+    rank = np.empty(count, np.uint32)
+    rank[present] = np.arange(len(present), dtype=np.uint32)
+    return present, rank[place]

@@ -12,7 +12,7 @@ from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.labels import is_shadow
-from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
@@ -20,8 +20,10 @@ from tocsin.schemas.shadow import Candidate, ShadowProgress
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
-Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision)
+Record = (
+    Signal | Command | AlertEvent | Notification | Delivery | Remembered | ShadowProgress | Decision | Join | RouteTick
+)
+_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, Remembered, ShadowProgress, Decision)
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence)
 _encoder = msgspec.json.Encoder()
 _group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)

@@ -20,13 +20,29 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
     comment: str = ""
 
 
+class Escalation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an escalation policy that is taken: its place, counted from 1, and who is told.
+
+    `round` counts how often the steps were gone through. `reason` is `unanswered`, `unacknowledged` (a step is taken
+    again) or `worse` (a step that was passed over while the alert was milder). `people` are who is on call, or named.
+    """
+
+    policy: str
+    step: int
+    round: int = 1
+    reason: str = "unanswered"
+    people: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A transition, with the whole alert after it. All times are RFC 3339 in UTC.
 
     `starts_at` is when the condition began; `fired_at` when it had held for the rule's duration. `sequence` counts
-    the transitions of this fingerprint. `notifications` are the rule's channels at that time. `reason` says why it
-    happened: `condition`, `no data`, `manual`, `rule deleted`, `rule disabled` or `rule changed`. `changed` says that
-    the alert reached another severity.
+    the transitions of this fingerprint. `notifications` are the rule's channels at that time, `escalation_policy` is
+    its policy, and `escalation` the last step of that which was taken. `reason` says why it happened: `condition`,
+    `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled` or `rule changed`. `changed` says that the alert
+    reached another severity.
     """
 
     id: str
@@ -58,6 +74,8 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     runbook_url: str = ""
     notifications: tuple[str, ...] = ()
+    escalation_policy: str = ""
+    escalation: Escalation | None = None
 
     @property
     def fired_ms(self) -> int:

@@ -10,9 +10,11 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
+from tocsin.schemas.escalation import KINDS, EscalationDocument, EscalationPolicy, kind_of
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery, Notification, Remembered
+from tocsin.schemas.oncall import Person, Schedule
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
@@ -24,7 +26,8 @@ Record = (
     Signal | Command | AlertEvent | Notification | Delivery | Remembered | ShadowProgress | Decision | Join | RouteTick
 )
 _Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, Remembered, ShadowProgress, Decision)
-_Document = TypeVar("_Document", Rule, Channel, Routing, Silence)
+Document = Rule | Channel | Routing | Silence | EscalationDocument
+_Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)
 _encoder = msgspec.json.Encoder()
 _group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)
 
@@ -54,7 +57,7 @@ def decode_group_input(value: bytes | None) -> GroupInput:
         raise UnreadableRecord(f"not an input of a group: {error}") from None
 
 
-def encode_document(document: Rule | Channel | Routing | Silence) -> bytes:
+def encode_document(document: Document) -> bytes:
     """A configuration entry as it lies on its compacted topic."""
     return orjson.dumps(document.model_dump(mode="json"))
 
@@ -78,6 +81,12 @@ def decode_document(kind: type[_Document], value: bytes, key: str | None = None)
 def decode_rule(value: bytes, key: str) -> Rule:
     """Read an entry of `rules` back, a Candidate where the key is marked; raises UnreadableRecord."""
     return decode_document(Candidate if is_shadow(key) else Rule, value, key)
+
+
+def decode_escalation(value: bytes, key: str) -> EscalationDocument:
+    """Read an entry of `escalations` back: a policy, a schedule or a person, by its key; raises UnreadableRecord."""
+    kind, identity = kind_of(key)
+    return decode_document(KINDS[kind], value, identity)  # type: ignore[type-var]
 
 
 def as_json(model: BaseModel) -> bytes:

@@ -1,12 +1,13 @@
-"""A command: what a person wants done with an alert."""
+"""A command: what a person wants done with an alert, or an escalation policy."""
 
 from typing import Literal
 
 import msgspec
 
-from tocsin.schemas.instant import InstantMs
+from tocsin.schemas.alert import Escalation
+from tocsin.schemas.instant import InstantMs, Integer
 
-CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger"]
+CommandType = Literal["acknowledge", "unacknowledge", "resolve", "trigger", "escalate"]
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,6 +26,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     notifications: tuple[str, ...] = ()
     runbook_url: str = ""
+    escalation_policy: str = ""
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,6 +34,9 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `starts_at` is the episode that is meant, as the alert's events write it: one that comes late must not touch the
     next one. Without it, the current one is meant.
+
+    `escalate` is what route says when nobody answered; it does nothing unless the alert's last event is still that with
+    the number `sequence`.
     """
 
     id: str
@@ -42,3 +47,5 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     comment: str = ""
     trigger: Trigger | None = None
     starts_at: str | None = None
+    sequence: Integer | None = None
+    escalation: Escalation | None = None

@@ -4,7 +4,10 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["sent", "waiting", "inhibited", "outside hours", "silenced", "no route"]
+Outcome = Literal[
+    "sent", "waiting", "inhibited", "outside hours", "silenced", "no route",
+    "escalated", "passed over", "nobody on call", "acknowledged", "no policy", "policy over",
+]  # fmt: skip
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -12,7 +15,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `by` names what kept it quiet: fingerprints of alerts, ids of silences, names of time intervals. `until` is when it
     is looked at again. Of what was sent, `reason` is that of the notification, `channels` are who was told, and
-    `notifications` the ids under which `deliveries` says what became of it.
+    `notifications` the ids under which `deliveries` says what became of it. What concerns an escalation policy names it
+    in `policy`, the step, counted from 1, in `step`, and the people that were found in `people`.
     """
 
     id: str
@@ -28,3 +32,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     channels: tuple[str, ...] = ()
     notifications: tuple[str, ...] = ()
     until: str | None = None
+    policy: str = ""
+    step: int = 0
+    people: tuple[str, ...] = ()

@@ -167,19 +167,17 @@ class TimeRange(_Part):
         return self
 
 
-class TimeSpan(_Part):
-    """One entry: every field that is given must hold."""
+class LocalSpan(_Part):
+    """One entry, by clocks of a place that is known from elsewhere: every field that is given must hold."""
 
     times: tuple[TimeRange, ...] = Field(default=(), max_length=64)
     weekdays: Weekdays = ()
     days_of_month: Days = ()
     months: Months = ()
     years: Years = ()
-    location: ZoneName = "UTC"
 
-    def holds(self, at_ms: int) -> bool:
-        """Whether a point in time is within it."""
-        now = local_time(at_ms, self.location)
+    def holds_at(self, now: datetime) -> bool:
+        """Whether it is within it when clocks there show this."""
         minute, weekday = now.hour * 60 + now.minute, now.isoweekday() % 7
         return (
             (not self.times or any(one.start_time <= minute < one.end_time for one in self.times))
@@ -188,6 +186,16 @@ class TimeSpan(_Part):
             and _within(self.months, now.month)
             and _within(self.years, now.year)
         )
+
+
+class TimeSpan(LocalSpan):
+    """One entry, and whose clocks count."""
+
+    location: ZoneName = "UTC"
+
+    def holds(self, at_ms: int) -> bool:
+        """Whether a point in time is within it."""
+        return self.holds_at(local_time(at_ms, self.location))
 
 
 class TimeInterval(_Part):

@@ -44,13 +44,21 @@ _ELSEWHERE: Final = {
     "metric": ("metric_type",),
     "matchers": ("match",),
     "by": ("group_by",),
-    "channels": ("notifications",),
-    "receiver": ("notifications", "channels"),
+    "channels": ("notifications", "notify", "contacts"),
+    "receiver": ("notifications", "channels", "notify"),
     "source_matchers": ("source",),
     "target_matchers": ("target",),
     "hysteresis": ("recovery_threshold",),
     "offset": ("against",),
     "comparison": ("operator",),
+    "delay": ("wait",),
+    "after": ("wait",),
+    "targets": ("notify",),
+    "user": ("person",),
+    "users": ("people",),
+    "on_call": ("schedule",),
+    "timezone": ("time_zone",),
+    "severity": ("min_severity",),
 }
 _TOO_SHORT: Final = "has too few entries; add some"
 _QUOTED: Final = re.compile(r"'([^']*)'")

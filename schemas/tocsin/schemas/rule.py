@@ -141,6 +141,7 @@ class Rule(BaseModel):
     labels: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     annotations: dict[LabelName, Template] = Field(default_factory=dict, max_length=64)
     notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channel ids or types")
+    escalation_policy: Id | None = Field(default=None, description="who is told after that, until somebody answers")
     cooldown: Duration = Field(default=milliseconds("0s"), description="least time between two firings (event time)")
     allowed_lateness: Duration | None = Field(
         default=None, description="how long to wait for older samples; 0s, and 5s with group_by"

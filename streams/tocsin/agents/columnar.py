@@ -16,13 +16,14 @@ from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.outbox import Outbox, Sent
-from tocsin.agents.pieces import DamagedEntry, PieceTable
+from tocsin.agents.pieces import PieceTable
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.replay import Stretch
 from tocsin.agents.stage import Item, Stage, State
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.pieces import DamagedEntry
 
 _IN_HAND_S: Final = 5.0  # how long a graceful stop waits for a run that is being applied
 _SAVE_S: Final = 10.0  # how long it waits for a checkpoint

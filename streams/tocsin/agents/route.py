@@ -13,7 +13,6 @@ from faust.types import TP
 
 from tocsin.agents.keyed import Apply, KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
-from tocsin.agents.route_store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
@@ -22,6 +21,7 @@ from tocsin.engine.route.flush import World
 from tocsin.engine.route.groups import GroupChanges
 from tocsin.engine.route.groups import step as group_step
 from tocsin.engine.route.step import Changes, revisit, step
+from tocsin.engine.route.store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import GroupInput, Join
@@ -81,11 +81,12 @@ class Route:
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._indexes:
-            self._indexes[partition] = Index.of(self._table, partition)
+            self._indexes[partition] = Index.of(self._table, partition, _log.error)
         return self._indexes[partition]
 
     async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
-        told = (self._topics.deliveries, self._topics.groups, self._topics.decisions)
+        topics = self._topics
+        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
         outputs = [*outcome.outputs, *run.dead]
         if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
@@ -95,23 +96,25 @@ class Route:
         return True
 
     def _apply(self, partition: int, index: Index, inputs: Sequence[Timed], get: Get) -> Outcome:
-        store = RouteStore(get, index)
+        store = RouteStore(get, index, _log.error)
         at_ms = max((at_ms for at_ms, _ in inputs), default=0)
         numbers = store.numbers(partition, at_ms)
         events = [event for _, event in inputs]
         state = self._state
-        changes = step(events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+        changes = step(
+            events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory
+        )
         return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
 
     def _apply_groups(self, partition: int, index: Index, inputs: Sequence[TimedInput], get: Get) -> Outcome:
-        state, store = self._state, RouteStore(get, index)
+        state, store = self._state, RouteStore(get, index, _log.error)
         done = group_step(inputs, store.progress(), store, World(state.channels, CHANNEL_TYPES, state.muting))
         at_ms = done.progress.clock_ms
         outcome = Outcome(entries_of_groups(done), self._outputs(done))
         if waiting := index.waiting(at_ms):
             numbers = store.numbers(partition, at_ms)
             records = records_of(waiting, store)
-            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms)
+            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory)
             outcome.entries = {**outcome.entries, **entries_of_alerts(changes, numbers)}
             outcome.outputs += self._outputs(changes)
         return outcome
@@ -125,8 +128,9 @@ class Route:
             for one in changes.notifications
         ]
         found += [self._delivery(one) for one in changes.unroutable]
-        joins: Sequence[Join] = changes.joins if isinstance(changes, Changes) else ()
-        found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in joins]
+        if isinstance(changes, Changes):
+            found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in changes.joins]
+            found += [Output(topics.commands, one.fingerprint.encode(), codec.encode(one)) for one in changes.commands]
         found += [Output(topics.decisions, one.fingerprint.encode(), codec.encode(one)) for one in changes.decisions]
         return found
 
@@ -138,7 +142,7 @@ def _tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
     """Whether somebody may be told because of these."""
     for at_ms, one in inputs:
         if isinstance(one, AlertEvent):
-            if one.type in ("firing", "changed"):
+            if one.type in ("firing", "changed", "escalated") or one.escalation_policy:
                 return True
         elif isinstance(one, Join) or index.is_due(at_ms):
             return True

@@ -60,6 +60,7 @@ class _Service:
             topics.channels: self._state.read_channel,
             topics.routes: self._state.read_routing,
             topics.silences: self._state.read_silence,
+            topics.escalations: self._state.read_escalation,
         }
         self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
         self._board = Once(self._start_board)

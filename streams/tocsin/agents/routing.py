@@ -1,4 +1,4 @@
-"""What a route worker knows beside its alerts: channels, routes, silences, and which alerts are active.
+"""What a route worker knows beside its alerts: channels, routes, silences, who is on call, and which alerts are active.
 
 Every worker reads these topics whole, and to their end before it tells anybody.
 """
@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from tocsin.agents.config_log import ConfigLog
+from tocsin.engine.escalate.directory import Directory
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas import codec
@@ -32,6 +33,7 @@ class RoutingState:
     def __init__(self) -> None:
         self.channels: dict[str, Channel] = {}
         self.muting = Muting()
+        self.directory = Directory()
         self.version = 0
         self._logs: Sequence[ConfigLog] = ()
         self._board: Callable[[], Awaitable[ConfigLog]] | None = None
@@ -75,6 +77,15 @@ class RoutingState:
         except Unreadable:
             return
 
+    def read_escalation(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
+        """One record of `escalations`."""
+        try:
+            found = codec.decode_escalation(value, _text(key)) if value else None
+        except codec.UnreadableRecord as error:
+            _ignored("escalation", key, error)
+            return
+        self.directory.put(_text(key), found)
+
     def read_active(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `alert-state`."""
         try:
@@ -95,6 +106,9 @@ def _read(kind: type[_Document], key: bytes, value: bytes | None) -> _Document |
     try:
         return codec.decode_document(kind, value, _text(key))
     except codec.UnreadableRecord as error:
-        name = kind.__name__.lower()
-        _log.warning("configuration that cannot be read was ignored", what=name, key=_text(key), reason=str(error))
+        _ignored(kind.__name__.lower(), key, error)
         raise Unreadable from None
+
+
+def _ignored(what: str, key: bytes, error: codec.UnreadableRecord) -> None:
+    _log.warning("configuration that cannot be read was ignored", what=what, key=_text(key), reason=str(error))

@@ -7,7 +7,8 @@ import random
 import pytest
 from tests.unit.agents.tables_double import Crash, Outbox, Table
 
-from tocsin.agents.pieces import DamagedEntry, PieceTable
+from tocsin.agents.pieces import PieceTable
+from tocsin.engine.pieces import DamagedEntry
 
 BROKER_LIMIT = 2**20
 NAME = b"0/lane/1"

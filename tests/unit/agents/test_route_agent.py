@@ -167,7 +167,7 @@ async def test_groups_that_others_made_meanwhile_are_looked_at_when_a_partition_
     assert worker.told() == []
 
     worker.app, worker.runs, worker.route = mine
-    worker.runs._pieces._table.data = worker.outbox.recovered().data
+    worker.runs._table.data = worker.outbox.recovered().data
     await worker.tick(11)
     assert [(reason, len(alerts)) for _, _, reason, alerts in worker.told()] == [("first", 1)]
 

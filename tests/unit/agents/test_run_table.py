@@ -141,7 +141,7 @@ async def test_what_was_removed_leaves_few_marks_and_may_be_written_again() -> N
 async def test_the_store_of_an_owner_that_stood_still_is_read_on_from_where_others_wrote() -> None:
     outbox = Outbox()
     group, zombie = await stand_still(outbox, 0)
-    store = zombie._pieces._table.data
+    store = zombie._table.data
     before = dict(store.offsets)
 
     async def other() -> None:

@@ -44,6 +44,7 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         "annotations": annotations,
         "runbook_url": rule.runbook_url,
         "notifications": rule.notifications,
+        "escalation_policy": rule.escalation_policy or "",
     }
     return facts
 

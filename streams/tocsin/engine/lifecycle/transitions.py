@@ -63,7 +63,7 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
         return _trigger(record, command, by_hand)
     if record.event is None or not record.is_active:
         return None
-    if command.starts_at not in (None, record.event.starts_at):
+    if command.starts_at not in (None, record.event.starts_at) or command.sequence not in (None, record.sequence):
         return None
     facts = compose.from_event(record.event) | by_hand
     if command.type == "resolve":
@@ -71,6 +71,9 @@ def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
     if command.type == "acknowledge" and record.status == "firing":
         said = Acknowledgement(command.actor, format_instant(command.at_ms), command.comment)
         return _transition(record, "acknowledged", "acknowledged", command.at_ms, facts | {"acknowledged": said})
+    if command.type == "escalate" and record.status == "firing":
+        facts |= {"reason": "escalation", "escalation": command.escalation}
+        return _transition(record, "escalated", "firing", command.at_ms, facts)
     if command.type == "unacknowledge" and record.status == "acknowledged":
         return _transition(record, "unacknowledged", "firing", command.at_ms, facts | {"acknowledged": None})
     return None
@@ -98,7 +101,8 @@ def _transition(
     record.transitions += 1
     record.sequence += 1
     before, at = record.event, format_instant(at_ms)
-    kept = {"fired_at": before.fired_at, "acknowledged": before.acknowledged} if before else {}
+    names = ("fired_at", "acknowledged", "escalation") if before else ()
+    kept = {name: getattr(before, name) for name in names}
     if kind == "firing":
         kept["fired_at"] = at
     record.event = AlertEvent(

@@ -6,7 +6,10 @@ from tocsin.schemas.channel import Channel
 
 
 def find_channels(
-    names: Iterable[str], channels: Mapping[str, Channel], types: Collection[str]
+    names: Iterable[str],
+    channels: Mapping[str, Channel],
+    types: Collection[str],
+    named_by: str = "the rule's notifications",
 ) -> tuple[dict[str, Channel], dict[str, str]]:
     """The channels to tell, by id, and for each name that leads to none the reason and its mend.
 
@@ -29,5 +32,5 @@ def find_channels(
         elif name in types:
             missing[name] = f"there is no channel of type {name!r}; add one"
         else:
-            missing[name] = f"there is no channel {name!r}; add it, or correct the rule's notifications"
+            missing[name] = f"there is no channel {name!r}; add it, or correct {named_by}"
     return found, missing

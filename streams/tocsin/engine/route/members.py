@@ -41,7 +41,7 @@ class Members:
             self._move(record, event, self._wanted(event))
             if not event.notifications:
                 record.event = event
-            if event.type == "firing" and not record.groups and not event.notifications:
+            if event.type == "firing" and not (record.groups or event.notifications or event.escalation_policy):
                 self.decisions.append(_no_route(event, self.at_ms))
         elif event.status == "resolved" and (record.groups or record.event is not None):
             self._move(record, event, record.groups)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tocsin.engine.escalate.ladder import Ladder
 from tocsin.schemas.alert import AlertEvent
 
 
@@ -17,7 +18,8 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
     """One fingerprint: its last event, and who was told that it fires (channel id to type).
 
     `event` is kept whole while it may have to be told later, or by another route. `held_ms` is the time until which it
-    waits at least, 0 if it does not; `said` is the last decision about it.
+    waits at least, 0 if it does not; `said` is the last decision about it. `escalation` is how far its policy
+    has come; whom that told is among those who were told.
     """
 
     fingerprint: str
@@ -29,6 +31,7 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
     groups: tuple[Membership, ...] = ()
     held_ms: int = 0
     said: str = ""
+    escalation: Ladder | None = None
 
 
 class DamagedRecord(ValueError):

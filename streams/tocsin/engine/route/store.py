@@ -6,9 +6,6 @@ What waits for a time is found in an index in memory, which is made of the table
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
-import structlog
-
-from tocsin.agents.run_table import RunTable
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.route import group_record
 from tocsin.engine.route import record as route_record
@@ -17,6 +14,7 @@ from tocsin.engine.route.groups import EventPlace, GroupChanges
 from tocsin.engine.route.members import Numbers
 from tocsin.engine.route.record import DamagedRecord, RouteRecord
 from tocsin.engine.route.step import Changes
+from tocsin.engine.run_table import Report, RunTable
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 
@@ -28,27 +26,29 @@ _NUMBERS: Final = "group-numbers"
 _OWN: Final = (_GROUP, _EVENT, _PROGRESS, _NUMBERS)
 _NUMBERS_A_MS: Final = 1_000
 _CHUNK: Final = 500
-_log = structlog.get_logger("tocsin.route")
 _Found = TypeVar("_Found")
 Entries = Mapping[str, bytes | None]
 
 
 class Index:
-    """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet.
+    """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet, or for the
+    next step of an escalation.
 
     `version` is that of the routes by which all alerts here were asked for; `left` are those still to be asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self.due: dict[str, int] = {}
         self.held: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
         self.version = -1
         self.left: list[str] = []
 
     @classmethod
-    def of(cls, table: RunTable, partition: int) -> "Index":
-        """The index of what the table holds."""
-        made = cls()
+    def of(cls, table: RunTable, partition: int, report: Report) -> "Index":
+        """The index of what the table holds; `report` hears of what is damaged."""
+        made = cls(report)
         keys = [key for key in table.keys(partition) if not key.startswith(_EVENT)]
         made.put({key: table.get(partition, key) for key in keys})
         return made
@@ -57,15 +57,16 @@ class Index:
         """Entries are written."""
         for key, value in entries.items():
             if key.startswith(_GROUP):
-                record = _decoded(lambda value: group_record.decode(GroupRecord, value), value)
+                record = _decoded(lambda value: group_record.decode(GroupRecord, value), value, self._report)
                 _set(self.due, key.removeprefix(_GROUP), record.next_ms if record else 0)
             elif not key.startswith(_OWN):
-                alert = _decoded(route_record.decode, value)
+                alert = _decoded(route_record.decode, value, self._report)
                 _set(self.held, key, alert.held_ms if alert and alert.event else 0)
+                _set(self.steps, key, alert.escalation.next_ms if alert and alert.escalation else 0)
 
     def is_waiting(self, version: int) -> bool:
         """Whether it matters here what time it is."""
-        return bool(self.due or self.held or self.left) or self.version != version
+        return bool(self.due or self.held or self.steps or self.left) or self.version != version
 
     def follow(self, table: RunTable, partition: int, version: int) -> None:
         """The routes are of this version: all alerts are to be asked for again if they were not before."""
@@ -75,11 +76,14 @@ class Index:
 
     def is_due(self, at_ms: int) -> bool:
         """Whether anything is to be looked at by a time."""
-        return bool(self.left) or any(due <= at_ms for times in (self.due, self.held) for due in times.values())
+        return bool(self.left) or any(
+            due <= at_ms for times in (self.due, self.held, self.steps) for due in times.values()
+        )
 
     def waiting(self, at_ms: int) -> list[str]:
         """Fingerprints to look at now: some of all after a change of routes, and those that waited long enough."""
-        return [*self.left[:_CHUNK], *(name for name, held_ms in self.held.items() if held_ms <= at_ms)]
+        timed = (name for times in (self.held, self.steps) for name, due_ms in times.items() if due_ms <= at_ms)
+        return list(dict.fromkeys([*self.left[:_CHUNK], *timed]))
 
     def looked(self) -> None:
         """They were looked at."""
@@ -87,23 +91,24 @@ class Index:
 
 
 class RouteStore:
-    """Entries of one partition, as `get` gives them, in the words of the steps."""
+    """Entries of one partition, as `get` gives them, in the words of the steps; `report` hears of what is damaged."""
 
-    def __init__(self, get: Get, index: Index) -> None:
+    def __init__(self, get: Get, index: Index, report: Report) -> None:
         self._get = get
         self._index = index
+        self._report = report
 
     def record(self, fingerprint: str) -> RouteRecord | None:
         """What is kept of an alert; a damaged one begins anew."""
-        return _decoded(route_record.decode, self._get(fingerprint))
+        return _decoded(route_record.decode, self._get(fingerprint), self._report)
 
     def group(self, key: str) -> GroupRecord | None:
         """A group."""
-        return _decoded(lambda value: group_record.decode(GroupRecord, value), self._get(_GROUP + key))
+        return _decoded(lambda value: group_record.decode(GroupRecord, value), self._get(_GROUP + key), self._report)
 
     def event(self, place: EventPlace) -> AlertEvent | None:
         """The last event of an alert in a group."""
-        return _decoded(lambda value: codec.decode(AlertEvent, value), self._get(_event_key(place)))
+        return _decoded(lambda value: codec.decode(AlertEvent, value), self._get(_event_key(place)), self._report)
 
     def due(self, at_ms: int) -> Collection[str]:
         """Keys of the groups that are to be looked at by a time."""
@@ -111,7 +116,7 @@ class RouteStore:
 
     def progress(self) -> Progress:
         """How far the groups are."""
-        found = _decoded(lambda value: group_record.decode(Progress, value), self._get(_PROGRESS))
+        found = _decoded(lambda value: group_record.decode(Progress, value), self._get(_PROGRESS), self._report)
         return found or Progress()
 
     def numbers(self, partition: int, at_ms: int) -> Numbers:
@@ -152,11 +157,11 @@ def _set(times: dict[str, int], key: str, at_ms: int) -> None:
         times.pop(key, None)
 
 
-def _decoded(decode: Callable[[bytes], _Found], value: bytes | None) -> _Found | None:
+def _decoded(decode: Callable[[bytes], _Found], value: bytes | None, report: Report) -> _Found | None:
     try:
         return decode(value) if value else None
     except (DamagedRecord, DamagedGroup, codec.UnreadableRecord) as error:
-        _log.error("an entry of route is damaged; it begins anew", error=str(error))
+        report(f"an entry of route is damaged; it begins anew: {error}")
         return None
 
 

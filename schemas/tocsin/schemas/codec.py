@@ -13,7 +13,7 @@ from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import KINDS, EscalationDocument, EscalationPolicy, kind_of
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.labels import is_shadow
-from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.oncall import Person, Schedule
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.route import Routing
@@ -22,8 +22,12 @@ from tocsin.schemas.shadow import Candidate, ShadowProgress
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
-Record = Signal | Command | AlertEvent | Notification | Delivery | ShadowProgress | Decision | Join | RouteTick
-_Record = TypeVar("_Record", Signal, Command, AlertEvent, Notification, Delivery, ShadowProgress, Decision, RouteTick)
+Record = (
+    Signal | Command | AlertEvent | Notification | Delivery | Remembered | ShadowProgress | Decision | Join | RouteTick
+)
+_Record = TypeVar(
+    "_Record", Signal, Command, AlertEvent, Notification, Delivery, Remembered, ShadowProgress, Decision, RouteTick
+)
 Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)
 _encoder = msgspec.json.Encoder()

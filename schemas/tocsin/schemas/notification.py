@@ -13,7 +13,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """What a notification of several alerts says: why now, of which route and labels, and each alert as it is.
 
     Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `again` (a
-    reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`.
+    reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`; `digest` where a channel's
+    rate limit made one message of several.
     """
 
     route: str
@@ -32,7 +33,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What a delivery consumer is to send; lies on `notifications.<channel type>`, keyed by `group_key`.
 
     `id` is a function of the event (or of the group and the number in it) and the channel: every repeat carries the
-    same one. `test` marks a test send. Of a `group`, `event` is the worst of its alerts.
+    same one. `test` marks a test send. Of a `group`, `event` is the worst of its alerts. `note` is said before all
+    else. `instead_of` names the channels that could not be told, the first one first.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     created_at: str
     test: bool = False
     group: Group | None = None
+    note: str = ""
+    instead_of: tuple[str, ...] = ()
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,3 +75,24 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_attempt_at: str | None = None
     source: tuple[int, int] | None = None
     test: bool = False
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a channel said about an alert or a group that goes on; on `messages`, keyed by `key`, until that is over.
+
+    `reference` is where its message lies at the receiver, `episode` when what it is about began. `fallback` is the
+    channel that was told instead.
+    """
+
+    channel_id: str
+    channel_type: str
+    group_key: str
+    notification_id: str
+    episode: str
+    reference: dict[str, str] = {}
+    fallback: str = ""
+
+    @property
+    def key(self) -> str:
+        """The channel and what it spoke about."""
+        return f"{self.channel_id}/{self.group_key}"

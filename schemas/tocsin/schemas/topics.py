@@ -12,7 +12,10 @@ from enum import StrEnum
 DEFAULT_PREFIX = "tocsin."
 DEFAULT_PARTITIONS = 4
 
-CHANNEL_TYPES = ("email", "slack", "webhook", "console")
+CHANNEL_TYPES = (
+    *("email", "slack", "webhook", "console", "pagerduty", "teams", "opsgenie", "discord", "telegram", "ntfy"),
+    *("kafka", "file", "apprise"),
+)
 
 # Changelogs of the agents' tables: `<table>-changelog`, co-partitioned with the topic that feeds the table.
 CHANGELOGS = (
@@ -87,6 +90,7 @@ class Topics:
         "escalations",
         "groups",
         "late",
+        "messages",
         "partials",
         "prefix",
         "routes",
@@ -115,6 +119,7 @@ class Topics:
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
         self.groups = f"{prefix}groups"
+        self.messages = f"{prefix}messages"
         self.decisions = f"{prefix}decisions"
         self.shadow_alerts = f"{prefix}shadow-alerts"
         self.shadow_progress = f"{prefix}shadow-progress"
@@ -181,6 +186,7 @@ def topic_specs(
         kept(names.groups, 7 * _DAY_MS),
         kept(names.decisions, 30 * _DAY_MS),
         kept(names.deliveries, 30 * _DAY_MS),
+        compacted(names.messages, partitions, churning),
         kept(names.audit, _FOREVER_MS, 1),
         kept(names.dlq, 14 * _DAY_MS),
         *(compacted(names.changelog(name), partitions, changes) for name in changelogs),

@@ -13,6 +13,7 @@ from tocsin.agents.background import ended
 from tocsin.context import Context
 from tocsin.deliver import metrics
 from tocsin.deliver.lane import Claim, Job
+from tocsin.deliver.memory import read_memory
 from tocsin.deliver.parking import Parking
 from tocsin.deliver.tail import Tail, read_tail
 from tocsin.deliver.worker import Surroundings, Worker
@@ -103,8 +104,9 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if fetched and self._tail is None:
             since_ms = min(records[0].timestamp for records in fetched.values())
             tail = await read_tail(self._context, self._kind, since_ms)
+            memory = await read_memory(self._context, self._kind)
             if generation == self._generation:
-                self._worker.remember(tail)
+                self._worker.remember(tail, memory)
                 self._tail = tail
         if fetched and not self._may_send():
             await self._commit({partition: records[0].offset for partition, records in fetched.items()})

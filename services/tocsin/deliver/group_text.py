@@ -9,14 +9,15 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Group
 
 _MOST_LINES = 20
+_SAID = {"repeat": "REPEAT", "digest": "DIGEST"}
 
 
 def counted(group: Group) -> str:
-    """`FIRING 3, RESOLVED 1`; `REPEAT` where it is said again."""
+    """`FIRING 3, RESOLVED 1`; `REPEAT` where it is said again, `DIGEST` where the channel was too slow for them."""
     over = sum(alert.status == "resolved" for alert in group.alerts)
     firing = len(group.alerts) - over + group.truncated
     parts = [f"FIRING {firing}" if firing else "", f"RESOLVED {over}" if over else ""]
-    return ", ".join([*filter(None, parts), *(["REPEAT"] if group.reason == "repeat" else [])])
+    return ", ".join([*filter(None, parts), *filter(None, [_SAID.get(group.reason)])])
 
 
 def others(group: Group, verdict: Callable[[AlertEvent], str]) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
+import orjson
 
 from tocsin.deliver.guard import AddressRefused
 from tocsin.deliver.policy import Verdict, http_verdict, parse_retry_after
@@ -16,18 +19,66 @@ from tocsin.deliver.text import one_line
 MAX_ANSWER_BYTES = 64 * 1024
 _ANSWER_TIME_S = 2.0
 _SHOWN_CHARACTERS = 200
+JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 2xx answer; `text` is its beginning on one line."""
+    """A 2xx answer; `text` is its beginning on one line, `body` its first 64 KiB."""
 
     status: int
     text: str
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty for anything else."""
+        return _json_object(self.body)
+
+
+async def post_json(
+    transport: Transport,
+    url: str,
+    payload: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a JSON object; as `request` otherwise."""
+    all_headers = {**JSON_HEADERS, **(headers or {})}
+    return await request(transport, method, url, body=orjson.dumps(payload), headers=all_headers, timeout_s=timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field of a form, or with a file name a file."""
+
+    name: str
+    content: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    file_name: str = ""
+
+
+def form(parts: Sequence[Part]) -> tuple[bytes, Mapping[str, str]]:
+    """The body and the headers of a `multipart/form-data` request."""
+    boundary = secrets.token_hex(16).encode()
+    body = bytearray()
+    for part in parts:
+        file_name = f'; filename="{part.file_name}"' if part.file_name else ""
+        head = f'Content-Disposition: form-data; name="{part.name}"{file_name}\r\nContent-Type: {part.content_type}'
+        body += b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary, head.encode(), part.content)
+    body += b"--%b--\r\n" % boundary
+    return bytes(body), {"Content-Type": f"multipart/form-data; boundary={boundary.decode()}"}
 
 
 async def request(
-    transport: Transport, method: str, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float
+    transport: Transport,
+    method: str,
+    url: str,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeout_s: float,
 ) -> Answer:
     """Send one request. Raises Transient, Permanent or Authentication for all but a 2xx answer."""
     try:
@@ -80,7 +131,7 @@ def _judged(response: aiohttp.ClientResponse, answer: bytes, now_ms: int) -> Ans
     text = one_line(answer.decode("utf-8", "replace"), _SHOWN_CHARACTERS)
     verdict = http_verdict(status)
     if verdict is Verdict.DELIVERED:
-        return Answer(status, text)
+        return Answer(status, text, answer)
     detail = f"HTTP {status}" + (f": {text}" if text else "")
     if verdict is Verdict.AUTHENTICATION:
         raise Authentication(f"{detail} (check the channel's credentials)", status_code=status)
@@ -89,4 +140,21 @@ def _judged(response: aiohttp.ClientResponse, answer: bytes, now_ms: int) -> Ans
     if verdict is Verdict.PERMANENT:
         raise Permanent(detail, status_code=status)
     after_s = parse_retry_after(response.headers.get("Retry-After"), now_ms)
+    if after_s is None:
+        after_s = parse_retry_after(_retry_after_in(_json_object(answer)), now_ms)
     raise Transient(detail, status_code=status, retry_after_s=after_s)
+
+
+def _retry_after_in(body: Mapping[str, Any]) -> str | None:
+    """Discord and Telegram say it in the body: as `retry_after`, alone or in `parameters`."""
+    parameters = body.get("parameters")
+    told = body.get("retry_after", parameters.get("retry_after") if isinstance(parameters, dict) else None)
+    return str(told) if isinstance(told, int | float) else None
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from tocsin.schemas.codec import encode
 from tocsin.schemas.dead_letter import Header, kept_headers
-from tocsin.schemas.notification import Delivery
+from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.topics import Topics
 
 _RETRY_S = 1.0
@@ -43,6 +43,19 @@ class Journal:
         headers, _ = kept_headers(record.headers)  # whole: the message lies on a topic that only we write to
         headers += [(name, value.encode("utf-8", "replace")) for name, value in told.items()]
         await self._write(self._topics.dlq, record.key, record.value, headers)
+
+    async def hand_over(self, notification: Notification) -> None:
+        """A notification for another channel."""
+        topic = self._topics.notifications(notification.channel_type)
+        await self._write(topic, notification.group_key.encode(), encode(notification), [])
+
+    async def remember(self, entry: Remembered) -> None:
+        """What a channel said."""
+        await self._write(self._topics.messages, entry.key.encode(), encode(entry), [])
+
+    async def forget(self, key: str) -> None:
+        """It is over."""
+        await self._write(self._topics.messages, key.encode(), None, [])
 
     async def _write(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
         while True:

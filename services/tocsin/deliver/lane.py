@@ -19,6 +19,7 @@ from tocsin.deliver.settings import RateLimit
 from tocsin.schemas.notification import Notification
 
 CONCURRENCY = 8
+_MOST_TOGETHER = 500
 _SEVERITIES = ("critical", "error", "warning", "info")
 
 
@@ -49,7 +50,11 @@ class Claim:
 
 @dataclass(slots=True)
 class Job:
-    """A notification from its record to its settlement."""
+    """A notification from its record to its settlement.
+
+    While `is_held` the rate limit keeps it waiting. `carried` is there while another job's attempt sends it along, and
+    is set when that is over.
+    """
 
     notification: Notification
     record: ConsumerRecord
@@ -58,6 +63,10 @@ class Job:
     first_at_ms: int | None = None
     not_before_ms: int = 0
     outgoing: Outgoing | None = None
+    fell_back: bool = False
+    is_held: bool = False
+    is_settled: bool = False
+    carried: asyncio.Event | None = None
 
     @property
     def urgency(self) -> int:
@@ -130,6 +139,17 @@ class Lane:
         finally:
             self.waiting -= len(queue)
             del self._queues[key]
+
+    def held_beside(self, job: Job, may_join: Callable[[Job], bool]) -> list[Job]:
+        """What the rate limit keeps waiting beside a job, and may be sent with it: of each group the first ones."""
+        found: list[Job] = []
+        for queue in self._queues.values():
+            waiting = [one for one in queue if not one.is_settled]
+            if waiting and waiting[0] is job:
+                found += itertools.takewhile(may_join, waiting[1:])
+            elif waiting and waiting[0].is_held and waiting[0].carried is None:
+                found += itertools.takewhile(may_join, waiting)
+        return found[:_MOST_TOGETHER]
 
     def bucket(self, limit: RateLimit | None) -> Bucket | None:
         """The bucket for the limit in force; a changed limit begins anew."""

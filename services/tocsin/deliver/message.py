@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tocsin.deliver.group_text import counted, others, where_of
-from tocsin.deliver.templates import TemplateError, render_template
+from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.duration import format_duration
@@ -40,10 +40,18 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """Something that its reader can do: what it is called, and the address that leads to it."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What every channel shows in its own form. Nothing in it is escaped yet.
 
-    `values` are the same things for users' templates.
+    `values` are the same things for users' templates. `chart` is a picture as PNG, where there is one.
     """
 
     state: State
@@ -58,12 +66,21 @@ class Message:
     colour: str
     mark: str
     values: Mapping[str, Any]
+    actions: tuple[Action, ...] = ()
+    chart: bytes | None = None
+
+    @property
+    def links(self) -> tuple[Action, ...]:
+        """Everything that leads somewhere: the alert, its runbook, and what can be done."""
+        runbook = (Action("Runbook", self.runbook),) if self.runbook else ()
+        return (Action("Open the alert", self.link), *self.actions, *runbook)
 
 
-def compose(notification: Notification, base_url: str, template: str = "") -> Message:
+def compose(notification: Notification, base_url: str, template: str = "", actions: tuple[Action, ...] = ()) -> Message:
     """The message for a notification; `base_url` is where the dashboard is, `template` the channel's own text.
 
-    A template that fails on this alert, or says nothing, is passed over: a plain message is better than none.
+    The rule's own text (annotation `message_<channel type>`, or `message`) goes before the channel's. A template that
+    fails on this alert, or says nothing, is passed over: a plain message is better than none.
     """
     event = notification.event
     resolved = event.status == "resolved"
@@ -78,7 +95,7 @@ def compose(notification: Notification, base_url: str, template: str = "") -> Me
         title = f"{title} and {len(group.alerts) + group.truncated - 1} more"
     subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
     link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
-    values = _values(event, title, link)
+    values = template_values(notification, title, link)
     return Message(
         state=event.type,
         severity=event.severity,
@@ -92,6 +109,7 @@ def compose(notification: Notification, base_url: str, template: str = "") -> Me
         colour=_RESOLVED_COLOUR if resolved else _COLOURS.get(event.severity, _COLOURS["warning"]),
         mark=_RESOLVED_MARK if resolved else _MARKS.get(event.severity, _MARKS["warning"]),
         values=values,
+        actions=() if resolved else actions,
     )
 
 
@@ -128,6 +146,10 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     lines = ["This is a test of the channel: nothing is wrong."] if notification.test else []
     if event.drill:
         lines.append("This is a drill: nothing is wrong.")
+    lines += [notification.note] if notification.note else []
+    own = _own_text(notification)
+    if own:
+        return (*lines, *own)
     if template:
         return (*lines, *(_rendered(template, values) or (_verdict(event),)))
     lines.append(_verdict(event))
@@ -138,6 +160,13 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     if event.comment:
         lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
     return tuple(lines)
+
+
+def _own_text(notification: Notification) -> tuple[str, ...]:
+    """What the rule itself has to say, by annotations that were rendered when it was evaluated."""
+    texts = notification.event.annotations
+    own = texts.get(f"message_{notification.channel_type}", "") or texts.get("message", "")
+    return tuple(own.strip().splitlines())
 
 
 def _rendered(template: str, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -214,26 +243,3 @@ def _facts(event: AlertEvent) -> list[Fact]:
         facts.append(Fact("Category", event.category))
     facts.append(Fact("Rule", event.rule_id))
     return facts
-
-
-def _values(event: AlertEvent, title: str, link: str) -> dict[str, Any]:
-    return {
-        "title": title,
-        "status": event.status,
-        "severity": event.severity,
-        "category": event.category,
-        "rule_id": event.rule_id,
-        "rule_name": event.rule_name,
-        "description": event.description,
-        "labels": dict(event.labels),
-        "annotations": dict(event.annotations),
-        "value": event.value,
-        "threshold": event.threshold,
-        "operator": operator_symbol(event.operator or ""),
-        "unit": event.unit or "",
-        "starts_at": event.starts_at,
-        "ends_at": event.ends_at or "",
-        "reason": event.reason,
-        "link": link,
-        "fingerprint": event.fingerprint,
-    }

@@ -17,4 +17,6 @@ LATENCY = Histogram(
 )
 WAITING = Gauge("tocsin_delivery_waiting", "Notifications that were read and are not settled yet", ["channel_type"])
 DEAD_LETTERS = Counter("tocsin_delivery_dead_letters_total", "Notifications given up", ["channel_type", "reason"])
+FALLBACKS = Counter("tocsin_delivery_fallbacks_total", "Notifications given to another channel", ["channel_type"])
+DIGESTS = Counter("tocsin_delivery_digests_total", "Digests of what was beyond a rate limit", ["channel_type"])
 REPEATS_DROPPED = Counter("tocsin_delivery_repeats_dropped_total", "Repeats of what is delivered", ["channel_type"])

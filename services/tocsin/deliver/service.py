@@ -8,6 +8,8 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -19,12 +21,14 @@ from tocsin.agents.background import ended
 from tocsin.config import ConfigError
 from tocsin.context import Context
 from tocsin.deliver.channels import CHANNELS, channel_type
+from tocsin.deliver.composer import Composer
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.parking import Parking
 from tocsin.deliver.protocol import Transport
+from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
 from tocsin.kafka.clients import producer_arguments, started
 from tocsin.readiness import announce_ready
@@ -116,11 +120,13 @@ async def surroundings(
         opened_directory(context) as (directory, consumer),
         AsyncExitStack() as stack,
     ):
-        journal, url = Journal(producer, context.topics), base_url(context)
+        journal, composer = Journal(producer, context.topics), Composer(base_url(context))
+        writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
         arounds = {}
         for kind in kinds:
             ways_out = await stack.enter_async_context(opened_transport(context, transport))
-            arounds[kind] = Surroundings(directory, vault, ways_out, journal, url)
+            ways_out = replace(ways_out, topics=writer, files=files_dir(context))
+            arounds[kind] = Surroundings(directory, vault, ways_out, journal, composer)
         yield arounds, directory, consumer
 
 
@@ -133,6 +139,11 @@ async def opened_transport(context: Context, given: Transport | None = None) -> 
     guard = Guard(context.settings.delivery.allow_networks)
     async with guard.session() as session:
         yield Transport(guard, session, ssl.create_default_context())
+
+
+def files_dir(context: Context) -> Path:
+    """Where channels of type file write."""
+    return context.settings.delivery.files_dir or context.data_dir / "files"
 
 
 def base_url(context: Context) -> str:

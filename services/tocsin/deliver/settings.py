@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, 
 from tocsin.deliver.policy import Retry
 from tocsin.deliver.templates import check_template
 from tocsin.schemas.duration import Duration, milliseconds
+from tocsin.schemas.kinds import Id
 
 MAX_TIMEOUT_MS = 300_000
 
@@ -36,7 +37,8 @@ class RetrySettings(BaseModel):
 
 
 class RateLimit(BaseModel):
-    """At most `count` messages in any stretch of length `per`; what is over waits and is never dropped."""
+    """At most `count` messages in any stretch of length `per`. What is over waits, and is never dropped: when the next
+    may go, all that wait go with it, as one digest. Where each means something to a machine, each waits its turn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,6 +64,8 @@ class ChannelSettings(BaseModel):
     retry: RetrySettings = RetrySettings()
     rate_limit: RateLimit | None = None
     send_resolved: StrictBool = Field(default=True, description="whether the end of an alert is told too")
+    fallback: Id | None = Field(default=None, description="the channel that is told when this one cannot be")
+    fallback_after: Duration = Field(default=milliseconds("5m"), description="of failing, while retries go on")
     template: str = Field(default="", max_length=8_192, description="text of the message, in Jinja syntax")
 
     @field_validator("timeout")

@@ -10,6 +10,10 @@ from typing import Any
 import css_inline
 import minijinja
 
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.notification import Notification
+from tocsin.schemas.rule import operator_symbol
+
 # A hostile template is stopped within about 10 ms; the longest honest one needs a hundredth of it.
 _FUEL = 50_000
 _MAX_OUTPUT = 16_384
@@ -33,8 +37,11 @@ _SAMPLE: Mapping[str, Any] = {
     "reason": "",
     "link": "",
     "fingerprint": "",
+    "alerts": [],
+    "group_labels": {},
 }
 NAMES = tuple(_SAMPLE)
+_MOST_ALERTS = 50
 
 
 class TemplateError(ValueError):
@@ -61,6 +68,40 @@ def check_template(template: str) -> None:
     unknown = minijinja.Environment().undeclared_variables_in_str(template) - {*NAMES, "range", "dict", "namespace"}
     if unknown:
         raise TemplateError(f"the template knows no {min(unknown)!r}; use one of {', '.join(NAMES)}")
+
+
+def template_values(notification: Notification, title: str, link: str) -> dict[str, Any]:
+    """What a template can name: of the alert, of the worst in a group, and the first alerts of the group."""
+    group = notification.group
+    alerts = group.alerts[:_MOST_ALERTS] if group else (notification.event,)
+    return {
+        **_values(notification.event),
+        "title": title,
+        "link": link,
+        "alerts": [_values(alert) for alert in alerts],
+        "group_labels": dict(group.labels) if group else {},
+    }
+
+
+def _values(event: AlertEvent) -> dict[str, Any]:
+    return {
+        "status": event.status,
+        "severity": event.severity,
+        "category": event.category,
+        "rule_id": event.rule_id,
+        "rule_name": event.rule_name,
+        "description": event.description,
+        "labels": dict(event.labels),
+        "annotations": dict(event.annotations),
+        "value": event.value,
+        "threshold": event.threshold,
+        "operator": operator_symbol(event.operator or ""),
+        "unit": event.unit or "",
+        "starts_at": event.starts_at,
+        "ends_at": event.ends_at or "",
+        "reason": event.reason,
+        "fingerprint": event.fingerprint,
+    }
 
 
 @cache

@@ -13,27 +13,20 @@ import structlog
 from pydantic import ValidationError
 
 from tocsin.deliver import metrics
+from tocsin.deliver.books import Books, Unusable
 from tocsin.deliver.channels import UnknownChannelType, channel_type, check_config
+from tocsin.deliver.composer import Composer
 from tocsin.deliver.credentials import config_errors, opened_config, redacted
+from tocsin.deliver.digest import digest_of
 from tocsin.deliver.directory import Directory
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.lane import Job, Lane
-from tocsin.deliver.message import compose
-from tocsin.deliver.protocol import (
-    Authentication,
-    DeliveryError,
-    Outgoing,
-    Permanent,
-    Receipt,
-    Transient,
-    Transport,
-)
+from tocsin.deliver.memory import Memory
+from tocsin.deliver.protocol import DeliveryError, Outgoing, Permanent, Receipt, Transient, Transport
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.tail import Tail
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.instant import format_instant
-from tocsin.schemas.labels import stable_id
-from tocsin.schemas.notification import Delivery, Notification, Outcome
+from tocsin.schemas.notification import Notification
 from tocsin.vault import Vault, VaultError
 
 UNKNOWN_CHANNEL_WAIT_S = 5.0
@@ -51,12 +44,8 @@ class Surroundings:
     vault: Vault
     transport: Transport
     journal: Journal
-    base_url: str
+    composer: Composer
     unknown_channel_wait_s: float = UNKNOWN_CHANNEL_WAIT_S
-
-
-class Unusable(Permanent):
-    """The channel itself is at fault: it is gone, disabled, or its settings cannot be used."""
 
 
 class Worker:
@@ -77,6 +66,7 @@ class Worker:
         self._delivered: dict[str, None] = {}
         self._settings: dict[str, tuple[Channel, ChannelSettings]] = {}
         self._send = channel_type(kind).send
+        self.books = Books(kind, around.journal, around.directory, around.transport.clock)
         self._sending = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -99,9 +89,10 @@ class Worker:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def remember(self, tail: Tail) -> None:
-        """What earlier processes delivered is not sent again."""
+    def remember(self, tail: Tail, memory: Memory) -> None:
+        """What earlier processes delivered is not sent again, and what they said is gone on with."""
         self._delivered |= dict.fromkeys(tail.delivered)
+        self.books.memory = memory
 
     def submit(self, job: Job) -> None:
         """Take a job on; it is finished in its claim's ledger once it is settled."""
@@ -127,20 +118,23 @@ class Worker:
 
     async def _settle(self, job: Job, lane: Lane) -> None:
         """Until the job is delivered, given up, or no longer ours."""
-        while job.claim.live:
-            if job.notification.id in self._delivered:
+        while job.claim.live and not job.is_settled:
+            if job.carried is not None:
+                await job.carried.wait()
+            elif job.notification.id in self._delivered:
                 metrics.REPEATS_DROPPED.labels(self.kind).inc()
-                return job.claim.ledger.finish(job.record.offset)
-            if not await self._ready(job, lane):
-                return None
-            if await self._attempt(job, lane):
-                return job.claim.ledger.finish(job.record.offset)
-        return None
+                self._finish(job)
+            elif await self._ready(job, lane):
+                await self._attempt(job, lane)
+
+    def _finish(self, job: Job) -> None:
+        job.is_settled = True
+        job.claim.ledger.finish(job.record.offset)
 
     async def _ready(self, job: Job, lane: Lane) -> bool:
-        """Wait for the job's time, the receiver's rest and the rate limit; False if the claim is gone."""
+        """Wait for the job's time, the receiver's rest and the rate limit; False if it is not this job's turn."""
         clock = self._around.transport.clock
-        while job.claim.live:
+        while job.claim.live and job.carried is None and not job.is_settled:
             wait_ms = max(job.not_before_ms - clock.now_ms(), lane.breaker.wait_ms(clock.now_ms()))
             if wait_ms > 0:
                 await job.claim.pause(wait_ms / 1_000)
@@ -156,7 +150,7 @@ class Worker:
     def _obstacle_s(self, job: Job, lane: Lane) -> float:
         """With a slot in hand: how long to wait for what has changed meanwhile, and for the rate limit; 0 is go."""
         now_ms = self._around.transport.clock.now_ms()
-        if not job.claim.live or not self._may_send():
+        if not job.claim.live or not self._may_send() or job.carried is not None or job.is_settled:
             return _POLL_S
         if lane.breaker.wait_ms(now_ms):
             return lane.breaker.wait_ms(now_ms) / 1_000
@@ -165,32 +159,50 @@ class Worker:
             bucket = lane.bucket(self._usable(channel).rate_limit) if channel else None
         except Unusable:
             return 0  # the attempt will say so
-        if bucket is None:
-            return 0
-        if not bucket.wait_ms(now_ms):
+        wait_ms = bucket.wait_ms(now_ms) if bucket else 0
+        if bucket is not None and not wait_ms:
             bucket.take(now_ms)
-            return 0
-        return bucket.wait_ms(now_ms) / 1_000
+        job.is_held = job.is_held or wait_ms > 0
+        return wait_ms / 1_000
 
-    async def _attempt(self, job: Job, lane: Lane) -> bool:
-        """Make one attempt, holding a slot; True if the job is settled."""
+    async def _attempt(self, job: Job, lane: Lane) -> None:
+        """Make one attempt, holding a slot. What the rate limit held goes along with what it held beside it."""
+        others = lane.held_beside(job, self._may_join) if job.is_held and self._may_join(job) else []
+        over = asyncio.Event()
+        for other in others:
+            other.carried = over
+        job.is_held = False
+        try:
+            await self._attempt_together([job, *others], lane)
+        finally:
+            for other in others:
+                other.carried = None
+            over.set()
+
+    def _may_join(self, job: Job) -> bool:
+        """Whether it may be a part of a digest; what edits an earlier message may not."""
+        notification = job.notification
+        is_fit = channel_type(self.kind).digests and not notification.test and notification.id not in self._delivered
+        return is_fit and job.claim.live and self.books.memory.of(notification) is None
+
+    async def _attempt_together(self, jobs: list[Job], lane: Lane) -> None:
         began_s = time.monotonic()
         self._wire(+1)
-        job.attempts += 1
-        receipt: Receipt | None = None
-        failure: DeliveryError | None = None
         now_ms = self._around.transport.clock.now_ms()
-        job.first_at_ms = now_ms if job.first_at_ms is None else job.first_at_ms
+        for job in jobs:
+            job.attempts += 1
+            job.first_at_ms = now_ms if job.first_at_ms is None else job.first_at_ms
         settings = ChannelSettings()
+        ended: Receipt | DeliveryError
         try:
-            settings = await self._settings_for(job.notification)
-            receipt = await self._sent(job, settings)
+            settings = await self._settings_for(jobs[0].notification)
+            ended = await self._sent(jobs, settings)
         except DeliveryError as error:
-            failure = error
+            ended = error
         finally:
             lane.slots.release()
         try:
-            return await self._noted(job, lane, settings, receipt or failure, time.monotonic() - began_s)
+            await self._noted(jobs, lane, settings, ended, time.monotonic() - began_s)
         finally:
             self._wire(-1)
 
@@ -202,37 +214,50 @@ class Worker:
             self._idle.set()
 
     async def _noted(
-        self, job: Job, lane: Lane, settings: ChannelSettings, ended: Receipt | DeliveryError | None, latency_s: float
-    ) -> bool:
-        """Write down how an attempt ended; True if the job is settled."""
-        assert ended is not None
+        self, jobs: list[Job], lane: Lane, settings: ChannelSettings, ended: Receipt | DeliveryError, latency_s: float
+    ) -> None:
+        """Write down how an attempt ended for each job in it."""
         metrics.LATENCY.labels(self.kind).observe(latency_s)
         if isinstance(ended, DeliveryError):
             ended.detail = redacted(ended.detail, settings)
-            return await self._failed(job, lane, settings, ended, latency_s)
+            for job in jobs:
+                await self._failed(job, lane, settings, ended, latency_s)
+            return
         lane.breaker.answered()
-        self._remember_delivered(job.notification.id)
         shown = replace(ended, text=redacted(ended.text, settings), detail=redacted(ended.detail, settings))
-        await self._around.journal.record(self._delivery(job, "delivered", latency_s, told=shown))
-        return True
+        for job in jobs:
+            self._remember_delivered(job.notification.id)
+        for job in jobs:
+            await self.books.delivered(job, shown, latency_s, len(jobs))
+            self._finish(job)
 
-    async def _sent(self, job: Job, settings: ChannelSettings) -> Receipt:
+    async def _sent(self, jobs: list[Job], settings: ChannelSettings) -> Receipt:
         try:
-            if job.outgoing is None:
-                message = compose(job.notification, self._around.base_url, settings.template)
-                job.outgoing = Outgoing(job.notification, message)
-            receipt: Receipt = await self._send(settings, job.outgoing, self._around.transport)
+            outgoing = await self._outgoing(jobs, settings)
+            receipt: Receipt = await self._send(settings, outgoing, self._around.transport)
             return receipt
         except DeliveryError:
             raise
         except Exception as error:
             # At this edge everything counts: a channel that fails on one message must not stop the others.
-            log.exception("channel failed", channel_id=job.notification.channel_id, notification=job.notification.id)
+            first = jobs[0].notification
+            log.exception("channel failed", channel_id=first.channel_id, notification=first.id)
             raise Permanent(f"the channel failed on this notification: {type(error).__name__}") from None
+
+    async def _outgoing(self, jobs: list[Job], settings: ChannelSettings) -> Outgoing:
+        """What is to be sent; a notification that goes alone keeps it for all of its attempts."""
+        composer, first = self._around.composer, jobs[0]
+        if len(jobs) > 1:
+            metrics.DIGESTS.labels(self.kind).inc()
+            return await composer.outgoing(digest_of([job.notification for job in jobs]), settings.template)
+        if first.outgoing is None:
+            earlier = self.books.memory.of(first.notification)
+            first.outgoing = await composer.outgoing(first.notification, settings.template, earlier)
+        return first.outgoing
 
     async def _failed(
         self, job: Job, lane: Lane, settings: ChannelSettings, failure: DeliveryError, latency_s: float
-    ) -> bool:
+    ) -> None:
         clock = self._around.transport.clock
         now_ms = clock.now_ms()
         if isinstance(failure, Transient) and not job.notification.test:
@@ -243,63 +268,15 @@ class Worker:
             if wait_ms is not None:
                 job.not_before_ms = now_ms + wait_ms
                 lane.breaker.failed(job.not_before_ms, asked=failure.retry_after_s is not None)
-                delivery = self._delivery(job, "retrying", latency_s, told=failure, next_at_ms=job.not_before_ms)
-                await self._around.journal.record(delivery)
-                return False
+                await self.books.retrying(job, failure, latency_s)
+                if elapsed_ms >= settings.fallback_after:
+                    await self.books.fall_back(job, failure)
+                return
         elif not isinstance(failure, Unusable):
             lane.breaker.answered()
-        await self._give_up(job, failure, latency_s)
-        return True
-
-    async def _give_up(self, job: Job, failure: DeliveryError, latency_s: float) -> None:
-        """The record is dead-lettered before the attempt says so: a crash in between repeats, and loses nothing."""
-        reason = _reason(failure)
-        log.warning(
-            "notification given up",
-            channel_id=job.notification.channel_id,
-            notification=job.notification.id,
-            reason=reason,
-            detail=failure.detail,
-        )
-        metrics.DEAD_LETTERS.labels(self.kind, reason).inc()
-        if not job.notification.test:
-            journal = self._around.journal
-            await journal.give_up(job.record, reason, job.notification.channel_id, failure.detail)
-        await self._around.journal.record(self._delivery(job, "failed", latency_s, told=failure))
-
-    def _delivery(
-        self,
-        job: Job,
-        outcome: Outcome,
-        latency_s: float,
-        *,
-        told: Receipt | DeliveryError,
-        next_at_ms: int | None = None,
-    ) -> Delivery:
-        metrics.ATTEMPTS.labels(self.kind, outcome).inc()
-        notification, event = job.notification, job.notification.event
-        place = (job.record.partition, job.record.offset)
-        return Delivery(
-            # A redrive begins to count anew, from another place.
-            id=stable_id("delivery", notification.id, *place, job.attempts),
-            notification_id=notification.id,
-            channel_id=notification.channel_id,
-            channel_type=notification.channel_type,
-            event_id=event.id,
-            fingerprint=event.fingerprint,
-            rule_id=event.rule_id,
-            event_type=event.type,
-            attempt=job.attempts,
-            outcome=outcome,
-            at=format_instant(self._around.transport.clock.now_ms()),
-            latency_ms=round(latency_s * 1_000, 1),
-            status_code=told.status_code,
-            receipt=told.text if isinstance(told, Receipt) else "",
-            detail=told.detail,
-            next_attempt_at=None if next_at_ms is None else format_instant(next_at_ms),
-            source=place,
-            test=notification.test,
-        )
+        await self.books.fall_back(job, failure)
+        await self.books.gave_up(job, failure, latency_s)
+        self._finish(job)
 
     def _remember_delivered(self, identity: str) -> None:
         self._delivered[identity] = None
@@ -339,11 +316,3 @@ def _opened(channel: Channel, vault: Vault) -> ChannelSettings:
     except VaultError as error:
         detail = f"config.{error}"
     raise Unusable(f"the settings of channel {channel.id!r} cannot be used: {detail}")
-
-
-def _reason(failure: DeliveryError) -> str:
-    if isinstance(failure, Transient):
-        return "retries exhausted"
-    if isinstance(failure, Unusable):
-        return "channel unusable"
-    return "credentials refused" if isinstance(failure, Authentication) else "refused"

@@ -22,7 +22,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.topics import Topics
+from tocsin.schemas.topics import CHANNEL_TYPES, Topics
 
 TOPICS = Topics()
 COMMANDS, ALERTS = TP(TOPICS.commands, 0), TP(TOPICS.alerts, 0)
@@ -139,7 +139,7 @@ async def test_a_channel_of_a_type_that_nothing_delivers_is_unroutable() -> None
     told: Any = msgspec.json.decode(delivery or b"")
     assert (told["outcome"], told["channel_id"]) == ("unroutable", "hook")
     assert told["detail"] == (
-        "nothing delivers to channels of type 'pager'; the types are console, email, slack, webhook"
+        f"nothing delivers to channels of type 'pager'; the types are {', '.join(sorted(CHANNEL_TYPES))}"
     )
 
 

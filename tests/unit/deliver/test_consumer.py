@@ -26,9 +26,9 @@ async def test_a_parked_notification_keeps_its_attempts_and_the_receivers_rest(
     tmp_path: Path,
 ) -> None:
     context = Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), tmp_path)
-    nothing: Any = None
+    around: Any = SimpleNamespace(journal=None, directory=None, transport=SimpleNamespace(clock=None))
     parking = Parking(context, limit=0)
-    consumer = TypeConsumer(context, "webhook", nothing, parking)
+    consumer = TypeConsumer(context, "webhook", around, parking)
     notification = Addressee("hook", "webhook").notification()
     partition = TopicPartition(context.topics.notifications("webhook"), 0)
     record: Any = SimpleNamespace(partition=0, offset=5, value=encode(notification))

@@ -27,7 +27,21 @@ WEBHOOK: dict[str, Any] = {
     "secret": "canary-secret",
     "headers": {"Authorization": "Bearer canary-token", "X-Api-Key": "canary-key", "Content-Type": "application/json"},
 }
-ALL = {"email": EMAIL, "slack": SLACK, "webhook": WEBHOOK, "console": {"enabled": True}}
+ALL: dict[str, dict[str, Any]] = {
+    "email": EMAIL,
+    "slack": SLACK,
+    "webhook": WEBHOOK,
+    "console": {"enabled": True},
+    "pagerduty": {"routing_key": "canarycanarycanarycanarycanary12"},
+    "teams": {"webhook_url": "https://example.com/canary"},
+    "opsgenie": {"api_key": "canary-genie"},
+    "discord": {"webhook_url": "https://example.com/canary"},
+    "telegram": {"bot_token": "123456:canary-canary-canary-canary", "chat_id": "@ops"},
+    "ntfy": {"topic": "ops", "username": "u", "password": "canary-ntfy"},
+    "kafka": {"topic": "ops"},
+    "file": {"name": "ops.jsonl"},
+    "apprise": {"url": "pover://canary@canary"},
+}
 
 
 def channel(kind: str, config: dict[str, Any], identity: str = "ops") -> Channel:
@@ -51,7 +65,7 @@ def test_what_is_no_secret_stays_readable() -> None:
     assert shown["secret"] == MASK
 
 
-@pytest.mark.parametrize("kind", ["email", "slack", "webhook"])
+@pytest.mark.parametrize("kind", ALL)
 def test_what_was_shown_can_be_written_back(kind: str) -> None:
     before = seal_config(channel(kind, ALL[kind]), VAULT)
     again = seal_config(channel(kind, {**masked_config(before), "timeout": "20s"}), VAULT, before)
@@ -65,6 +79,11 @@ def test_what_was_shown_can_be_written_back(kind: str) -> None:
         ("email", {"smtp_port": 2525}),
         ("email", {"start_tls": False}),
         ("webhook", {"url": "https://evil.example.com/"}),
+        ("pagerduty", {"url": "https://evil.example.com/"}),
+        ("opsgenie", {"url": "https://evil.example.com/"}),
+        ("telegram", {"url": "https://evil.example.com/"}),
+        ("ntfy", {"url": "https://evil.example.com/"}),
+        ("slack", {"api_url": "https://evil.example.com/"}),
     ],
 )
 def test_a_kept_secret_goes_nowhere_else(kind: str, change: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from tocsin.deliver.guard import AddressRefused, Guard, is_allowed
+from tocsin.deliver.guard import AddressRefused, Guard
+from tocsin.deliver.networks import is_allowed
 
 _INTERNAL = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.1.2.3 169.254.169.254 172.16.0.1

@@ -40,6 +40,18 @@ SEED: dict[str, dict[str, Any]] = {
     },
     "console": {"enabled": True},
 }
+FURTHER: dict[str, dict[str, Any]] = {
+    "pagerduty": {"routing_key": "R0UT1NGKEY" * 3 + "AB", "source": "prod"},
+    "teams": {"webhook_url": "https://prod.example.com/workflows/canary-teams/triggers/manual?sig=abc"},
+    "opsgenie": {"api_key": "canary-genie", "responders": [{"type": "team", "name": "ops"}], "tags": "a, b"},
+    "discord": {"webhook_url": "https://discord.com/api/webhooks/1/canary-discord", "mentions": "here"},
+    "telegram": {"bot_token": "123456:" + "canary_telegram" * 2, "chat_id": -100123},
+    "ntfy": {"topic": "ops-alerts", "token": "canary-ntfy"},
+    "kafka": {"topic": "team.alerts"},
+    "file": {"name": "alerts.jsonl"},
+    "apprise": {"url": "pover://canary-user@canary-token"},
+}
+BOT = {"bot_token": "xoxb-canary-bot", "channel": "C0123"}
 
 
 @pytest.mark.parametrize("kind", SEED)
@@ -47,8 +59,13 @@ def test_the_seeds_configurations_are_accepted(kind: str) -> None:
     assert check_config(kind, SEED[kind]).enabled
 
 
+@pytest.mark.parametrize("kind", FURTHER)
+def test_a_minimum_is_enough_for_every_further_channel(kind: str) -> None:
+    assert check_config(kind, FURTHER[kind]).send_resolved
+
+
 def test_each_channel_type_has_its_topic() -> None:
-    assert tuple(CHANNELS) == CHANNEL_TYPES == tuple(SEED)
+    assert tuple(CHANNELS) == CHANNEL_TYPES == (*SEED, *FURTHER)
 
 
 def test_an_unknown_type_is_told_the_nearest() -> None:
@@ -84,6 +101,27 @@ def test_an_unknown_type_is_told_the_nearest() -> None:
         ("webhook", {"headers": {"webhook-id": "x"}}, "webhook-id is set by tocsin itself"),
         ("webhook", {"headers": {"A": "x\r\nB: y"}}, "the value of A has characters that a header cannot hold"),
         ("webhook", {"headers": {"A b": "x"}}, "'A b' is not a header name"),
+        ("webhook", {"format": "other"}, "config.format: 'other' is not one of 'tocsin' or 'alertmanager'"),
+        ("webhook", {"fallback": "no such id!"}, "config.fallback: "),
+        ("slack", {"bot_token": "xoxb-1"}, "config: needs webhook_url or bot_token, one of them"),
+        ("slack", {"mentions": "<!here>"}, "config.mentions: '<!here>' is no mention; write here"),
+        ("slack", {"api_url": "https://slack.com/api?x=1"}, "config.api_url: must not have a query"),
+        ("pagerduty", {"routing_key": "short"}, "config.routing_key: is not an integration key; paste the 32"),
+        ("pagerduty", {"url": "https://u:p@pd.example"}, "config.url: must not hold credentials"),
+        ("teams", {"webhook_url": "teams"}, "config.webhook_url: is not a web address"),
+        ("opsgenie", {"responders": [{"type": "team"}]}, "needs exactly one of name, username (of a user) and id"),
+        ("opsgenie", {"api_key": "two words"}, "config.api_key: has characters that no key has"),
+        ("discord", {"mentions": ["@everyone"]}, "config.mentions: '@everyone' is no mention; write here, everyone"),
+        ("telegram", {"bot_token": "abc"}, "config.bot_token: is not a bot's token; paste it as BotFather shows it"),
+        ("telegram", {"chat_id": "ops chat"}, "config.chat_id: 'ops chat' is not a chat; write its number"),
+        ("ntfy", {"topic": "a/b"}, "config.topic: 'a/b' is not a topic; use letters"),
+        ("ntfy", {"username": "u"}, "config: username and password go together; add the other"),
+        ("kafka", {"topic": "a b"}, "config.topic: 'a b' is not a topic's name"),
+        ("file", {"name": "../x"}, "config.name: '../x' is not a file's name; use letters"),
+        ("file", {"name": ".bashrc"}, "config.name: '.bashrc' is not a file's name"),
+        ("apprise", {"url": "nothing"}, "config.url: is not an Apprise address; write it like scheme://token@host"),
+        ("apprise", {"url": "syslog://x"}, "config.url: syslog:// acts on the machine that sends"),
+        ("apprise", {"url": "json://x/?verify=no"}, "config.url: must not set verify, cert"),
         ("webhook", {"secret": "whsec_%%"}, "config.secret: after whsec_ must come base64"),
         ("webhook", {"timeout": "6m"}, "config.timeout: must be longer than zero and at most 5m; try 10s"),
         ("webhook", {"retry": {"initial": "10s", "max": "1s"}}, "config.retry: initial must be longer than zero"),
@@ -94,7 +132,7 @@ def test_an_unknown_type_is_told_the_nearest() -> None:
 )
 def test_a_mistake_names_the_field_and_the_mend(kind: str, change: dict[str, Any], error: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        check_config(kind, {**SEED[kind], **change})
+        check_config(kind, {**SEED.get(kind, {}), **FURTHER.get(kind, {}), **change})
     told = "; ".join(map(str, config_errors(kind, caught.value)))
     assert error in told
     assert "\n" not in told
@@ -123,7 +161,8 @@ def test_port_and_tls_follow_from_each_other(given: dict[str, Any], port: int, m
 
 
 def test_secrets_stay_out_of_every_text_form() -> None:
-    for kind, config in SEED.items():
+    secrets = ("hunter22", "s3cret", "abcdef123456", "services/T0", "canary", "R0UT1NGKEY")
+    for kind, config in [*SEED.items(), *FURTHER.items(), ("slack", BOT)]:
         settings = check_config(kind, config)
         shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
-        assert not any(secret in shown for secret in ("hunter22", "s3cret", "abcdef123456", "services/T0"))
+        assert not any(secret in shown for secret in secrets)

@@ -6,7 +6,21 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from tocsin.deliver.channels import console, email, slack, webhook
+from tocsin.deliver.channels import (
+    apprise,
+    console,
+    discord,
+    email,
+    file,
+    kafka,
+    ntfy,
+    opsgenie,
+    pagerduty,
+    slack,
+    teams,
+    telegram,
+    webhook,
+)
 from tocsin.deliver.protocol import ChannelType
 from tocsin.deliver.settings import ChannelSettings
 
@@ -15,6 +29,15 @@ CHANNELS: Mapping[str, ChannelType] = {
     "slack": slack.CHANNEL,
     "webhook": webhook.CHANNEL,
     "console": console.CHANNEL,
+    "pagerduty": pagerduty.CHANNEL,
+    "teams": teams.CHANNEL,
+    "opsgenie": opsgenie.CHANNEL,
+    "discord": discord.CHANNEL,
+    "telegram": telegram.CHANNEL,
+    "ntfy": ntfy.CHANNEL,
+    "kafka": kafka.CHANNEL,
+    "file": file.CHANNEL,
+    "apprise": apprise.CHANNEL,
 }
 
 

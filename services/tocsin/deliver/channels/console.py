@@ -15,7 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tocsin.deliver.message import Message
-from tocsin.deliver.protocol import ChannelType, Outgoing, Receipt, Transient, Transport
+from tocsin.deliver.protocol import (
+    ChannelType,
+    Outgoing,
+    Receipt,
+    Transient,
+    Transport,
+    destination_fields,
+    secret_fields,
+)
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.text import visible
 
@@ -78,12 +86,8 @@ def _text(text: str) -> Text:
     return Text(visible(text))
 
 
-def _secrets(_config: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    return ()
+def _preview(_settings: ConsoleSettings, outgoing: Outgoing) -> Mapping[str, Any]:
+    return {"text": render(outgoing.message)}
 
 
-def _destination(_config: Mapping[str, Any]) -> str:
-    return ""
-
-
-CHANNEL = ChannelType(ConsoleSettings, send, _secrets, _destination)
+CHANNEL = ChannelType(ConsoleSettings, send, secret_fields(), destination_fields(), _preview)

@@ -9,15 +9,26 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import aiosmtplib
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from tocsin.deliver.fields import Texts
 from tocsin.deliver.guard import AddressRefused
 from tocsin.deliver.mail import compose_mail, parse_address
 from tocsin.deliver.policy import Verdict, smtp_verdict
-from tocsin.deliver.protocol import Authentication, ChannelType, Outgoing, Permanent, Receipt, Transient, Transport
+from tocsin.deliver.protocol import (
+    Authentication,
+    ChannelType,
+    Outgoing,
+    Permanent,
+    Receipt,
+    Transient,
+    Transport,
+    destination_fields,
+    secret_fields,
+)
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.templates import TemplateError, check_template, render_template
 from tocsin.deliver.text import one_line
@@ -25,12 +36,6 @@ from tocsin.deliver.text import one_line
 TlsMode = Literal["implicit", "required", "offered", "none"]
 _QUIT_TIMEOUT_S = 1.0
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
-
-
-def _listed(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
 
 
 class EmailSettings(ChannelSettings):
@@ -45,7 +50,7 @@ class EmailSettings(ChannelSettings):
     username: str | None = Field(default=None, max_length=256)
     password: SecretStr | None = None
     from_address: str
-    to_addresses: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(min_length=1, max_length=100)
+    to_addresses: Texts = Field(min_length=1, max_length=100)
     subject: str | None = Field(default=None, max_length=2_048, description="in Jinja syntax")
     use_tls: bool | None = None
     start_tls: bool | None = None
@@ -109,13 +114,7 @@ class EmailSettings(ChannelSettings):
 async def send(settings: EmailSettings, outgoing: Outgoing, transport: Transport) -> Receipt:
     """Hand the mail in for those recipients that earlier attempts did not settle."""
     waiting = [address for address in settings.to_addresses if address not in outgoing.settled]
-    mail = compose_mail(
-        settings.from_address,
-        settings.to_addresses,
-        _subject(settings, outgoing),
-        outgoing.notification,
-        outgoing.message,
-    )
+    mail = _mail(settings, outgoing)
     client: aiosmtplib.SMTP | None = None
     try:
         async with asyncio.timeout(settings.timeout_s):
@@ -128,6 +127,11 @@ async def send(settings: EmailSettings, outgoing: Outgoing, transport: Transport
         if client is not None:
             await _left(client)
     return _settled(settings, outgoing, waiting, refused, text)
+
+
+def _mail(settings: EmailSettings, outgoing: Outgoing) -> EmailMessage:
+    subject = _subject(settings, outgoing)
+    return compose_mail(settings.from_address, settings.to_addresses, subject, outgoing.notification, outgoing.message)
 
 
 def _subject(settings: EmailSettings, outgoing: Outgoing) -> str:
@@ -272,13 +276,13 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> Exception:
     return Permanent(detail, status_code=error.code)
 
 
-def _secrets(config: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    return (("password",),) if config.get("password") else ()
+def _preview(settings: EmailSettings, outgoing: Outgoing) -> Mapping[str, Any]:
+    mail = _mail(settings, outgoing)
+    bodies = {part: mail.get_body((part,)) for part in ("plain", "html")}
+    texts = {part: str(body.get_content()) if isinstance(body, EmailMessage) else "" for part, body in bodies.items()}
+    return {"subject": mail["Subject"], "text": texts["plain"], "html": texts["html"]}
 
 
-def _destination(config: Mapping[str, Any]) -> str:
-    """Server, port and TLS: a password that is kept must not go to another server, nor in clear text."""
-    return "|".join(str(config.get(name)) for name in ("smtp_host", "smtp_port", "use_tls", "start_tls"))
-
-
-CHANNEL = ChannelType(EmailSettings, send, _secrets, _destination)
+# Server, port and TLS: a password that is kept must not go to another server, nor in clear text.
+_destination = destination_fields("smtp_host", "smtp_port", "use_tls", "start_tls")
+CHANNEL = ChannelType(EmailSettings, send, secret_fields("password"), _destination, _preview)

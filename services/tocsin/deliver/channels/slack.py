@@ -1,79 +1,84 @@
-"""Slack, by an incoming webhook: blocks for people, a plain text for notifications on a phone."""
+"""Slack: by an incoming webhook, or by a bot that edits its message as an alert changes, with a thread beside it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-import orjson
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tocsin.deliver.http import request
-from tocsin.deliver.message import Fact, Message
-from tocsin.deliver.protocol import ChannelType, Outgoing, Permanent, Receipt, Transport
+from tocsin.deliver import slack_bot
+from tocsin.deliver.fields import BaseAddress, Key, SecretAddress, Texts
+from tocsin.deliver.http import post_json
+from tocsin.deliver.message import Message
+from tocsin.deliver.protocol import (
+    ChannelType,
+    Outgoing,
+    Permanent,
+    Receipt,
+    Transport,
+    destination_fields,
+    secret_fields,
+)
 from tocsin.deliver.settings import ChannelSettings
-from tocsin.deliver.text import shortened, visible
+from tocsin.deliver.slack_blocks import blocks_of, text_of
 
-# Slack refuses the whole message when one part is longer (header 150, section 3,000, 10 fields of 2,000).
-_HEADER, _SECTION, _FIELD, _FIELDS = 150, 2_900, 1_900, 10
+_MENTION = re.compile(r"here|channel|everyone|[UW][A-Z0-9]{2,20}|S[A-Z0-9]{2,20}")
 
 
 class SlackSettings(ChannelSettings):
-    """The webhook, and how the message presents itself. The address is a credential."""
+    """The webhook, whose address is a credential, or a bot's token; and how the message presents itself.
 
-    webhook_url: SecretStr
+    `mentions` are told of each firing alert: `here`, `channel`, the id of a user (`U...`) or of a user group (`S...`).
+    """
+
+    webhook_url: SecretAddress | None = None
+    bot_token: Key | None = None
     channel: str | None = Field(default=None, max_length=80)
     username: str | None = Field(default=None, max_length=80)
     icon_emoji: str | None = Field(default=None, max_length=80)
+    mentions: Texts = Field(default=(), max_length=20)
+    thread: bool = Field(default=True, description="with a bot: whether each change is told in the message's thread")
+    api_url: BaseAddress = "https://slack.com/api"
 
-    @field_validator("webhook_url")
+    @field_validator("mentions")
     @classmethod
-    def _web_address(cls, value: SecretStr) -> SecretStr:
-        try:
-            parts = urlsplit(value.get_secret_value())
-            named = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            named = False
-        if not named:
-            raise ValueError("is not a web address; paste the https:// address that Slack shows for the webhook")
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if not _MENTION.fullmatch(one):
+                raise ValueError(f"{one[:40]!r} is no mention; write here, channel, a user's id or a user group's")
         return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.webhook_url is None) == (self.bot_token is None):
+            raise ValueError("needs webhook_url or bot_token, one of them")
+        if self.bot_token and not self.channel:
+            raise ValueError("bot_token needs channel; give the channel's id")
+        return self
 
 
 async def send(settings: SlackSettings, outgoing: Outgoing, transport: Transport) -> Receipt:
-    """Post the message; Slack acknowledges with the two letters `ok`."""
-    answer = await request(
-        transport,
-        "POST",
-        settings.webhook_url.get_secret_value(),
-        body=orjson.dumps(payload(settings, outgoing.message)),
-        headers={"Content-Type": "application/json; charset=utf-8"},
-        timeout_s=settings.timeout_s,
-    )
+    """Post the message. To a webhook Slack acknowledges with the two letters `ok`."""
+    if settings.bot_token is not None:
+        way = slack_bot.Way(settings.api_url, settings.bot_token.get_secret_value(), settings.timeout_s, transport)
+        told = slack_bot.Told(payload(settings, outgoing.message), thread=settings.thread)
+        return await slack_bot.tell(way, told, outgoing)
+    assert settings.webhook_url is not None
+    url = settings.webhook_url.get_secret_value()
+    answer = await post_json(transport, url, payload(settings, outgoing.message), timeout_s=settings.timeout_s)
     if answer.text != "ok":
         raise Permanent(f"the receiver did not answer ok: {answer.text or 'nothing'}", status_code=answer.status)
     return Receipt("ok", answer.status)
 
 
 def payload(settings: SlackSettings, message: Message) -> dict[str, Any]:
-    """The JSON that Slack gets. All text from alerts is escaped, so that it can neither mention nor link."""
-    state = message.state.upper()
-    blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": _plain(f"{message.mark} {state}: {message.title}", _HEADER)},
-        {"type": "section", "text": _marked("\n".join(escape(line) for line in message.summary), _SECTION)},
-        {"type": "section", "fields": [_field(fact) for fact in message.facts[:_FIELDS]]},
-    ]
-    if message.labels:
-        labels = "  ".join(f"`{_code(f'{label.name}={label.value}')}`" for label in message.labels)
-        blocks.append({"type": "context", "elements": [_marked(labels, _FIELD)]})
-    links = f"<{_address(message.link)}|Open the alert>"
-    if message.runbook:
-        links += f"  ·  <{_address(message.runbook)}|Runbook>"
-    blocks.append({"type": "section", "text": _marked(links, _SECTION)})
-    summary = message.summary[0] if message.summary else ""
+    """The JSON that Slack gets."""
+    mentions = settings.mentions if message.state in ("firing", "changed") else ()
     shown = {
-        "text": shortened(escape(f"{message.mark} {message.subject}: {summary}"), _SECTION),
-        "blocks": blocks,
+        "text": text_of(message),
+        "blocks": blocks_of(message, " ".join(map(_mention, mentions))),
         "channel": settings.channel,
         "username": settings.username,
         "icon_emoji": settings.icon_emoji,
@@ -82,46 +87,21 @@ def payload(settings: SlackSettings, message: Message) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def escape(text: str) -> str:
-    """Slack's control characters `& < >`, and what cannot be seen."""
-    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _mention(one: str) -> str:
+    if one in ("here", "channel", "everyone"):
+        return f"<!{one}>"
+    return f"<!subteam^{one}>" if one.startswith("S") else f"<@{one}>"
 
 
-def _code(text: str) -> str:
-    return escape(text).replace("`", "'").replace("\n", " ")
+def _preview(settings: SlackSettings, outgoing: Outgoing) -> Mapping[str, Any]:
+    return payload(settings, outgoing.message)
 
 
-def _address(url: str) -> str:
-    return escape(url).replace("|", "%7C").replace(" ", "%20").replace("\n", "%0A")
-
-
-def _cut(text: str, limit: int) -> str:
-    """At most `limit` characters, never ending in half an entity such as `&am`."""
-    if len(text) <= limit:
-        return text
-    cut = shortened(text, limit)
-    start = cut.rfind("&")
-    return cut if start < 0 or ";" in cut[start:] else cut[:start] + "…"
-
-
-def _plain(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": _cut(escape(text), limit), "emoji": True}
-
-
-def _marked(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": _cut(text, limit)}
-
-
-def _field(fact: Fact) -> dict[str, Any]:
-    return _marked(f"*{fact.name}*\n{escape(fact.value)}", _FIELD)
-
-
-def _secrets(config: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    return (("webhook_url",),) if config.get("webhook_url") else ()
-
-
-def _destination(_config: Mapping[str, Any]) -> str:
-    return ""  # the secret is the destination
-
-
-CHANNEL = ChannelType(SlackSettings, send, _secrets, _destination)
+CHANNEL = ChannelType(
+    SlackSettings,
+    send,
+    secret_fields("webhook_url", "bot_token"),
+    destination_fields("api_url"),  # a webhook is its own destination
+    _preview,
+    remembers=True,
+)

@@ -1,0 +1,23 @@
+"""From a notification to what is sent: the message in words, with what can be done about it, and its chart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tocsin.deliver.message import compose
+from tocsin.deliver.protocol import Outgoing
+from tocsin.schemas.notification import Notification, Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """`base_url` is where the dashboard is."""
+
+    base_url: str
+
+    async def outgoing(
+        self, notification: Notification, template: str = "", earlier: Remembered | None = None
+    ) -> Outgoing:
+        """The notification as it is sent; `earlier` is what the channel said about the same before."""
+        message = compose(notification, self.base_url, template)
+        return Outgoing(notification, message, earlier=(earlier.reference or None) if earlier else None)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
-from tocsin.agents.alarms import Alarms
+from tocsin.agents.alarms import alarms_of
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
@@ -21,6 +21,7 @@ from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.lifecycle.record import AlertRecord, DamagedRecord, decode, encode
 from tocsin.engine.lifecycle.step import Input, NumberedCommand, step
+from tocsin.engine.wakes import Wakes
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
@@ -42,7 +43,7 @@ class Lifecycle:
         self._table = table
         self._topics = topics
         self._book = book
-        self._alarms: dict[int, Alarms] = {}
+        self._alarms: dict[int, Wakes] = {}
         self.events = 0
 
     def forget(self) -> None:
@@ -70,13 +71,13 @@ class Lifecycle:
                     return
                 self._app.committable.offsets[tp] = run.last + 1
 
-    def _alarms_of(self, partition: int) -> Alarms:
+    def _alarms_of(self, partition: int) -> Wakes:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._alarms:
-            self._alarms[partition] = Alarms.of(self._table, partition)
+            self._alarms[partition] = alarms_of(self._table, partition)
         return self._alarms[partition]
 
-    async def _finish(self, run: KeyedRun[Input], alarms: Alarms) -> bool:
+    async def _finish(self, run: KeyedRun[Input], alarms: Wakes) -> bool:
         partition = run.tp.partition
         get = partial(self._table.get, partition)
         outcome = applied(run, partial(self._apply, alarms), get, self._topics.dlq, _STAGE)
@@ -84,10 +85,10 @@ class Lifecycle:
         outputs = [*outcome.outputs, *run.dead]
         if not await self._table.finish(partition, run.name, outcome.entries, outputs):
             return False
-        alarms.put(outcome.wakes)
+        alarms.update(outcome.wakes)
         return True
 
-    def _apply(self, alarms: Alarms, inputs: Sequence[Input], get: Get) -> Outcome:
+    def _apply(self, alarms: Wakes, inputs: Sequence[Input], get: Get) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
         states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
         events = [self._event(event) for event in changes.events]

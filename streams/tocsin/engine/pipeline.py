@@ -29,6 +29,7 @@ from tocsin.engine.memory_log import LogRecord, MemoryLog
 from tocsin.engine.partial import Partial
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
+from tocsin.engine.wakes import Wakes
 from tocsin.engine.watermark import EVERYTHING_MS, Timing
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
@@ -86,7 +87,7 @@ class Pipeline:
         self._states = [PartitionState(source=str(partition)) for partition in range(shape.samples)]
         self._combining = [CombineState(partition) for partition in range(shape.samples)]
         self._told: dict[str, RouteRecord] = {}
-        self._wakes: dict[str, int] = {}  # alerts that wait for a time
+        self._wakes = Wakes()  # alerts that wait for a time
         self._commands = 0
         self._clock_ms: int | None = None
         for rule in rules:
@@ -154,7 +155,7 @@ class Pipeline:
 
     def _run_tick(self, clock_ms: int) -> None:
         self._clock_ms = clock_ms
-        if self._due(clock_ms):
+        if self._wakes.is_due(clock_ms):
             self._lifecycle([RouteTick(clock_ms)])
         if self._states[0].plan.offset < self._book.end:
             self._tick(clock_ms)  # configuration first: no frame comes before the tick that names it
@@ -222,14 +223,10 @@ class Pipeline:
         for partition in range(self._shape.samples):
             self.log.append(_SAMPLES, partition, None, value, clock_ms)
 
-    def _due(self, clock_ms: int) -> list[str]:
-        return [name for name, at_ms in self._wakes.items() if at_ms <= clock_ms]
-
     def _lifecycle(self, inputs: Iterable[Input]) -> None:
-        changes = lifecycle(inputs, self.alerts.get, self._book.rule_at, self._due)
+        changes = lifecycle(inputs, self.alerts.get, self._book.rule_at, self._wakes.due)
         self.alerts |= changes.records
-        wakes = {name: record.wake_ms for name, record in changes.records.items()}
-        self._wakes = {name: at_ms for name, at_ms in {**self._wakes, **wakes}.items() if at_ms}
+        self._wakes.update({name: record.wake_ms for name, record in changes.records.items()})
         self.events += changes.events
         self.shadow_events += changes.shadows
         told = route(changes.events, self._told.get, self.channels, CHANNEL_TYPES)

@@ -15,6 +15,7 @@ from tocsin.engine.route.members import Numbers
 from tocsin.engine.route.record import DamagedRecord, RouteRecord
 from tocsin.engine.route.step import Changes
 from tocsin.engine.run_table import Report, RunTable
+from tocsin.engine.wakes import Wakes
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 
@@ -39,9 +40,9 @@ class Index:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self.due: dict[str, int] = {}
-        self.held: dict[str, int] = {}
-        self.steps: dict[str, int] = {}
+        self.groups = Wakes()
+        self._held = Wakes()
+        self._steps = Wakes()
         self.version = -1
         self.left: list[str] = []
 
@@ -58,15 +59,15 @@ class Index:
         for key, value in entries.items():
             if key.startswith(_GROUP):
                 record = _decoded(lambda value: group_record.decode(GroupRecord, value), value, self._report)
-                _set(self.due, key.removeprefix(_GROUP), record.next_ms if record else 0)
+                self.groups.put(key.removeprefix(_GROUP), record.next_ms if record else 0)
             elif not key.startswith(_OWN):
                 alert = _decoded(route_record.decode, value, self._report)
-                _set(self.held, key, alert.held_ms if alert and alert.event else 0)
-                _set(self.steps, key, alert.escalation.next_ms if alert and alert.escalation else 0)
+                self._held.put(key, alert.held_ms if alert and alert.event else 0)
+                self._steps.put(key, alert.escalation.next_ms if alert and alert.escalation else 0)
 
     def is_waiting(self, version: int) -> bool:
         """Whether it matters here what time it is."""
-        return bool(self.due or self.held or self.steps or self.left) or self.version != version
+        return bool(self.groups or self._held or self._steps or self.left) or self.version != version
 
     def follow(self, table: RunTable, partition: int, version: int) -> None:
         """The routes are of this version: all alerts are to be asked for again if they were not before."""
@@ -76,14 +77,11 @@ class Index:
 
     def is_due(self, at_ms: int) -> bool:
         """Whether anything is to be looked at by a time."""
-        return bool(self.left) or any(
-            due <= at_ms for times in (self.due, self.held, self.steps) for due in times.values()
-        )
+        return bool(self.left) or any(wakes.is_due(at_ms) for wakes in (self.groups, self._held, self._steps))
 
     def waiting(self, at_ms: int) -> list[str]:
         """Fingerprints to look at now: some of all after a change of routes, and those that waited long enough."""
-        timed = (name for times in (self.held, self.steps) for name, due_ms in times.items() if due_ms <= at_ms)
-        return list(dict.fromkeys([*self.left[:_CHUNK], *timed]))
+        return list(dict.fromkeys([*self.left[:_CHUNK], *self._held.due(at_ms), *self._steps.due(at_ms)]))
 
     def looked(self) -> None:
         """They were looked at."""
@@ -112,7 +110,7 @@ class RouteStore:
 
     def due(self, at_ms: int) -> Collection[str]:
         """Keys of the groups that are to be looked at by a time."""
-        return [key for key, due_ms in self._index.due.items() if due_ms <= at_ms]
+        return self._index.groups.due(at_ms)
 
     def progress(self) -> Progress:
         """How far the groups are."""
@@ -148,13 +146,6 @@ def entries_of_groups(changes: GroupChanges) -> dict[str, bytes | None]:
 def _event_key(place: EventPlace) -> str:
     key, fingerprint = place
     return f"{_EVENT}{fingerprint}/{key}"
-
-
-def _set(times: dict[str, int], key: str, at_ms: int) -> None:
-    if at_ms:
-        times[key] = at_ms
-    else:
-        times.pop(key, None)
 
 
 def _decoded(decode: Callable[[bytes], _Found], value: bytes | None, report: Report) -> _Found | None:

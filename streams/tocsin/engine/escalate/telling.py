@@ -9,6 +9,7 @@ import msgspec
 from tocsin.engine.escalate.directory import Directory, Reached
 from tocsin.engine.escalate.ladder import Ladder, Reason, fits
 from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.direct import notification
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.record import RouteRecord
@@ -227,18 +228,14 @@ def _decision(
     people: tuple[str, ...] = (),
     sent: Iterable[Notification] = (),
 ) -> Decision:
-    told = list(sent)
-    return Decision(
-        id=stable_id("decision", event.id, at_ms, outcome, policy, step),
-        at=format_instant(at_ms),
-        fingerprint=event.fingerprint,
-        rule_id=event.rule_id,
-        event_id=event.id,
-        outcome=outcome,
+    return decision(
+        event,
+        outcome,
+        at_ms,
+        (event.id, at_ms, outcome, policy, step),
+        sent=sent,
         reason=reason,
         by=by,
-        channels=tuple(one.channel_id for one in told),
-        notifications=tuple(one.id for one in told),
         policy=policy,
         step=step,
         people=people,

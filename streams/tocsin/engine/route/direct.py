@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.muting import Mute, Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.unroutable import unroutable
@@ -143,16 +144,14 @@ def _decision(
     channels: tuple[str, ...] = (),
     sent: Sequence[Notification] = (),
 ) -> Decision:
-    return Decision(
-        id=stable_id("decision", event.id, at_ms, outcome, *by),
-        at=format_instant(at_ms),
-        fingerprint=event.fingerprint,
-        rule_id=event.rule_id,
-        event_id=event.id,
-        outcome=outcome,
+    return decision(
+        event,
+        outcome,
+        at_ms,
+        (event.id, at_ms, outcome, *by),
+        channels=channels,
+        until_ms=until_ms,
+        sent=sent,
         reason="held back before" if sent else "",
         by=by,
-        channels=tuple(one.channel_id for one in sent) or channels,
-        notifications=tuple(one.id for one in sent),
-        until=format_instant(until_ms) if until_ms else None,
     )

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.group_record import GroupRecord, Told
 from tocsin.engine.route.muting import Mute, Muting
 from tocsin.engine.route.telling import Saying, View, is_hushed, say
@@ -190,20 +191,18 @@ def _decided(
     if not sent and member.said == said:
         return
     member.said = said
-    yield Decision(
-        id=stable_id("decision", record.key, event.fingerprint, now_ms, said, *(one.id for one in sent)),
-        at=format_instant(now_ms),
-        fingerprint=event.fingerprint,
-        rule_id=event.rule_id,
-        event_id=event.id,
-        outcome=outcome,
+    yield decision(
+        event,
+        outcome,
+        now_ms,
+        (record.key, event.fingerprint, now_ms, said, *(one.id for one in sent)),
+        channels=channels,
+        until_ms=until_ms,
+        sent=sent,
         reason=next((one.group.reason for one in sent if one.group), ""),
         by=by,
         route=record.route,
         group_key=record.key,
-        channels=tuple(one.channel_id for one in sent) or channels,
-        notifications=tuple(one.id for one in sent),
-        until=format_instant(until_ms) if until_ms else None,
     )
 
 

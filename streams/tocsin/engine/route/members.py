@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.record import Membership, RouteRecord
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import Join
-from tocsin.schemas.instant import format_instant
-from tocsin.schemas.labels import stable_id
 
 
 class Numbers(msgspec.Struct):
@@ -95,12 +94,5 @@ class Members:
 
 
 def _no_route(event: AlertEvent, at_ms: int) -> Decision:
-    return Decision(
-        id=stable_id("decision", event.id, "no route"),
-        at=format_instant(at_ms),
-        fingerprint=event.fingerprint,
-        rule_id=event.rule_id,
-        event_id=event.id,
-        outcome="no route",
-        reason="the rule names no channels, and there are no routes; add notifications to the rule, or routes",
-    )
+    why = "the rule names no channels, and there are no routes; add notifications to the rule, or routes"
+    return decision(event, "no route", at_ms, (event.id, "no route"), reason=why)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.interval import TimeSpan
 from tocsin.schemas.kinds import Id, Severity
-from tocsin.schemas.oncall import Person, Schedule
+from tocsin.schemas.oncall import Person, Schedule, by_channel
 from tocsin.schemas.problems import Wrong
 
 PERSON_MARK: Final = "person/"
@@ -46,12 +46,8 @@ class Target(_Part):
         return {name: getattr(self, name) for name in _TARGETS if getattr(self, name) is not None}
 
 
-def _target(value: Any) -> Any:
-    return {"channel": value} if isinstance(value, str) else value
-
-
 TargetField = Annotated[
-    Target, BeforeValidator(_target, json_schema_input_type=Target | str), PlainSerializer(Target.written)
+    Target, BeforeValidator(by_channel, json_schema_input_type=Target | str), PlainSerializer(Target.written)
 ]
 
 

@@ -1,7 +1,7 @@
 """What the kinds of rules ask for beyond a threshold: one model for each kind that needs more."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -26,6 +26,18 @@ class Severity(StrEnum):
     def rank(self) -> int:
         """Higher is worse."""
         return -list(Severity).index(self)
+
+    @classmethod
+    def of(cls, text: str) -> "Severity":
+        """What a text names; a word of its own counts as mild."""
+        return cls(text) if text in _SEVERITIES else cls.INFO
+
+    def reaches(self, least: "Severity | None") -> bool:
+        """Whether it is at least so bad; None is no bound."""
+        return least is None or least.rank <= self.rank
+
+
+_SEVERITIES: Final = frozenset(Severity)
 
 
 class _Settings(BaseModel):

@@ -43,11 +43,12 @@ class Contact(_Part):
     min_severity: Severity | None = Field(default=None, description="only for alerts at least so bad")
 
 
-def _contact(value: Any) -> Any:
+def by_channel(value: Any) -> Any:
+    """What names a channel alone, at length."""
     return {"channel": value} if isinstance(value, str) else value
 
 
-ContactField = Annotated[Contact, BeforeValidator(_contact, json_schema_input_type=Contact | str)]
+ContactField = Annotated[Contact, BeforeValidator(by_channel, json_schema_input_type=Contact | str)]
 
 
 class Person(_Part):
@@ -59,9 +60,7 @@ class Person(_Part):
 
     def channels(self, severity: Severity) -> list[str]:
         """The channels that are for alerts of a severity."""
-        return [
-            one.channel for one in self.contacts if one.min_severity is None or one.min_severity.rank <= severity.rank
-        ]
+        return [one.channel for one in self.contacts if severity.reaches(one.min_severity)]
 
     def document(self) -> dict[str, Any]:
         """As users write it."""

@@ -24,7 +24,6 @@ _GONE = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "channel_not_found"}
 )
 _REPLY = 2_900
-_RANKS = {severity.value: severity.rank for severity in Severity}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def _is_news(outgoing: Outgoing, before: str) -> bool:
         return False
     if group is not None and group.reason in ("first", "new", "worse", "repeat"):
         return True
-    return _RANKS.get(outgoing.message.severity, 0) > _RANKS.get(before, 0)
+    return Severity.of(outgoing.message.severity).rank > Severity.of(before).rank
 
 
 async def _with_chart(way: Way, outgoing: Outgoing, reference: Mapping[str, str]) -> str:

@@ -15,7 +15,6 @@ from tocsin.schemas.kinds import Severity
 
 ASK_AGAIN_MS: Final = 60_000  # a command that never came through
 Reason = Literal["unanswered", "unacknowledged", "worse"]
-_SEVERITIES: Final = frozenset(Severity)
 
 
 class Ladder(msgspec.Struct, omit_defaults=True):
@@ -58,7 +57,7 @@ class Ladder(msgspec.Struct, omit_defaults=True):
     @property
     def severity(self) -> Severity:
         """How bad the alert is."""
-        return severity_of(self.event)
+        return Severity.of(self.event.severity)
 
     def wait_for(self, policy: EscalationPolicy) -> None:
         """Find out until when the next step, or the end of the round, waits."""
@@ -90,7 +89,7 @@ class Ladder(msgspec.Struct, omit_defaults=True):
             self.since_ms, self.due_ms = at_ms, 0
             # Who was told last is told that nobody takes care any more; that it is worse they hear anyway.
             self.owed = (self.taken,) if event.type != "changed" and self.taken >= 0 else ()
-        if severity_of(event).rank > severity_of(before).rank and policy is not None:
+        if Severity.of(event.severity).rank > Severity.of(before.severity).rank and policy is not None:
             self.owed += tuple(place for place in self.passed if place not in self.owed and fits(policy, place, event))
 
     def took(self, place: int, at_ms: int) -> None:
@@ -136,14 +135,8 @@ class Ladder(msgspec.Struct, omit_defaults=True):
         return True
 
 
-def severity_of(event: AlertEvent) -> Severity:
-    """How bad an alert is; one that says a word of its own counts as mild."""
-    return Severity(event.severity) if event.severity in _SEVERITIES else Severity.INFO
-
-
 def fits(policy: EscalationPolicy, place: int, event: AlertEvent) -> bool:
     """Whether an alert is bad enough for a step."""
     if place >= len(policy.steps):
         return False
-    least = policy.steps[place].min_severity
-    return least is None or least.rank <= severity_of(event).rank
+    return Severity.of(event.severity).reaches(policy.steps[place].min_severity)

@@ -141,11 +141,8 @@ class _Run:
 def _member(join: Join) -> Member:
     event = join.event
     return Member(
-        rank=Severity(event.severity).rank if event.severity in _SEVERITIES else Severity.INFO.rank,
+        rank=Severity.of(event.severity).rank,
         active=event.is_active and not join.left,
         acknowledged=event.status == "acknowledged",
         fired_ms=event.fired_ms,
     )
-
-
-_SEVERITIES: Final = frozenset(Severity)

@@ -1,7 +1,7 @@
 """What evaluate knows of one samples partition, and how it follows a change of rules."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,8 +68,13 @@ class PartitionState:
         watch them, as long as they may."""
         watching = [(self.plan.specs[key], lane) for key, lane in self.lanes.items()]
         wanted = [_wanted_by(watching, key) for key, _ in named]
-        if self._have_room_for(wanted):
-            self._admit_all(identities, named, wanted)
+        watched = [index for index, lanes in enumerate(wanted) if lanes]
+        places: defaultdict[Lane, list[int]] = defaultdict(list)
+        for place, index in enumerate(watched):
+            for lane in wanted[index]:
+                places[lane].append(place)
+        if len(watched) <= self._room() and all(len(own) <= lane.room() for lane, own in places.items()):
+            self._admit_all(identities, named, watched, places)
             return
         for identity, one, lanes in zip(identities, named, wanted, strict=True):
             self._admit_one(identity, one, lanes)
@@ -77,25 +82,21 @@ class PartitionState:
     def _room(self) -> int:
         return self.most_series - (len(self.series.keys) - len(self.series.free))
 
-    def _have_room_for(self, wanted: Sequence[Sequence[Lane]]) -> bool:
-        more = Counter(lane.spec.key for lanes in wanted for lane in lanes)
-        watched = sum(1 for lanes in wanted if lanes)
-        return watched <= self._room() and all(more[key] <= lane.room() for key, lane in self.lanes.items())
-
     def _admit_all(
         self,
         identities: Sequence[bytes],
         named: Sequence[tuple[bytes, str | None]],
-        wanted: Sequence[Sequence[Lane]],
+        watched: Sequence[int],
+        places: Mapping[Lane, Sequence[int]],
     ) -> None:
-        watched = [index for index, lanes in enumerate(wanted) if lanes]
+        """Where there is room: `watched` are those that some lane wants, by index, and `places` which of them each."""
         keys, units = [named[index][0] for index in watched], [named[index][1] for index in watched]
         numbers = self.series.add([identities[index] for index in watched], keys, units)
         for lane in self.lanes.values():
-            own = [place for place, index in enumerate(watched) if lane in wanted[index]]
-            if own:
-                lane.admit(numbers[own])
-        self.series.pass_over([identity for identity, lanes in zip(identities, wanted, strict=True) if not lanes])
+            if lane in places:
+                lane.admit(numbers[places[lane]])
+        chosen = set(watched)
+        self.series.pass_over([identity for index, identity in enumerate(identities) if index not in chosen])
 
     def _admit_one(self, identity: bytes, named: tuple[bytes, str | None], wanted: Sequence[Lane]) -> None:
         full = [lane for lane in wanted if lane.room() <= 0]

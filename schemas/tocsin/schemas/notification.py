@@ -48,6 +48,11 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     note: str = ""
     instead_of: tuple[str, ...] = ()
 
+    @property
+    def status(self) -> str:
+        """That of the group, or of the alert."""
+        return self.group.status if self.group else self.event.status
+
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt, on `deliveries`, keyed by notification id.

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tocsin.context import Context
-from tocsin.kafka.clients import consumer_arguments, started
+from tocsin.kafka.clients import consumer_arguments, read_to, started
 from tocsin.schemas.codec import UnreadableRecord, decode
 from tocsin.schemas.notification import Notification, Remembered
 
@@ -65,8 +65,7 @@ class Memory:
 
 def is_over(notification: Notification) -> bool:
     """Whether it is the last that is said about an episode."""
-    status = notification.group.status if notification.group else notification.event.status
-    return status == "resolved"
+    return notification.status == "resolved"
 
 
 async def read_memory(context: Context, channel_type: str) -> Memory:
@@ -79,10 +78,8 @@ async def read_memory(context: Context, channel_type: str) -> Memory:
         partitions = list(consumer.assignment())
         await consumer.seek_to_beginning(*partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
-                for record in records:
-                    _take(memory, record.key or b"", record.value, channel_type)
+        async for record in read_to(consumer, ends, _FETCH_MS):
+            _take(memory, record.key or b"", record.value, channel_type)
     return memory
 
 

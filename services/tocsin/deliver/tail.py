@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tocsin.context import Context
-from tocsin.kafka.clients import consumer_arguments, started
+from tocsin.kafka.clients import consumer_arguments, read_to, started
 from tocsin.schemas.instant import parse_instant
 
 # Clocks of routers and delivery processes may differ, and a record's time is its sender's.
@@ -76,14 +76,11 @@ async def read_tail(context: Context, channel_type: str, since_ms: int) -> Tail:
     consumer = AIOKafkaConsumer(context.topics.deliveries, **arguments)
     async with started(consumer, context.connection.bootstrap_servers), asyncio.timeout(_TIMEOUT_S):
         ends = await _positioned(consumer, max(0, since_ms - _SLACK_MS))
-        while ends:
-            for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
-                for record in records:
-                    try:
-                        tail.apply(decoder.decode(record.value or b""))
-                    except (msgspec.DecodeError, ValueError) as error:
-                        log.warning("delivery entry ignored", offset=record.offset, reason=str(error))
-            ends = {partition: end for partition, end in ends.items() if await consumer.position(partition) < end}
+        async for record in read_to(consumer, ends, _FETCH_MS):
+            try:
+                tail.apply(decoder.decode(record.value or b""))
+            except (msgspec.DecodeError, ValueError) as error:
+                log.warning("delivery entry ignored", offset=record.offset, reason=str(error))
     log.info("earlier deliveries read", channel_type=channel_type, delivered=len(tail.delivered))
     return tail
 

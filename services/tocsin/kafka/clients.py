@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from tocsin.kafka.errors import KafkaUnreachable
@@ -154,3 +155,14 @@ async def _listens(bootstrap_servers: str) -> bool:
         writer.close()
         return True
     return False
+
+
+async def read_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], fetch_ms: int
+) -> AsyncIterator[ConsumerRecord]:
+    """What lies between where the consumer stands and some ends, which may be followed by a little more."""
+    left = dict(ends)
+    while left := {partition: end for partition, end in left.items() if await consumer.position(partition) < end}:
+        for records in (await consumer.getmany(timeout_ms=fetch_ms)).values():
+            for record in records:
+                yield record

@@ -15,9 +15,7 @@ class Composer:
 
     base_url: str
 
-    async def outgoing(
-        self, notification: Notification, template: str = "", earlier: Remembered | None = None
-    ) -> Outgoing:
+    def outgoing(self, notification: Notification, template: str = "", earlier: Remembered | None = None) -> Outgoing:
         """The notification as it is sent; `earlier` is what the channel said about the same before."""
         message = compose(notification, self.base_url, template)
         return Outgoing(notification, message, earlier=(earlier.reference or None) if earlier else None)

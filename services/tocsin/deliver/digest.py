@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tocsin.deliver.policy import urgency_of
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Group, Notification
 
 _MOST_ALERTS = 200
-_SEVERITIES = ("critical", "error", "warning", "info")
 
 
 def digest_of(notifications: Sequence[Notification]) -> Notification:
@@ -46,5 +46,4 @@ def digest_of(notifications: Sequence[Notification]) -> Notification:
 
 
 def _rank(event: AlertEvent) -> tuple[bool, int]:
-    known = event.severity in _SEVERITIES
-    return event.status == "resolved", _SEVERITIES.index(event.severity) if known else len(_SEVERITIES)
+    return event.status == "resolved", urgency_of(event.severity)

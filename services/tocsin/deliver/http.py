@@ -13,7 +13,7 @@ import orjson
 
 from tocsin.deliver.guard import AddressRefused
 from tocsin.deliver.policy import Verdict, http_verdict, parse_retry_after
-from tocsin.deliver.protocol import Authentication, Permanent, Transient, Transport
+from tocsin.deliver.protocol import Authentication, DeliveryError, Permanent, Transient, Transport
 from tocsin.deliver.text import one_line
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -129,20 +129,24 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 def _judged(response: aiohttp.ClientResponse, answer: bytes, now_ms: int) -> Answer:
     status = response.status
     text = one_line(answer.decode("utf-8", "replace"), _SHOWN_CHARACTERS)
-    verdict = http_verdict(status)
-    if verdict is Verdict.DELIVERED:
+    if http_verdict(status) is Verdict.DELIVERED:
         return Answer(status, text, answer)
-    detail = f"HTTP {status}" + (f": {text}" if text else "")
-    if verdict is Verdict.AUTHENTICATION:
-        raise Authentication(f"{detail} (check the channel's credentials)", status_code=status)
     if 300 <= status < 400:
         raise Permanent(f"HTTP {status}: redirects are not followed; set the final address", status_code=status)
-    if verdict is Verdict.PERMANENT:
-        raise Permanent(detail, status_code=status)
-    after_s = parse_retry_after(response.headers.get("Retry-After"), now_ms)
-    if after_s is None:
-        after_s = parse_retry_after(_retry_after_in(_json_object(answer)), now_ms)
-    raise Transient(detail, status_code=status, retry_after_s=after_s)
+    failure = failure_of(status, text)
+    if isinstance(failure, Transient):
+        failure.retry_after_s = parse_retry_after(response.headers.get("Retry-After"), now_ms)
+        if failure.retry_after_s is None:
+            failure.retry_after_s = parse_retry_after(_retry_after_in(_json_object(answer)), now_ms)
+    raise failure
+
+
+def failure_of(status: int, text: str = "") -> DeliveryError:
+    """What a status other than 2xx means; `text` is what was answered with it."""
+    verdict, detail = http_verdict(status), f"HTTP {status}" + (f": {text}" if text else "")
+    if verdict is Verdict.AUTHENTICATION:
+        return Authentication(f"{detail} (check the channel's credentials)", status_code=status)
+    return (Permanent if verdict is Verdict.PERMANENT else Transient)(detail, status_code=status)
 
 
 def _retry_after_in(body: Mapping[str, Any]) -> str | None:

@@ -13,14 +13,13 @@ from typing import Any
 from aiokafka import ConsumerRecord
 
 from tocsin.deliver.offsets import OffsetLedger
-from tocsin.deliver.policy import Breaker, Bucket
+from tocsin.deliver.policy import Breaker, Bucket, urgency_of
 from tocsin.deliver.protocol import Outgoing
 from tocsin.deliver.settings import RateLimit
 from tocsin.schemas.notification import Notification
 
 CONCURRENCY = 8
 _MOST_TOGETHER = 500
-_SEVERITIES = ("critical", "error", "warning", "info")
 
 
 class Claim:
@@ -71,8 +70,7 @@ class Job:
     @property
     def urgency(self) -> int:
         """0 is most urgent."""
-        severity = self.notification.event.severity
-        return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+        return urgency_of(self.notification.event.severity)
 
 
 class Slots:

@@ -70,6 +70,16 @@ class Message:
     chart: bytes | None = None
 
     @property
+    def calls(self) -> bool:
+        """Whether people are to be called by name, where a channel does that: it fires, or fires in another way."""
+        return self.state in ("firing", "changed")
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The labels as `name=value`."""
+        return tuple(f"{label.name}={label.value}" for label in self.labels)
+
+    @property
     def links(self) -> tuple[Action, ...]:
         """Everything that leads somewhere: the alert, its runbook, and what can be done."""
         runbook = (Action("Runbook", self.runbook),) if self.runbook else ()

@@ -10,6 +10,7 @@ from enum import StrEnum
 # Nobody's receiver needs a longer rest, and an absurd answer must not silence a channel for a year.
 MAX_RETRY_AFTER_S = 3_600.0
 _MAX_DOUBLINGS = 40
+_SEVERITIES = ("critical", "error", "warning", "info")
 
 
 class Verdict(StrEnum):
@@ -48,6 +49,11 @@ class Retry:
             return max(wait_ms, int(min(retry_after_s, MAX_RETRY_AFTER_S) * 1_000))
         # The last attempt is made at the deadline, not thrown away because the dice asked for more.
         return min(wait_ms, self.within_ms - elapsed_ms)
+
+
+def urgency_of(severity: str) -> int:
+    """0 is what goes first; a word of its own goes last."""
+    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
 def parse_retry_after(text: str | None, now_ms: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import ssl
 import sys
@@ -103,6 +104,13 @@ class Outgoing:
     settled: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     earlier: Mapping[str, str] | None = None
+
+    @property
+    def subject_key(self) -> str:
+        """A name for receivers: the same for all that is said about one alert, or one group; a test has its own."""
+        notification = self.notification
+        parts = (notification.channel_id, notification.group_key, "test" if notification.test else "")
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
 Send = Callable[[Any, Outgoing, Transport], Awaitable[Receipt]]

@@ -21,7 +21,7 @@ def blocks_of(message: Message, mention: str = "") -> list[dict[str, Any]]:
         {"type": "section", "fields": [_field(fact) for fact in message.facts[:_FIELDS]]},
     ]
     if message.labels:
-        labels = "  ".join(f"`{_code(f'{label.name}={label.value}')}`" for label in message.labels)
+        labels = "  ".join(f"`{_code(label)}`" for label in message.labelled)
         blocks.append({"type": "context", "elements": [_marked(labels, _FIELD)]})
     links = "  ·  ".join(f"<{_address(link.url)}|{link.label}>" for link in message.links)
     blocks.append({"type": "section", "text": _marked(links, _SECTION)})

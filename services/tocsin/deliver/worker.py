@@ -233,7 +233,7 @@ class Worker:
 
     async def _sent(self, jobs: list[Job], settings: ChannelSettings) -> Receipt:
         try:
-            outgoing = await self._outgoing(jobs, settings)
+            outgoing = self._outgoing(jobs, settings)
             receipt: Receipt = await self._send(settings, outgoing, self._around.transport)
             return receipt
         except DeliveryError:
@@ -244,15 +244,15 @@ class Worker:
             log.exception("channel failed", channel_id=first.channel_id, notification=first.id)
             raise Permanent(f"the channel failed on this notification: {type(error).__name__}") from None
 
-    async def _outgoing(self, jobs: list[Job], settings: ChannelSettings) -> Outgoing:
+    def _outgoing(self, jobs: list[Job], settings: ChannelSettings) -> Outgoing:
         """What is to be sent; a notification that goes alone keeps it for all of its attempts."""
         composer, first = self._around.composer, jobs[0]
         if len(jobs) > 1:
             metrics.DIGESTS.labels(self.kind).inc()
-            return await composer.outgoing(digest_of([job.notification for job in jobs]), settings.template)
+            return composer.outgoing(digest_of([job.notification for job in jobs]), settings.template)
         if first.outgoing is None:
             earlier = self.books.memory.of(first.notification)
-            first.outgoing = await composer.outgoing(first.notification, settings.template, earlier)
+            first.outgoing = composer.outgoing(first.notification, settings.template, earlier)
         return first.outgoing
 
     async def _failed(

@@ -13,11 +13,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, SecretStr
 
-from tocsin.deliver.http import MAX_ANSWER_BYTES
+from tocsin.deliver.http import MAX_ANSWER_BYTES, failure_of
 from tocsin.deliver.message import Message
-from tocsin.deliver.policy import Verdict, http_verdict
 from tocsin.deliver.protocol import (
-    Authentication,
     ChannelType,
     DeliveryError,
     Outgoing,
@@ -103,19 +101,14 @@ def _failure(answer: Mapping[str, Any]) -> DeliveryError:
     if answer["refused"]:
         return Permanent("this service starts programs, which is not allowed")
     status = answer["status"]
-    if status is None:
-        return Transient("Apprise could not send")
-    verdict, detail = http_verdict(status), f"HTTP {status}"
-    if verdict is Verdict.AUTHENTICATION:
-        return Authentication(f"{detail} (check the channel's credentials)", status_code=status)
-    return (Permanent if verdict is Verdict.PERMANENT else Transient)(detail, status_code=status)
+    return Transient("Apprise could not send") if status is None else failure_of(status)
 
 
 def payload(message: Message) -> dict[str, str]:
     """Title and body as plain text; a break after @ and < keeps services from reading a mention in them."""
     facts = [f"{fact.name}: {fact.value}" for fact in message.facts]
     links = [f"{link.label}: {link.url}" for link in message.links]
-    labels = ["  ".join(f"{label.name}={label.value}" for label in message.labels)]
+    labels = ["  ".join(message.labelled)]
     told = "\n".join([*message.summary, "", *facts, *labels])
     resolved = message.state == "resolved"
     kind = "success" if resolved else {"info": "info", "warning": "warning"}.get(message.severity, "failure")

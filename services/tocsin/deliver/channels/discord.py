@@ -65,11 +65,10 @@ def payload(settings: DiscordSettings, message: Message) -> dict[str, Any]:
         ],
     }
     if message.labels:
-        labels = "  ".join(f"{label.name}={label.value}" for label in message.labels)
-        embed["footer"] = {"text": shortened(visible(labels), _LABELS)}
+        embed["footer"] = {"text": shortened(visible("  ".join(message.labelled)), _LABELS)}
     if message.chart:
         embed["image"] = {"url": f"attachment://{_CHART}"}
-    mentions = settings.mentions if message.state in ("firing", "changed") else ()
+    mentions = settings.mentions if message.calls else ()
     told = {
         "content": " ".join(_mention(one) for one in mentions) or None,
         "username": settings.username,

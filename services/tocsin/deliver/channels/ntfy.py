@@ -70,8 +70,7 @@ async def send(settings: NtfySettings, outgoing: Outgoing, transport: Transport)
 def payload(settings: NtfySettings, message: Message) -> dict[str, Any]:
     """The JSON that ntfy publishes. Its text is plain: nothing in it is markup."""
     facts = [f"{fact.name}: {fact.value}" for fact in message.facts]
-    labels = [f"{label.name}={label.value}" for label in message.labels]
-    lines = visible("\n".join([*message.summary, "", *facts, *labels]))
+    lines = visible("\n".join([*message.summary, "", *facts, *message.labelled]))
     resolved = message.state == "resolved"
     return {
         "topic": settings.topic,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -68,11 +67,10 @@ async def send(settings: OpsgenieSettings, outgoing: Outgoing, transport: Transp
 def steps(settings: OpsgenieSettings, outgoing: Outgoing) -> list[Step]:
     """The requests, in order."""
     notification, event = outgoing.notification, outgoing.notification.event
-    alias = _alias(outgoing)
-    status = notification.group.status if notification.group else event.status
+    alias = outgoing.subject_key
     source = {"source": "tocsin", "user": "tocsin"}
     note = shortened(visible("\n".join(outgoing.message.summary)), _NOTE)
-    if status == "resolved":
+    if notification.status == "resolved":
         return [("POST", f"/v2/alerts/{alias}/close?identifierType=alias", {**source, "note": note})]
     if notification.group is None and event.type == "acknowledged":
         return [("POST", f"/v2/alerts/{alias}/acknowledge?identifierType=alias", {**source, "note": note})]
@@ -101,12 +99,6 @@ def _create(settings: OpsgenieSettings, outgoing: Outgoing, alias: str) -> dict[
         "source": "tocsin",
         "priority": _PRIORITIES.get(event.severity, "P3"),
     }
-
-
-def _alias(outgoing: Outgoing) -> str:
-    notification = outgoing.notification
-    parts = (notification.channel_id, notification.group_key, "test" if notification.test else "")
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
 def _preview(settings: OpsgenieSettings, outgoing: Outgoing) -> Mapping[str, Any]:

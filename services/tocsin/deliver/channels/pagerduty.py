@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -61,7 +60,7 @@ def payload(settings: PagerDutySettings, outgoing: Outgoing) -> dict[str, Any]:
     message, event = outgoing.message, outgoing.notification.event
     about: dict[str, Any] = {
         "event_action": _action(outgoing),
-        "dedup_key": dedup_key(outgoing),
+        "dedup_key": outgoing.subject_key,
         "client": "tocsin",
         "client_url": message.link,
         "links": [{"href": link.url, "text": link.label} for link in message.links],
@@ -82,17 +81,10 @@ def payload(settings: PagerDutySettings, outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _action(outgoing: Outgoing) -> str:
-    group = outgoing.notification.group
-    if group is not None:
-        return "resolve" if group.status == "resolved" else "trigger"
-    return _ACTIONS.get(outgoing.notification.event.type, "trigger")
-
-
-def dedup_key(outgoing: Outgoing) -> str:
-    """The same for everything that is said about one alert, or one group; a test has its own."""
     notification = outgoing.notification
-    parts = (notification.channel_id, notification.group_key, "test" if notification.test else "")
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+    if notification.group is not None:
+        return "resolve" if notification.status == "resolved" else "trigger"
+    return _ACTIONS.get(notification.event.type, "trigger")
 
 
 def _source(event: AlertEvent) -> str:

@@ -75,7 +75,7 @@ async def send(settings: SlackSettings, outgoing: Outgoing, transport: Transport
 
 def payload(settings: SlackSettings, message: Message) -> dict[str, Any]:
     """The JSON that Slack gets."""
-    mentions = settings.mentions if message.state in ("firing", "changed") else ()
+    mentions = settings.mentions if message.calls else ()
     shown = {
         "text": text_of(message),
         "blocks": blocks_of(message, " ".join(map(_mention, mentions))),

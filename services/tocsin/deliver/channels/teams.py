@@ -52,7 +52,7 @@ def _payload(message: Message, lines: int) -> dict[str, Any]:
     facts = [
         _runs(_run(f"{fact.name}: ", _LINE, weight="Bolder"), _run(fact.value, _LINE)) for fact in message.facts[:lines]
     ]
-    labels = [f"{label.name}={label.value}" for label in message.labels[:_LABELS]]
+    labels = message.labelled[:_LABELS]
     where = [_runs(_run("  ".join(labels), _LINE, fontType="Monospace"))] if labels else []
     card = {
         "$schema": _SCHEMA,

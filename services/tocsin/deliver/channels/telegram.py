@@ -119,7 +119,7 @@ def text_of(message: Message) -> str:
     head = f"{message.mark} <b>{escape(f'{message.state.upper()}: {message.title}')}</b>"
     lines = [escape(line) for line in message.summary[:_LINES]]
     facts = [f"<b>{escape(fact.name)}:</b> {escape(fact.value)}" for fact in message.facts]
-    labels = [f"<code>{escape(f'{label.name}={label.value}')}</code>" for label in message.labels[:_LINES]]
+    labels = [f"<code>{escape(label)}</code>" for label in message.labelled[:_LINES]]
     found = [head, *lines, "", *facts, *labels]
     size = 0
     for place, line in enumerate(found):

@@ -108,6 +108,15 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
+    found["Preview"] = {
+        "type": "object",
+        "properties": {
+            **{name: {"type": "string"} for name in ("channel", "type", "text_by")},
+            "alert": {"type": "object"},
+            "problems": _field_errors(),
+            "sent": {"type": "object"},
+        },
+    }
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     for name, fields in added_by_answers(_REF).items():

@@ -11,10 +11,11 @@ import structlog
 
 from tocsin.agents.config_log import ConfigLog
 from tocsin.engine.escalate.directory import Directory
+from tocsin.engine.route.board import Board, labels_on_board
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas import codec
-from tocsin.schemas.alert import AlertEvent, routing_labels
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.route import ROUTING_ID, Routing
 from tocsin.schemas.silence import Silence
@@ -35,6 +36,7 @@ class RoutingState:
         self.muting = Muting()
         self.directory = Directory()
         self.version = 0
+        self._states = Board()
         self._logs: Sequence[ConfigLog] = ()
         self._board: Callable[[], Awaitable[ConfigLog]] | None = None
 
@@ -93,8 +95,8 @@ class RoutingState:
         except codec.UnreadableRecord as error:
             _log.warning("the state of an alert that cannot be read was ignored", key=_text(key), reason=str(error))
             return
-        inhibits = event is not None and event.is_active and not event.drill  # an exercise hides nothing that is real
-        self.muting.inhibitor.put(_text(key), routing_labels(event) if event and inhibits else None)
+        if self._states.is_news(_text(key), event):
+            self.muting.inhibitor.put(_text(key), labels_on_board(event))
 
 
 def _text(key: bytes) -> str:

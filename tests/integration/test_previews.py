@@ -83,7 +83,7 @@ async def _has(session: aiohttp.ClientSession, path: str) -> bool:
 
 
 async def _on_the_command_line(api: Api, tmp_path: Path) -> None:
-    (tmp_path / "channels.yaml").write_text(DRAFT.split("- id: bad")[0])
+    (tmp_path / "channels.yaml").write_text(DRAFT.split("- id: bad", maxsplit=1)[0])
     (tmp_path / "bad.yaml").write_text(DRAFT)
     (tmp_path / "text.j2").write_text("{{ title }}\n{{ labels.none.at_all }}\n")
     code, said, _ = await _run(api, tmp_path, "chat", "-o", "json")

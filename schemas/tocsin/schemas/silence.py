@@ -74,7 +74,7 @@ def _cron(value: object) -> str:
     return text
 
 
-class Schedule(BaseModel):
+class Recurrence(BaseModel):
     """Windows of one length, at times by a clock on the wall of `location`, the first at the silence's `starts_at`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -166,7 +166,7 @@ class Silence(BaseModel):
     match: Matchers = Field(min_length=1)
     starts_at: Instant
     ends_at: Instant
-    schedule: Schedule | None = None
+    schedule: Recurrence | None = None
     ends_with_alert: bool = False
     reminder: Reminder | None = None
     created_by: str = Field(default="", max_length=256)

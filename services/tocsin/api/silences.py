@@ -34,7 +34,7 @@ from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Instant, Reminder, Schedule, Silence
+from tocsin.schemas.silence import Instant, Recurrence, Reminder, Silence
 
 KIND = "silences"
 ADDED: Final = ("state", "revision", "updated_at", "preview")
@@ -58,7 +58,7 @@ class SilenceBody(BaseModel):
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     duration: Duration | None = None
-    schedule: Schedule | None = None
+    schedule: Recurrence | None = None
     ends_with_alert: bool = False
     reminder: Reminder | None = None
     created_by: str = Field(default="", max_length=256)

@@ -13,6 +13,7 @@ from tocsin.api import (
     acts,
     alerts,
     backtests,
+    calendar,
     channels,
     deadletters,
     escalations,
@@ -150,7 +151,12 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/silences/preview", silences.preview, "routing", "SilencePreview",
         body=silences.SilenceBody, errors=(422,),
     ),
+    Route("GET", "/silences/calendar", calendar.list_, "routing", "SilenceCalendar", query=("from", "to")),
     Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404,)),
+    Route(
+        "PUT", "/silences/{id}", silences.replace, "routing", "Silence",
+        body=silences.SilenceBody, errors=(409, 412, 422, 503),
+    ),
     Route("DELETE", "/silences/{id}", silences.delete, "routing", "", 204, errors=(404, 503)),
     *_resource(escalations.PEOPLE, "Person"),
     Route(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import icalendar
 from tests.integration.routed import world
 
 from tocsin.api.clearing import KEPT_MS, clear
@@ -67,6 +68,10 @@ async def test_the_calendar_has_the_windows_of_all_and_what_is_old_goes(
         ("weekly", "2030-10-27T00:00", "2030-10-27T01:00"),
         ("weekly", "2030-11-03T01:00", "2030-11-03T02:00"),
     ]
+    async with session.get(f"{PATH}/calendar.ics{span}") as answered:
+        read: Any = icalendar.Calendar.from_ical(await answered.text())
+    events = [(str(one["summary"]), one.start.isoformat()[:16]) for one in read.walk("VEVENT")]
+    assert events[:2] == [('silence: host="a"', "2030-10-13T00:00"), ('silence: host="b"', "2030-10-15T00:00")]
     assert (await call(session, "GET", "/calendar?from=2030-10-10T00:00:00Z&to=2030-10-09T00:00:00Z"))[0] == 400
     now_ms = clock_ms()
     await clear(api, now_ms + KEPT_MS)

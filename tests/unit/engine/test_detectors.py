@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.detector import rounds
 from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+from tocsin.engine.evaluate.detectors.season import Habits
+from tocsin.engine.evaluate.detectors.seasonal import Seasonal
 
 STEPS = 400
 
@@ -139,3 +141,28 @@ def test_a_new_cadence_is_no_anomaly_in_itself() -> None:
 def test_a_batch_is_looked_at_in_rounds_of_one_sample_a_series() -> None:
     slots = np.array([3, 1, 3, 3, 2, 1])
     assert [part.tolist() for part in rounds(slots)] == [[0, 1, 4], [2, 5], [3]]
+
+
+def test_the_band_is_known_on_the_first_day() -> None:
+    made, values = Ensemble(), 100 + np.random.default_rng(6).standard_normal((150, 1))
+    made.columns.add(1)
+    watch(made, values, interval_s=10.0)
+    found = made.look(np.array([0]), np.array([1e9 + 1500.0]), np.array([100.0]))
+    assert found.expected[0] == pytest.approx(100, abs=0.5)
+    assert found.lower[0] == pytest.approx(97, abs=1)
+    assert found.upper[0] == pytest.approx(103, abs=1)
+
+
+def test_a_series_with_a_season_is_foretold_unless_it_is_said_to_have_none() -> None:
+    at_s = 1e9 + np.arange(14 * 288) * 300.0
+    values = 100 + 20 * np.sin(2 * np.pi * at_s / 86_400) + np.random.default_rng(7).standard_normal(len(at_s))
+    widths = {}
+    for periods in ("auto", "none", "day", "week"):
+        made = Seasonal(Habits(periods))  # type: ignore[arg-type]
+        made.columns.add(1)
+        for at, value in zip(at_s, values, strict=True):
+            found = made.look(np.zeros(1, np.int64), np.array([at]), np.array([value]))
+        widths[periods] = found.upper[0] - found.lower[0]
+        assert found.lower[0] < values[-1] < found.upper[0]
+    assert widths["none"] > 60
+    assert max(width for periods, width in widths.items() if periods != "none") < 15

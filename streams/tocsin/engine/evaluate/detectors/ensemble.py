@@ -10,7 +10,7 @@ import numpy as np
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import CLOCK, Array, Detector, Finding, Moment, arrive
 from tocsin.engine.evaluate.detectors import season, shapes, tails, tracks
-from tocsin.engine.evaluate.detectors.season import DAY_S, Outlook
+from tocsin.engine.evaluate.detectors.season import AUTO, DAY_S, Habits, Outlook
 from tocsin.engine.frame import Floats, Ints
 
 WARM_SAMPLES: Final = 120
@@ -18,7 +18,6 @@ _UNIT_S: Final = 17 * DAY_S
 _HOLD_S: Final = 60 * 300.0
 _MARGIN: Final = 1.3
 _FAITH: Final = 1.5  # a season that explains two thirds is all that counts
-_WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
 _BLOCK: Final = 1024  # series at a time: what is worked on stays in the cache
 
 SPEC: Final[Spec] = {
@@ -34,10 +33,11 @@ SPEC: Final[Spec] = {
 
 
 class Ensemble(Detector):
-    """See the module. `local_s` of `look` is the time on the wall where the series lives, for hours and days."""
+    """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, habits: Habits = AUTO) -> None:
         self.columns = Columns(SPEC)
+        self._habits = habits
 
     def look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats | None = None) -> Finding:
         """See Detector."""
@@ -53,7 +53,7 @@ class Ensemble(Detector):
     def _look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats) -> Finding:
         columns = self.columns
         moment = arrive(columns, slots, at_s, values)
-        outlook = season.foresee(columns, moment, local_s)
+        outlook = season.foresee(columns, moment, local_s, self._habits)
         views = np.stack((moment.x, self._logarithm(moment), outlook.rest))
         ages = np.stack((moment.age, moment.age, outlook.clean)).astype(np.float64)
         measures = tracks.measure(columns, moment, views, ages)
@@ -81,13 +81,7 @@ class Ensemble(Detector):
         shows = total > held * _MARGIN
         columns["shown"][slots] = np.where(shows, total, shown)
         columns["shown_s"][slots] = np.where(shows, moment.at_s, shown_s)
-        half = _WIDE * outlook.usual * outlook.relative
-        with np.errstate(over="ignore"):
-            expected, lower, upper = (
-                np.clip(at * moment.unit, -1.7e308, 1.7e308)
-                for at in (outlook.expected, outlook.expected - half, outlook.expected + half)
-            )
-        return Finding(np.where(shows, total, 0.0), expected, lower, upper, votes)
+        return Finding(np.where(shows, total, 0.0), *outlook.band(moment.unit), votes)
 
 
 def _weights(moment: Moment, outlook: Outlook, ages: Array) -> Array:

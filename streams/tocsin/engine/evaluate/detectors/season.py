@@ -8,7 +8,7 @@ each would have foretold it.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from tocsin.engine.frame import Floats, Ints
 
 DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
-_LEVEL_S: Final = 2 * DAY_S
 _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
+_FIRST_S: Final = 12_000.0  # then the level stands still until the day is known: a level that moves hides it
 _TINY: Final = 1e-12
+WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
 
 SPEC: Final[Spec] = {
     "live": ("f8", 22, 0.0),
@@ -34,6 +35,14 @@ SPEC: Final[Spec] = {
 # Rows of `live`. Errors: mean size of what no season, the day, and day and week leave over; counts: samples in them.
 # Clean: samples since the season was found, or found to have a week too.
 _LEVEL, _ERRORS, _COUNTS, _RELATIVE, _STAGE, _CLEAN, _SIZES = 0, slice(1, 4), slice(4, 7), 7, 8, 9, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What is known of series beforehand: their periods, and within which time their level follows, in seconds."""
+
+    periods: Literal["auto", "none", "day", "week"] = "auto"
+    level_s: float = 2 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Cycle:
 
 DAY: Final = Cycle("day", DAY_S, 48, 0.15, 3, 11)
 WEEK: Final = Cycle("week", WEEK_S, 168, 0.3, 2, 16)
+AUTO: Final = Habits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +82,27 @@ class Outlook:
     usual: Floats
     found: Array
 
+    def band(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
+        """The expected value and the ends of the band of ordinary ones, in the unit of the series."""
+        half = WIDE * self.usual * self.relative
+        with np.errstate(over="ignore"):
+            ends = (self.expected, self.expected - half, self.expected + half)
+            expected, lower, upper = (np.clip(at * unit, -1.7e308, 1.7e308) for at in ends)
+        return expected, lower, upper
 
-def foresee(columns: Columns, moment: Moment, local_s: Floats) -> Outlook:
+
+def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = AUTO) -> Outlook:
     """What was to be expected of samples, then learn them. `local_s` is the time on the wall where the series lives."""
     live = taken(columns, "live", moment.slots, (22,))
     by_day, day_known = _read(columns, DAY, moment.slots, live, local_s)
     by_week, week_known = _read(columns, WEEK, moment.slots, live, local_s)
     level = np.where(moment.age == 1, moment.x, live[_LEVEL])
     stray = moment.x - level
+    day_known &= habits.periods != "none"
+    week_known &= habits.periods in ("auto", "week")
     best = _best(live)
     _rate(live, moment, (stray, stray - by_day, stray - by_day - by_week), day_known, week_known)
-    day_weight, week_weight = _weights(live, moment)
+    day_weight, week_weight = _weights(live, moment, habits)
     season = day_weight * by_day + week_weight * by_week
     rest = stray - season
     for cycle, values in ((DAY, stray), (WEEK, stray - by_day)):
@@ -90,7 +110,9 @@ def foresee(columns: Columns, moment: Moment, local_s: Floats) -> Outlook:
         live[cycle.row + 2] += 1
     live[_SIZES] += np.abs(rest)
     clipped = np.where(moment.age > 40, np.clip(rest, -4 * best, 4 * best), rest)
-    live[_LEVEL] = level + moment.gain(_LEVEL_S) * clipped
+    young = (moment.age <= 40) | (moment.age * moment.cadence_s < _FIRST_S)
+    follows = (live[_COUNTS][1] > 0) | young | (habits.periods == "none")
+    live[_LEVEL] = level + np.where(follows, moment.gain(habits.level_s), 0.0) * clipped
     anew = _stages(live, moment, day_weight, week_weight)
     put(columns, "live", moment.slots, live)
     relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], 1.0)
@@ -160,9 +182,11 @@ def _relative(columns: Columns, slots: Ints, at: Ints) -> Floats:
 
 
 def _rate(live: Array, moment: Moment, rests: tuple[Floats, ...], day_known: Array, week_known: Array) -> None:
-    """How large what each season leaves over is on the mean; the first two are compared where the day is known."""
+    """How large what each season leaves over is on the mean; the first two are compared where the day is known, and
+    anew from when it first is."""
     errors, known = live[_ERRORS], live[_COUNTS]
-    counts = np.stack((day_known, day_known, day_known & week_known))
+    known[0] = np.where(day_known & (known[1] == 0), 0, known[0])
+    counts = np.stack((day_known | (known[1] == 0), day_known, day_known & week_known))
     known += counts
     size = np.abs(np.stack(rests))
     size = np.where(known > _SETTLED, np.minimum(size, 6 * errors + _TINY), size)
@@ -170,9 +194,11 @@ def _rate(live: Array, moment: Moment, rests: tuple[Floats, ...], day_known: Arr
     errors += np.where(counts, gain, 0.0) * (size - errors)
 
 
-def _weights(live: Array, moment: Moment) -> tuple[Floats, Floats]:
+def _weights(live: Array, moment: Moment, habits: Habits) -> tuple[Floats, Floats]:
     """Shares of the two profiles: near 1 where one would have foretold clearly better than going without."""
     errors, days = live[_ERRORS], live[_COUNTS] * (moment.cadence_s / DAY_S)
+    if habits.periods != "auto":
+        return np.clip(days[1] - 0.5, 0, 1), np.clip(days[2] - 1, 0, 1)
     day = _better(errors[1], 0.9 * errors[0]) * np.clip(days[1] - 0.5, 0, 1)
     week = _better(errors[2], 0.95 * np.minimum(errors[0], errors[1])) * np.clip(days[2] - 1, 0, 1) * day
     return day, week

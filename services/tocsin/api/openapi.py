@@ -108,6 +108,7 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
+    found["Preview"] = _preview()
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     for name, fields in added_by_answers(_REF).items():
@@ -164,6 +165,12 @@ def _backtest() -> dict[str, Any]:
             "totals": {"type": "object", "properties": totals},
         },
     }  # fmt: skip
+
+
+def _preview() -> dict[str, Any]:
+    texts = {name: {"type": "string"} for name in ("channel", "type", "text_by")}
+    objects = {name: {"type": "object"} for name in ("alert", "sent")}
+    return {"type": "object", "properties": {**texts, **objects, "problems": _field_errors()}}
 
 
 def _list_of(item: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tocsin.api import (
     deadletters,
     health,
     overview,
+    previews,
     routing,
     rules,
     shadows,
@@ -109,6 +110,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/channels/test", channels.test, "channels", "Delivery",
         body=channels.TestBody, errors=(404, 409, 422, 503, 504),
+    ),
+    Route(
+        "POST", "/channels/preview", previews.show, "channels", "Preview",
+        body=previews.PreviewBody, errors=(404, 409, 422),
     ),
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tocsin.context import Context
 from tocsin.deliver.message import compose
 from tocsin.deliver.protocol import Outgoing
 from tocsin.schemas.notification import Notification, Remembered
@@ -19,3 +20,12 @@ class Composer:
         """The notification as it is sent; `earlier` is what the channel said about the same before."""
         message = compose(notification, self.base_url, template)
         return Outgoing(notification, message, earlier=(earlier.reference or None) if earlier else None)
+
+
+def base_url(context: Context) -> str:
+    """Where links in messages lead."""
+    settings = context.settings
+    if settings.delivery.public_url:
+        return settings.delivery.public_url
+    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
+    return f"http://{host}:{settings.api.port}"

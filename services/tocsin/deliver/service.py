@@ -21,7 +21,7 @@ from tocsin.agents.background import ended
 from tocsin.config import ConfigError
 from tocsin.context import Context
 from tocsin.deliver.channels import CHANNELS, channel_type
-from tocsin.deliver.composer import Composer
+from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.guard import Guard
@@ -144,12 +144,3 @@ async def opened_transport(context: Context, given: Transport | None = None) -> 
 def files_dir(context: Context) -> Path:
     """Where channels of type file write."""
     return context.settings.delivery.files_dir or context.data_dir / "files"
-
-
-def base_url(context: Context) -> str:
-    """Where links in messages lead."""
-    settings = context.settings
-    if settings.delivery.public_url:
-        return settings.delivery.public_url
-    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
-    return f"http://{host}:{settings.api.port}"

@@ -11,7 +11,6 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
-from tocsin.agents.alarms import alarms_of
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
 from tocsin.agents.record_batches import RecordBatch
@@ -19,6 +18,7 @@ from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.lifecycle.alarms import alarms_of
 from tocsin.engine.lifecycle.record import AlertRecord, DamagedRecord, decode, encode
 from tocsin.engine.lifecycle.step import Input, NumberedCommand, step
 from tocsin.engine.wakes import Wakes
@@ -74,7 +74,7 @@ class Lifecycle:
     def _alarms_of(self, partition: int) -> Wakes:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._alarms:
-            self._alarms[partition] = alarms_of(self._table, partition)
+            self._alarms[partition] = alarms_of(self._table, partition, _log.error)
         return self._alarms[partition]
 
     async def _finish(self, run: KeyedRun[Input], alarms: Wakes) -> bool:

@@ -158,7 +158,7 @@ def test_a_series_with_a_season_is_foretold_unless_it_is_said_to_have_none() -> 
     values = 100 + 20 * np.sin(2 * np.pi * at_s / 86_400) + np.random.default_rng(7).standard_normal(len(at_s))
     widths = {}
     for periods in ("auto", "none", "day", "week"):
-        made = Seasonal(Habits(periods))  # type: ignore[arg-type]
+        made = Seasonal(Habits(periods))
         made.columns.add(1)
         for at, value in zip(at_s, values, strict=True):
             found = made.look(np.zeros(1, np.int64), np.array([at]), np.array([value]))

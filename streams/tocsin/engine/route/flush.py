@@ -10,7 +10,7 @@ from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.group_record import GroupRecord, Told
 from tocsin.engine.route.muting import Mute, Muting
-from tocsin.engine.route.telling import Saying, View, is_hushed, say
+from tocsin.engine.route.telling import Saying, View, is_hushed, say, say_care
 from tocsin.engine.route.tree import Options
 from tocsin.engine.route.unroutable import unroutable
 from tocsin.schemas.alert import AlertEvent, routing_labels
@@ -79,6 +79,7 @@ class Flush:
             until_ms = self._until(name, mute)
             event = self.events[name]
             self.decisions += _decided(record, event, self.now_ms, mute.outcome, mute.by, until_ms, channels=channels)
+        self.tell_care()
         self.gone = list(view.over)
         for name in self.gone:
             del members[name]
@@ -129,6 +130,18 @@ class Flush:
         for name, sent in said.items():
             self.decisions += _decided(self.record, self.events[name], self.now_ms, "sent", sent=sent)
         return tuple(found)
+
+    def tell_care(self) -> None:
+        """Tell the channels that keep something open of acknowledgements, at once and whatever keeps alerts quiet."""
+        number = self.record.number
+        for name, told in self.record.told.items():
+            channel = self.world.channels.get(name)
+            if channel is None or not (channel.enabled and channel.hears_of_care and channel.type == told.kind):
+                continue
+            saying = say_care(told, self.record.members)
+            if saying is not None:
+                self.record.number = number + 1
+                self.notifications.append(self._notification(channel, saying))
 
     def _hush(self, names: Collection[str], channels: tuple[str, ...]) -> None:
         """Nothing is repeated, since somebody takes care of everything."""

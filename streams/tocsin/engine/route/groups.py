@@ -97,7 +97,10 @@ class _Run:
             record.again_ms = now_ms
         if record.next_ms <= now_ms:
             self._flush(record, now_ms)
-        elif member.active and not record.heard_of(fingerprint):
+            return
+        if before is not None and before.acknowledged != member.acknowledged:
+            self._tell_care(record, now_ms)
+        if member.active and not record.heard_of(fingerprint):
             self.changes.decisions += self._world.waiting(record, join.event, record.next_ms, now_ms)
 
     def _admit(self, record: GroupRecord, join: Join, member: Member, before: Member | None, now_ms: int) -> None:
@@ -123,12 +126,13 @@ class _Run:
             return self.changes.events[place]
         return self._store.event(place)
 
+    def _tell_care(self, record: GroupRecord, now_ms: int) -> None:
+        caring = Flush(record, self._events(record), self._world, now_ms)
+        caring.tell_care()
+        self.changes.notifications += caring.notifications
+
     def _flush(self, record: GroupRecord, now_ms: int) -> None:
-        found = {name: self._event((record.key, name)) for name in record.members}
-        events = {name: event for name, event in found.items() if event is not None}
-        for name in found.keys() - events.keys():
-            del record.members[name]  # what is damaged begins anew with its next event
-        done = Flush(record, events, self._world, now_ms)
+        done = Flush(record, self._events(record), self._world, now_ms)
         done.run()
         self.changes.notifications += done.notifications
         self.changes.decisions += done.decisions
@@ -136,6 +140,14 @@ class _Run:
         for name in done.gone:
             self.changes.events[record.key, name] = None
         self.changes.groups[record.key] = None if done.is_empty else record
+
+    def _events(self, record: GroupRecord) -> dict[str, AlertEvent]:
+        """The last events of a group's alerts."""
+        found = {name: self._event((record.key, name)) for name in record.members}
+        events = {name: event for name, event in found.items() if event is not None}
+        for name in found.keys() - events.keys():
+            del record.members[name]  # what is damaged begins anew with its next event
+        return events
 
 
 def _member(join: Join) -> Member:

@@ -14,7 +14,7 @@ from tocsin.agents.run_table import Output
 from tocsin.engine.evaluate.copies import Get
 from tocsin.schemas.codec import UnreadableRecord
 
-_RUN: Final = 100  # inputs a run: bounds the journal, and how much a crash repeats
+_RUN: Final = 1_000  # inputs a run: bounds the journal, and how much a crash repeats
 _LARGEST: Final = 1_000_000  # bytes of key and value: what every broker takes, with headers
 _Input = TypeVar("_Input")
 _log = structlog.get_logger("tocsin.inputs")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from tests.simulation.bug import Bug
 
 from tocsin.engine import run_table
 from tocsin.engine.evaluate import cell, step
@@ -32,16 +32,8 @@ from tocsin.engine.simulation.broker import METRICS, SAMPLES
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.table import RunTable
-from tocsin.engine.simulation.world import World
+from tocsin.engine.simulation.world import Process, World
 from tocsin.engine.watermark import TopicProgress
-
-
-@dataclass(frozen=True)
-class Bug:
-    """What is wrong, and how to make it so."""
-
-    name: str
-    plant: Callable[[pytest.MonkeyPatch], None]
 
 
 def commit_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
@@ -109,7 +101,15 @@ def no_journal(patch: pytest.MonkeyPatch) -> None:
 
 
 def zombie_goes_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(World, "rejoin", lambda self, process: self.paused.discard(process.number))
+    rejoined = World.rejoin
+
+    def rejoin(self: World, process: Process) -> None:
+        if isinstance(process, EvaluateProcess):
+            self.paused.discard(process.number)
+        else:
+            rejoined(self, process)
+
+    patch.setattr(World, "rejoin", rejoin)
 
 
 def cooldown_not_persisted(patch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,31 +52,12 @@ def asked_before_the_journal(patch: Patch) -> None:
     patch.setattr(RunTable, "finish", finish)
 
 
-def earlier_reigns_do_not_end(patch: Patch) -> None:
-    async def recover(self: RunTable, partition: int, generation: int, holds: Any) -> bool:
-        if partition not in self._reigns:
-            before = self._pieces.names(partition, run_table._JOURNAL)
-            last = before[-1].removeprefix(run_table._JOURNAL) if before else run_table._FIRST
-            reign = run_table._Reign(run_table._next_reign(last, generation), holds, deque())
-            run = self._last_run(partition, before)
-            if run.run:
-                await self._carry_out(partition, reign, run)
-            self._reigns[partition] = reign
-        return True
-
-    patch.setattr(RunTable, "recover", recover)
-
-
 def entries_of_any_reign(patch: Patch) -> None:
     def get(self: RunTable, partition: int, key: str) -> bytes | None:
         names = self._pieces.names(partition, run_table._entry(key))
         return self._pieces.read(partition, names[0]) if names else None
 
     patch.setattr(RunTable, "get", get)
-
-
-def removed_without_a_mark(patch: Patch) -> None:
-    patch.setattr(RunTable, "_come_back", lambda *_: iter(()))
 
 
 def roots_before_pieces(patch: Patch) -> None:
@@ -99,11 +79,6 @@ def roots_before_pieces(patch: Patch) -> None:
 
 def late_states_count(patch: Patch) -> None:
     patch.setattr(Board, "is_news", lambda *_: True)
-
-
-def late_none_counts(patch: Patch) -> None:
-    is_news = Board.is_news
-    patch.setattr(Board, "is_news", lambda self, name, event: event is None or is_news(self, name, event))
 
 
 def drills_inhibit(patch: Patch) -> None:
@@ -185,11 +160,6 @@ def every_alert_waits_for_its_group(patch: Patch) -> None:
     patch.setattr(
         groups, "_member", lambda join: msgspec.structs.replace(member(join), fired_ms=member(join).fired_ms + 10**6)
     )
-
-
-def acknowledged_groups_repeat(patch: Patch) -> None:
-    member = groups._member
-    patch.setattr(groups, "_member", lambda join: msgspec.structs.replace(member(join), acknowledged=False))
 
 
 def worse_is_no_news(patch: Patch) -> None:
@@ -329,12 +299,9 @@ def _without_records(entries_of: Callable[..., dict[str, bytes | None]]) -> Call
 PLANTED_IN_ROUTE = (
     Bug("all owners of a partition write under one name", reigns_have_one_name),
     Bug("the group is asked before the journal is written", asked_before_the_journal),
-    Bug("a new owner does not end the reigns before it", earlier_reigns_do_not_end),
     Bug("the entry of the oldest reign counts", entries_of_any_reign),
-    Bug("what was removed comes back", removed_without_a_mark),
     Bug("an entry is there before its pieces", roots_before_pieces),
     Bug("a state that comes late counts", late_states_count),
-    Bug("that there is no alert counts, however late it comes", late_none_counts),
     Bug("an exercise inhibits", drills_inhibit),
     Bug("what is acknowledged does not inhibit", acknowledged_alerts_do_not_inhibit),
     Bug("who tells does not read configuration to its end", told_without_reading_on),
@@ -345,7 +312,6 @@ PLANTED_IN_ROUTE = (
     Bug("looks at a group drift", looks_drift),
     Bug("what a group said is not persisted", group_forgets_what_it_said),
     Bug("an alert that fired long ago waits for its group again", every_alert_waits_for_its_group),
-    Bug("what is acknowledged is repeated", acknowledged_groups_repeat),
     Bug("a worse severity is no news", worse_is_no_news),
     Bug("beside what is quiet, nothing resolves", quiet_alerts_do_not_resolve),
     Bug("an alert that is quiet no more is no news", released_alert_is_no_news),

@@ -25,7 +25,7 @@ from tocsin.engine.simulation.evaluating import BuriedSample, EvaluateProcess
 from tocsin.engine.simulation.model_alerts import Foreseen
 from tocsin.engine.simulation.model_rules import Said
 from tocsin.engine.simulation.oracle import Oracle
-from tocsin.engine.simulation.routing import BuriedRecord, notifications
+from tocsin.engine.simulation.routing import BuriedRecord, alert_in, notifications
 from tocsin.engine.simulation.world import World
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
@@ -69,7 +69,7 @@ class Watch:
         for partition, found in self._world.broker.of_topic(ALERTS):
             for record in found.read(self._seen.get(partition, 0)):
                 value = record.value or b""
-                event = codec.decode(AlertEvent, value)
+                event = alert_in(value)
                 known = self._bytes.setdefault(event.id, value)
                 if known is value:
                     self._check(event)
@@ -200,7 +200,7 @@ def _foreseen(event: AlertEvent) -> Foreseen:
 def _events(world: World, oracle: Oracle) -> None:
     found: dict[str, dict[str, AlertEvent]] = {}
     for record in world.broker.records(ALERTS):
-        event = codec.decode(AlertEvent, record.value)
+        event = alert_in(record.value)
         found.setdefault(event.fingerprint, {}).setdefault(event.id, event)
     for fingerprint in sorted({*found, *oracle.alerts}):
         wanted = oracle.alerts[fingerprint].events if fingerprint in oracle.alerts else []
@@ -244,7 +244,7 @@ def _bounded(world: World, _oracle: Oracle) -> None:
 def _states(world: World, oracle: Oracle) -> None:
     """Of the states of an alert the one with the highest number is its last event, whatever was said late."""
     latest: dict[str, AlertEvent] = {}
-    for event in (codec.decode(AlertEvent, value) for _, value in world.broker.states if value):
+    for event in (alert_in(value) for _, value in world.broker.states if value):
         if event.fingerprint not in latest or event.sequence > latest[event.fingerprint].sequence:
             latest[event.fingerprint] = event
     for fingerprint, alert in oracle.alerts.items():

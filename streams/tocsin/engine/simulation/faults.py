@@ -1,13 +1,12 @@
 """What goes wrong: processes die, stop, stand still, come and go; receivers, clocks and compaction do what they do."""
 
+from collections.abc import Callable
 from typing import Final
 
 from tocsin.engine.simulation.broker import COMPACTED, ROUTES, RULES, SILENCES, STATES, Partition
 from tocsin.engine.simulation.evaluating import EvaluateProcess
-from tocsin.engine.simulation.routing import RouteProcess
+from tocsin.engine.simulation.routing import RouteProcess, alert_in
 from tocsin.engine.simulation.world import GROUPS, Process, World
-from tocsin.schemas import codec
-from tocsin.schemas.alert import AlertEvent
 
 FAULTS: Final = (
     "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
@@ -15,10 +14,10 @@ FAULTS: Final = (
 
 
 class Faults:
-    """The faults of one run."""
+    """The faults of one run. `people` let something happen meanwhile."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self._chance = world, world.chance
+    def __init__(self, world: World, people: Callable[[], None]) -> None:
+        self._world, self._chance, self._people = world, world.chance, people
 
     def take(self, process: Process, only: str = "") -> None:
         """Let a process take something of a partition, of one topic or of any."""
@@ -33,6 +32,9 @@ class Faults:
     def strike(self) -> None:
         """One fault."""
         chance, world = self._chance, self._world
+        if world.scenario.is_about_routes and chance.happens(45):
+            self._overtake()
+            return
         kind = chance.one_of(FAULTS)
         group = "deliver" if world.failing and chance.happens(50) else chance.one_of(("evaluate", *GROUPS))
         group = "route" if world.scenario.is_about_routes and chance.happens(60) else group
@@ -52,6 +54,43 @@ class Faults:
             self._stop(chance.one_of(members))
         else:
             self._disturb(kind)
+
+    def _overtake(self) -> None:
+        """An owner stands still in a run, others go on with its partitions, and then it goes on as if nothing had
+        been."""
+        chance, world = self._chance, self._world
+        members = world.running("route")
+        if not members:
+            return
+        process = chance.one_of(members)
+        assert isinstance(process, RouteProcess)
+        if not process.backlog():
+            self._people()
+        process.rest_in_run = 1 if chance.happens(35) else chance.below(9)
+        if world.guarded(process, lambda: self.take(process)):
+            return
+        if len(members) == 1:
+            world.start("route")
+        world.rebalance("route")
+        self._go_on_without()
+        if process.number in world.paused:
+            world.say(lambda: f"route {process.number} goes on")
+            world.rejoin(process)
+            if chance.happens(50):
+                world.rebalance("route")
+
+    def _go_on_without(self) -> None:
+        chance, world = self._chance, self._world
+        if chance.happens(70):
+            self._people()
+        for process in world.running("route"):
+            assert isinstance(process, RouteProcess)
+            for _ in range(chance.between(1, 5)):
+                if chance.happens(25):
+                    world.broker.clock_ms += chance.one_of((500, 3_000, 25_000))
+                    process.tick()
+                if not world.guarded(process, lambda one=process: self.take(one)):  # type: ignore[misc]
+                    break
 
     def _disturb(self, kind: str) -> None:
         """Faults of the world around."""
@@ -98,6 +137,10 @@ class Faults:
         world.rebalance(process.group)
 
     def stop_still(self, process: RouteProcess) -> None:
+        if self._chance.happens(60):
+            steps = process.rest_in_run = self._chance.below(8)
+            self._world.say(lambda: f"route {process.number} will stand still {steps} steps into its next run")
+            return
         after = process.outbox.rest = self._chance.below(self._chance.one_of((4, 10, 25)))
         self._world.say(lambda: f"route {process.number} will stand still after {after} writes")
 
@@ -151,7 +194,7 @@ def _is_in_order(states: Partition) -> bool:
     until the alert says something again."""
     newest: dict[bytes | None, int] = {}
     for record in states.records:
-        number = codec.decode(AlertEvent, record.value).sequence if record.value else newest.get(record.key, 0)
+        number = alert_in(record.value).sequence if record.value else newest.get(record.key, 0)
         if number < newest.get(record.key, 0):
             return False
         newest[record.key] = number

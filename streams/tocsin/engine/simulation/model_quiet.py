@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from tocsin.engine.simulation.routes import BUSY, Document
+from tocsin.engine.simulation.routing import alert_in
 from tocsin.engine.simulation.world import World
-from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import parse_instant
@@ -150,7 +150,7 @@ class Past:
         inhibits = any(doc and ("inhibit_rules" in doc or "dependencies" in doc) for _, doc in world.routings)
         for number, value in world.broker.states if inhibits else ():
             if value is not None:
-                self._states.append((number, codec.decode(AlertEvent, value)))
+                self._states.append((number, alert_in(value)))
         self._found: dict[int, Settings] = {}
 
     def at(self, write: int) -> Settings:

@@ -5,10 +5,10 @@ from typing import Final
 from tocsin.engine.memory_log import partition_of
 from tocsin.engine.simulation.broker import ALERTS, COMMANDS, METRICS, ROUTES, RULES, SIGNALS, SILENCES
 from tocsin.engine.simulation.routes import Document, draw_routing, draw_silence, encoded
+from tocsin.engine.simulation.routing import alert_in
 from tocsin.engine.simulation.scenario import METRIC, changed
 from tocsin.engine.simulation.world import World
 from tocsin.schemas import codec
-from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.command import Command, CommandType, Trigger
 from tocsin.schemas.labels import alert_fingerprint
@@ -95,7 +95,7 @@ class Producer:
         chance, world = self._chance, self._world
         if self._last_command is not None and chance.happens(15):
             command = self._last_command
-        elif chance.happens(60 if world.scenario.is_about_routes else 25):
+        elif chance.happens(45 if world.scenario.is_about_routes else 25):
             command = self._trigger()
         else:
             command = self._action()
@@ -132,7 +132,7 @@ class Producer:
         found = list(self._world.broker.records(ALERTS))
         if not found or self._chance.happens(10):
             return self._chance.one_of(sorted(self._world.scenario.fingerprints)), None
-        event = codec.decode(AlertEvent, self._chance.one_of(found[-4:]).value)
+        event = alert_in(self._chance.one_of(found[-4:]).value)
         return event.fingerprint, event.starts_at if self._chance.happens(60) else None
 
     def _trigger(self) -> Command:

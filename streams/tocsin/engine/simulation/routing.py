@@ -4,6 +4,7 @@ It may stand still before any record that it writes, until others have gone on w
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -92,7 +93,7 @@ class RouteProcess:
         self.outbox = Outbox(broker, number, scenario.partitions)
         self.alerts = RunTable(self.outbox, ALERT_TABLE, scenario.piece_bytes, runs.counts)
         self.told = RunTable(self.outbox, TOLD_TABLE, scenario.piece_bytes, runs.counts)
-        self.book, self.known = RuleBook(), Known(_ignored)
+        self.book, self.known = RuleBook(), _Known(_ignored)
         self.partitions: list[int] = []
         self.positions: dict[Place, int] = {}
         self.committable: dict[Place, int] = {}
@@ -101,6 +102,7 @@ class RouteProcess:
         self._generation = 0
         self._indexes: dict[int, Index] = {}
         self._alarms: dict[int, Wakes] = {}
+        self.rest_in_run: int | None = None
         self._tried = 0
         self._running: Coroutine[Any, Any, None] | None = None
 
@@ -219,6 +221,8 @@ class RouteProcess:
         self._tried += 1
         name = f"{attempt.topic}/{attempt.partition}@{attempt.records[-1].offset}, {self.number}.{self._tried}"
         self._runs.tries(name, attempt)
+        if self.rest_in_run is not None and (entries or outputs):
+            self.outbox.rest, self.rest_in_run = self.rest_in_run, None
         if not await table.finish(attempt.partition, name, entries, outputs):
             return False
         self._runs.counts(name)
@@ -315,26 +319,41 @@ def notifications(channel_type: str) -> str:
     return f"notifications.{channel_type}"
 
 
+# Records are frozen, and read by many: by each process that takes them, and by the oracle.
+_signal: Final = lru_cache(maxsize=4_096)(partial(codec.decode, Signal))
+_command: Final = lru_cache(maxsize=4_096)(partial(codec.decode, Command))
+_tick: Final = lru_cache(maxsize=4_096)(partial(codec.decode, RouteTick))
+_grouped: Final = lru_cache(maxsize=4_096)(codec.decode_group_input)
+alert_in: Final = lru_cache(maxsize=4_096)(partial(codec.decode, AlertEvent))
+told_in: Final = lru_cache(maxsize=4_096)(partial(codec.decode, Notification))
+
+
 def input_of(topic: str, record: LogRecord) -> Input:
     """A record of `signals` or `commands`; raises UnreadableRecord."""
     if topic == SIGNALS:
-        return codec.decode(Signal, record.value)
+        return _signal(record.value)
     if record.key is None:
-        return codec.decode(RouteTick, record.value)
-    return NumberedCommand(record.offset, codec.decode(Command, record.value))
+        return _tick(record.value)
+    return NumberedCommand(record.offset, _command(record.value))
 
 
 def event_of(record: LogRecord) -> Timed:
     """A record of `alerts`, and when it was written."""
-    return record.at_ms, codec.decode(AlertEvent, record.value)
+    return record.at_ms, alert_in(record.value)
 
 
 def grouped_of(record: LogRecord) -> TimedInput:
     """A record of `groups`, and its time."""
-    item = codec.decode_group_input(record.value)
+    item = _grouped(record.value)
     return (record.at_ms if isinstance(item, Join) else item.at_ms), item
 
 
 def told_of(record: LogRecord) -> Notification:
     """A record of `notifications`."""
-    return codec.decode(Notification, record.value)
+    return told_in(record.value)
+
+
+class _Known(Known):
+    """What route knows; documents are frozen, and read by every process."""
+
+    _read = staticmethod(lru_cache(maxsize=4_096)(Known(_ignored)._read))  # type: ignore[assignment]  # noqa: SLF001

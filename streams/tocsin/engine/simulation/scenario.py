@@ -142,7 +142,7 @@ def _about_routes(seed: int, chance: Chance) -> Scenario:
             [plain(f"r{index}", chance.below(_POOL)) for index in range(chance.one_of((1, 1, 2)))],
             [_channel(index, chance) for index in range(chance.between(1, 3))],
             1,
-            chance.one_of((1, 2, 2, 3)),
+            chance.one_of((1, 2, 2, 2, 3)),
             1,
             chance.one_of(_PIECES),
             Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=STRIDE_MS),

@@ -68,7 +68,7 @@ class _Schedule:
         self._world, self._chance = world, world.chance
         self._producer = Producer(world)
         self._watch = checkers.Watch(world)
-        self._faults = Faults(world)
+        self._faults = Faults(world, self._people)
         self._faulty = self._chance.happens(90)
 
     def play(self) -> None:
@@ -77,7 +77,8 @@ class _Schedule:
         phases = chance.one_of((1, 1, 2))
         for phase in range(phases):
             for _ in range(chance.between(2, 4)):
-                self._round(chance.between(1, 4) if world.scenario.is_about_routes else chance.between(5, 22) // phases)
+                is_short = world.scenario.is_about_routes
+                self._round(chance.below(4) if is_short else chance.between(5, 22) // phases)
             is_last = phase == phases - 1
             is_long = is_last or world.scenario.has_lulls
             self._rest(is_long or (not world.scenario.is_instant and chance.happens(20)))

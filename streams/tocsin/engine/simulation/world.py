@@ -177,6 +177,8 @@ class World:
             is_whole = is_whole and not any(one.number in self.paused for one in members)
             for process in list(members):
                 process.outbox.fuse = process.outbox.rest = None
+                if isinstance(process, RouteProcess):
+                    process.rest_in_run = None
                 if not is_whole:
                     self.rejoin(process)
             if is_whole:
@@ -194,7 +196,7 @@ class World:
             self.paused.discard(process.number)
             self.joining.add(process.group)
             if isinstance(process, RouteProcess):
-                process.outbox.rest = None
+                process.outbox.rest = process.rest_in_run = None
                 if not self.guarded(process, process.go_on):
                     return
             process.outbox.pending.clear()

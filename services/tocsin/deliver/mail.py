@@ -35,7 +35,7 @@ def parse_address(text: str) -> Address:
 def compose_mail(
     sender: str, recipients: Sequence[str], subject: str, notification: Notification, message: Message
 ) -> EmailMessage:
-    """The same bytes for every repeat of a notification; mails of one alert, or of one group, form a thread."""
+    """The same headers for every repeat of a notification; mails of one alert, or of one group, form a thread."""
     event = notification.event
     address = parse_address(sender)
     about = (notification.group_key,) if notification.group else (event.fingerprint, event.starts_at)
@@ -53,7 +53,12 @@ def compose_mail(
     if message.severity == "critical" and message.state == "firing":
         mail["Importance"] = "high"
     mail.set_content(plain_text(message))
-    mail.add_alternative(_html(message), subtype="html")
+    chart = f"chart.{notification.id}@{address.domain}" if message.chart else ""
+    mail.add_alternative(_html(message, chart), subtype="html")
+    if message.chart:
+        page = mail.get_body(("html",))
+        assert isinstance(page, EmailMessage), "it was added"
+        page.add_related(message.chart, "image", "png", cid=f"<{chart}>", filename="chart.png", disposition="inline")
     return mail
 
 
@@ -65,13 +70,11 @@ def plain_text(message: Message) -> str:
     lines += [f"{fact.name + ':':<{width + 1}} {fact.value}" for fact in message.facts]
     if message.labels:
         lines += ["", "Where:", *(f"  {label.name}={label.value}" for label in message.labels)]
-    lines += ["", f"Open the alert: {message.link}"]
-    if message.runbook:
-        lines.append(f"Runbook: {message.runbook}")
+    lines += ["", *(f"{link.label}: {link.url}" for link in message.links)]
     return visible("\n".join(lines)) + "\n"
 
 
-def _html(message: Message) -> str:
+def _html(message: Message, chart: str) -> str:
     return render_email(
         {
             "subject": visible(message.subject),
@@ -83,7 +86,9 @@ def _html(message: Message) -> str:
             "facts": [{"name": fact.name, "value": visible(fact.value)} for fact in message.facts],
             "colour": message.colour,
             "link": message.link,
+            "actions": [{"label": action.label, "url": action.url} for action in message.actions],
             "runbook": message.runbook,
+            "chart": chart,
         }
     )
 

@@ -20,17 +20,22 @@ from prometheus_client import start_http_server
 from tocsin.agents.background import ended
 from tocsin.config import ConfigError
 from tocsin.context import Context
+from tocsin.deliver.actions import Actions
 from tocsin.deliver.channels import CHANNELS, channel_type
 from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.directory import Directory, follow, opened_directory
+from tocsin.deliver.drawing import Drawing
 from tocsin.deliver.guard import Guard
+from tocsin.deliver.history import History
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.parking import Parking
+from tocsin.deliver.pictures import Pictures
 from tocsin.deliver.protocol import Transport
 from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
 from tocsin.kafka.clients import producer_arguments, started
+from tocsin.permits import PURPOSE, Permits
 from tocsin.readiness import announce_ready
 from tocsin.vault import load_or_create_key
 
@@ -118,9 +123,13 @@ async def surroundings(
     async with (
         started(producer, context.connection.bootstrap_servers),
         opened_directory(context) as (directory, consumer),
+        History(context.connection, context.topics.samples) as history,
+        Drawing() as drawing,
         AsyncExitStack() as stack,
     ):
-        journal, composer = Journal(producer, context.topics), Composer(base_url(context))
+        journal, address = Journal(producer, context.topics), base_url(context)
+        actions = Actions(Permits(vault.derived(PURPOSE)), address, context.settings.delivery.action_links)
+        composer = Composer(address, Pictures(history.read, drawing), actions)
         writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
         arounds = {}
         for kind in kinds:

@@ -12,6 +12,7 @@ from tests.simulation.bug import Bug
 from tocsin.engine import pieces, run_table
 from tocsin.engine.lifecycle import step as lifecycle
 from tocsin.engine.lifecycle import transitions
+from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.pieces import PieceTable
 from tocsin.engine.route import flush, group_record, groups, inhibition, known, runs, store, telling
 from tocsin.engine.route import silences as silencing
@@ -28,6 +29,7 @@ from tocsin.engine.simulation.routing import RouteProcess
 from tocsin.engine.simulation.table import RunTable
 from tocsin.engine.wakes import Wakes
 from tocsin.schemas import alert
+from tocsin.schemas.instant import format_instant
 from tocsin.schemas.matcher import matches_all
 
 Patch = pytest.MonkeyPatch
@@ -58,6 +60,10 @@ def entries_of_any_reign(patch: Patch) -> None:
         return self._pieces.read(partition, names[0]) if names else None
 
     patch.setattr(RunTable, "get", get)
+
+
+def removed_without_a_mark(patch: Patch) -> None:
+    patch.setattr(RunTable, "_come_back", lambda *_: iter(()))
 
 
 def roots_before_pieces(patch: Patch) -> None:
@@ -162,6 +168,11 @@ def every_alert_waits_for_its_group(patch: Patch) -> None:
     )
 
 
+def acknowledged_groups_repeat(patch: Patch) -> None:
+    member = groups._member
+    patch.setattr(groups, "_member", lambda join: msgspec.structs.replace(member(join), acknowledged=False))
+
+
 def worse_is_no_news(patch: Patch) -> None:
     member = groups._member
     patch.setattr(groups, "_member", lambda join: msgspec.structs.replace(member(join), rank=0))
@@ -247,7 +258,13 @@ def alarms_are_lost_at_a_handover(patch: Patch) -> None:
 
 def ends_when_it_is_noticed(patch: Patch) -> None:
     due = transitions._due
-    patch.setattr(transitions, "_due", lambda record, event, _at_ms, now_ms: due(record, event, now_ms, now_ms))
+
+    def late(record: AlertRecord, event: alert.AlertEvent, at_ms: int, now_ms: int) -> alert.AlertEvent:
+        made = due(record, event, at_ms, now_ms)
+        record.event = msgspec.structs.replace(made, updated_at=format_instant(now_ms))
+        return record.event
+
+    patch.setattr(transitions, "_due", late)
 
 
 def missed_reminders_all_come(patch: Patch) -> None:
@@ -300,6 +317,7 @@ PLANTED_IN_ROUTE = (
     Bug("all owners of a partition write under one name", reigns_have_one_name),
     Bug("the group is asked before the journal is written", asked_before_the_journal),
     Bug("the entry of the oldest reign counts", entries_of_any_reign),
+    Bug("what was removed comes back", removed_without_a_mark),
     Bug("an entry is there before its pieces", roots_before_pieces),
     Bug("a state that comes late counts", late_states_count),
     Bug("an exercise inhibits", drills_inhibit),
@@ -312,6 +330,7 @@ PLANTED_IN_ROUTE = (
     Bug("looks at a group drift", looks_drift),
     Bug("what a group said is not persisted", group_forgets_what_it_said),
     Bug("an alert that fired long ago waits for its group again", every_alert_waits_for_its_group),
+    Bug("what is acknowledged is repeated", acknowledged_groups_repeat),
     Bug("a worse severity is no news", worse_is_no_news),
     Bug("beside what is quiet, nothing resolves", quiet_alerts_do_not_resolve),
     Bug("an alert that is quiet no more is no news", released_alert_is_no_news),

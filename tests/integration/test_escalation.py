@@ -105,6 +105,10 @@ async def test_who_is_on_call_is_said_and_changed_by_commands(
 
     file = str(tmp_path / "oncall.yaml")
     (tmp_path / "oncall.yaml").write_text(ONCALL)
+    (tmp_path / "rules.yaml").write_text("{id: slow, metric_type: x, threshold: 1, escalation_policy: page}")
+    warned = await command("rules", "apply", str(tmp_path / "rules.yaml"))
+    assert "slow: escalation_policy: there is no escalation policy 'page' yet; add it, or name another" in warned
+    await command("rules", "delete", "slow")
     assert "+id: primary" in await command("people", "apply", file, "--dry-run")
     await command("schedules", "apply", file)
     assert "anna" in await command("oncall")

@@ -26,7 +26,7 @@ from tocsin.testing import collect, eventually, pause
 KILLS = int(os.environ.get("TOCSIN_TEST_KILLS", "2"))
 SEED = os.environ.get("TOCSIN_TEST_SEED", "1")
 VICTIMS = ("route", "deliver")
-PACE_S = 0.1  # between two steps of the load, as long as a step: an alert fires for three seconds, and rests for three
+PACE_S = 0.3  # between two steps of the load: an alert fires for nine seconds, so that route comes back meanwhile
 WAITS = ("0s", "700ms", "700ms", "700ms")
 POLICY = EscalationPolicy.model_validate(
     {"id": "page", "pause": "1s", "steps": [{"wait": wait, "notify": ["hook"]} for wait in WAITS]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +84,23 @@ async def test_a_policy_goes_on_until_somebody_answers(kafka: str, tmp_path: Pat
         assert (await escalation(at, alert))["state"] == "resolved"
 
 
-async def test_who_is_on_call_is_said_and_changed_by_commands(
+@pytest.fixture
+async def command(
     served: tuple[Api, aiohttp.ClientSession],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> None:
+) -> Callable[..., Awaitable[str]]:
+    """Runs `tocsin ...` against an API with two channels, beside files; what it said."""
     api, session = served
     monkeypatch.setenv("TOCSIN_API_PORT", str(api.context.settings.api.port))
     monkeypatch.setenv("TOCSIN_API_TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
     for name in ("hook", "chat"):
         channel = {"id": name, "type": "webhook", "config": {"url": "https://hooks.example.test/a"}}
         assert (await session.post("/api/v1/channels", json=channel)).status == 201
+    (tmp_path / "oncall.yaml").write_text(ONCALL)
+    (tmp_path / "rules.yaml").write_text("{id: slow, metric_type: x, threshold: 1, escalation_policy: page}")
 
     async def command(*arguments: str, wanted: int = 0) -> str:
         capfd.readouterr()
@@ -103,14 +109,27 @@ async def test_who_is_on_call_is_said_and_changed_by_commands(
         assert code == wanted, said
         return said.out + said.err
 
-    file = str(tmp_path / "oncall.yaml")
-    (tmp_path / "oncall.yaml").write_text(ONCALL)
-    (tmp_path / "rules.yaml").write_text("{id: slow, metric_type: x, threshold: 1, escalation_policy: page}")
-    warned = await command("rules", "apply", str(tmp_path / "rules.yaml"))
+    return command
+
+
+async def test_files_are_applied_and_what_is_in_use_stays(command: Callable[..., Awaitable[str]]) -> None:
+    warned = await command("rules", "apply", "rules.yaml")
     assert "slow: escalation_policy: there is no escalation policy 'page' yet; add it, or name another" in warned
+    assert "+id: primary" in await command("people", "apply", "oncall.yaml", "--dry-run")
+    assert "4 created, 0 changed" in await command("schedules", "apply", "oncall.yaml")
+    assert "0 created, 0 changed, 0 deleted, 4 unchanged" in await command("people", "apply", "oncall.yaml")
+    assert "schedule primary > person ben > hook" in await command("escalations", "list")
+    refused = await command("people", "delete", "anna", wanted=1)
+    assert "person 'anna' is named by schedule 'primary'; take it out there first" in refused
+    assert "named by rule 'slow'" in await command("escalations", "delete", "page", wanted=1)
     await command("rules", "delete", "slow")
-    assert "+id: primary" in await command("people", "apply", file, "--dry-run")
-    await command("schedules", "apply", file)
+    for group, name in (("escalations", "page"), ("schedules", "primary"), ("people", "anna")):
+        await command(group, "delete", name)
+    assert "no schedules yet" in await command("oncall")
+
+
+async def test_who_is_on_call_is_said_and_changed_by_commands(command: Callable[..., Awaitable[str]]) -> None:
+    await command("schedules", "apply", "oncall.yaml")
     assert "anna" in await command("oncall")
     assert "Anna" in await command("oncall", "primary", "--at", "2026-12-24T18:00:00+01:00")
     times = ("--from", "2100-01-01T00:00:00Z", "--until", "2100-01-02T00:00:00Z")
@@ -120,15 +139,9 @@ async def test_who_is_on_call_is_said_and_changed_by_commands(
     shown = await command("schedules", "preview", "primary", *span)
     assert made in shown
     assert shown.count("anna") == 2
-    assert "0 created, 0 changed, 0 deleted, 4 unchanged" in await command("people", "apply", file)
+    await command("schedules", "apply", "oncall.yaml")  # which says nothing of overrides
     assert "swapped" in await command("schedules", "get", "primary")
     assert (await command("schedules", "calendar", "primary", *span)).count("BEGIN:VEVENT") == 3
     assert (await command("people", "calendar", "ben", *span)).count("BEGIN:VEVENT") == 1
     await command("schedules", "override", "primary", "--remove", made)
     assert "ben" not in await command("oncall", "--at", "2100-01-01T12:00:00Z")
-    assert "schedule primary > person ben > hook" in await command("escalations", "list")
-    refused = await command("people", "delete", "anna", wanted=1)
-    assert "person 'anna' is named by schedule 'primary'; take it out there first" in refused
-    for group, name in (("escalations", "page"), ("schedules", "primary"), ("people", "anna")):
-        await command(group, "delete", name)
-    assert "no schedules yet" in await command("oncall")

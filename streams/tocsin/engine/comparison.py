@@ -155,7 +155,7 @@ def _follow(episode: Episode, event: AlertEvent, tell: TellOf) -> None:
     episode.severity = max(episode.severity, event.severity, key=lambda name: Severity(name).rank)
     if event.ends_at is not None:
         episode.ended_ms = parse_instant(event.ends_at)
-    if event.type in ("changed", "resolved"):
+    if event.type in ("changed", "resolved") and not event.is_noise:
         episode.told.update((name, event.type) for name in tell(event, event.type))
 
 

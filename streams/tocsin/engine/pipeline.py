@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from tocsin.engine import frame, partial
@@ -189,7 +190,8 @@ class Pipeline:
 
     def _tell(self, signals: Sequence[Signal], shares: Sequence[Partial]) -> None:
         self.signals += signals
-        self._lifecycle(signals)
+        written_ms = max(self._clock_ms or 0, 0)
+        self._lifecycle([msgspec.structs.replace(one, written_ms=written_ms) for one in signals])
         for item in shares:
             for partition, share in partial.spread(item, self._shape.samples).items():
                 self.log.append(_PARTIALS, partition, None, partial.encode(share), self._clock_ms or 0)

@@ -12,6 +12,7 @@ from tocsin.schemas.problems import Wrong
 State = Literal["ok", "pending", "firing", "acknowledged", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
 Told = Literal["firing", "changed", "unacknowledged", "reminded", "resolved"]
+Flaps = Literal["", "started", "ongoing", "worse", "stopped"]
 Number = float | tuple[float, float]
 
 
@@ -107,6 +108,7 @@ class ExpectedAlert(_Part):
     fired_at: Duration | None = None
     reason: str | None = None
     unit: str | None = None
+    flapping: Flaps | None = None
 
 
 class ExpectedNotification(_Part):
@@ -118,6 +120,7 @@ class ExpectedNotification(_Part):
     labels: Labels | None = None
     severity: Severity | None = None
     value: Figure | None = None
+    flapping: Flaps | None = None
 
 
 class Expectation(_Part):

@@ -40,6 +40,7 @@ def _alert(event: AlertEvent, begin_ms: int) -> Facts:
         "fired_at": parse_instant(event.fired_at) - begin_ms if event.fired_at else None,
         "reason": event.reason,
         "unit": event.unit,
+        "flapping": event.flapping,
     }
 
 

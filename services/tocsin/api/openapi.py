@@ -19,6 +19,7 @@ from tocsin.api.routing_schemas import added_by_answers, routing_schemas
 from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.silence import Silence
 
@@ -108,7 +109,7 @@ def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [Silence, *(route.body for route in ROUTES if route.body)]
     for model in dict.fromkeys(models):
         _add_model(found, model)
-    _, components = msgspec.json.schema_components([AlertEvent, Delivery, Decision], ref_template=_REF)
+    _, components = msgspec.json.schema_components([AlertEvent, Delivery, Decision, Incident], ref_template=_REF)
     found |= components
     found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
     for name, item in _LISTS.items():

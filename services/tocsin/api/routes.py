@@ -17,6 +17,7 @@ from tocsin.api import (
     deadletters,
     escalations,
     health,
+    incidents,
     oncall,
     overview,
     previews,
@@ -142,6 +143,11 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/routes/test", routing.test, "routing", "RouteTest", body=routing.RouteTestBody, errors=(404, 422)
     ),
+    Route(
+        "GET", "/incidents", incidents.list_, "alerts", "IncidentList",
+        query=("status", "severity", "correlation", *_PAGE),
+    ),
+    Route("GET", "/incidents/{id}", incidents.get, "alerts", "Incident", errors=(404,)),
     Route("GET", "/silences", silences.list_, "routing", "SilenceList", query=("state", *_PAGE)),
     Route(
         "POST", "/silences", silences.create, "routing", "Silence", 201,

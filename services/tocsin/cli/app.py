@@ -15,6 +15,7 @@ from tocsin.cli import (
     channels,
     dlq,
     escalations,
+    incidents,
     kafka,
     oncall,
     produce,
@@ -47,7 +48,7 @@ sim.register(app)
 oncall.register(app)
 for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
     app.add_typer(group)
-for group in (*escalations.APPS, dlq.app, settings.app):
+for group in (incidents.app, *escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)
 
 

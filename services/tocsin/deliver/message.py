@@ -103,6 +103,8 @@ def compose(notification: Notification, base_url: str, template: str = "", actio
     if group and len(group.alerts) + group.truncated > 1:
         state, where = f"{exercise}{counted(group)}", where_of(group.labels)
         title = f"{title} and {len(group.alerts) + group.truncated - 1} more"
+    if group and group.incident:
+        title = one_line(f"Incident {group.route.removeprefix('incident/')}: {title}", 240)
     subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
     link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
     values = template_values(notification, title, link)

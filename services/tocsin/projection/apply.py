@@ -18,6 +18,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import UnreadableRecord, decode, decode_document, decode_escalation
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import kind_of
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery
@@ -52,6 +53,7 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
         topics.silences: lambda record: _document("silences", lambda value: decode_document(Silence, value).id, record),
         topics.escalations: _escalation,
         topics.decisions: _decision,
+        topics.incidents: lambda record: _document("incidents", lambda value: decode(Incident, value).id, record),
         topics.alert_state: _state,
         topics.alerts: _event,
         topics.deliveries: _delivery,

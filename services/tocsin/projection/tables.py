@@ -21,7 +21,7 @@ position = Table(
 UNREADABLE: Final = "unreadable-"
 
 # The configuration: kind is `rules`, `shadows`, `channels`, `routes`, `silences`, `people`, `schedules`, `escalations`,
-# or one of these after UNREADABLE: no record of that kind.
+# or one of these after UNREADABLE: no record of that kind. `incidents` lie there too.
 document = Table(
     "tocsin_document",
     metadata,

@@ -171,7 +171,7 @@ def teller(channels: Mapping[str, Channel], types: Collection[str], tree: Tree |
 
 
 def _routed(event: AlertEvent, tree: Tree | None) -> Iterable[str]:
-    nodes = tree.root.find(routing_labels(event)) if tree else ()
+    nodes = tree.find(routing_labels(event)) if tree else ()
     return dict.fromkeys(name for node in nodes for name in node.options.channels)
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 
 class Member(msgspec.Struct, array_like=True):
-    """An alert of a group; its last event lies beside the group. `said` is the last decision about it.
+    """An alert of a group; its last event, whose id and rule it names, lies beside it. `said` is the last decision
+    about it.
 
     `hold_ms` is until when it waits for what may inhibit it.
     """
@@ -15,6 +16,8 @@ class Member(msgspec.Struct, array_like=True):
     active: bool
     acknowledged: bool
     fired_ms: int
+    event_id: str
+    rule_id: str
     hold_ms: int = 0
     said: str = ""
 
@@ -33,7 +36,7 @@ class Told(msgspec.Struct, omit_defaults=True):
     again: frozenset[str] = frozenset()
 
 
-class Joined(msgspec.Struct, array_like=True):
+class Involved(msgspec.Struct, array_like=True):
     """An alert of an incident; `ended_ms` is 0 while it is active."""
 
     rule_id: str
@@ -50,15 +53,34 @@ class Kept(msgspec.Struct, omit_defaults=True):
     id: str
     first: dict[str, str]
     severity: str = ""
-    joined: dict[str, Joined] = {}
+    joined: dict[str, Involved] = {}
     count: int = 0
     over_ms: int = 0
     changed_ms: int = 0
 
 
+class Snapshot(msgspec.Struct, omit_defaults=True):
+    """The alerts of a group, and what channels know of it, as look number `looks` left them."""
+
+    looks: int = 0
+    members: dict[str, Member] = {}
+    told: dict[str, Told] = {}
+
+
+class Joined(msgspec.Struct, array_like=True):
+    """An alert of a group as it joined, or changed, between that look and the next, and its event as JSON."""
+
+    looks: int
+    member: Member
+    event: bytes
+
+
 class GroupRecord(msgspec.Struct, omit_defaults=True):
     """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0. That of
-    a correlation rule is an `incident` too."""
+    a correlation rule is an `incident` too.
+
+    `looks` counts these, `active` the members that are.
+    """
 
     key: str
     route: str
@@ -68,6 +90,8 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     again_ms: int = 0
     flushed: bool = False
     number: int = 0
+    looks: int = 0
+    active: int = 0
     members: dict[str, Member] = {}
     told: dict[str, Told] = {}
     missing: dict[str, str] = {}
@@ -86,7 +110,18 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     @property
     def is_over(self) -> bool:
         """Whether none of its alerts is active."""
-        return not any(member.active for member in self.members.values())
+        return not self.active
+
+    def admit(self, fingerprint: str, member: Member) -> None:
+        """An alert joins, or is another than it was."""
+        self.drop(fingerprint)
+        self.members[fingerprint] = member
+        self.active += member.active
+
+    def drop(self, fingerprint: str) -> None:
+        """An alert is no longer in it."""
+        member = self.members.pop(fingerprint, None)
+        self.active -= bool(member and member.active)
 
     def heard_of(self, fingerprint: str) -> bool:
         """Whether any channel believes that an alert is active."""
@@ -111,11 +146,11 @@ class DamagedGroup(ValueError):
     """A table entry that is not what it should be."""
 
 
-_Kind = TypeVar("_Kind", GroupRecord, Progress)
+_Kind = TypeVar("_Kind", GroupRecord, Progress, Snapshot, Joined)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
-def encode(record: GroupRecord | Progress) -> bytes:
+def encode(record: GroupRecord | Progress | Snapshot | Joined) -> bytes:
     """As it lies in the table."""
     return _encoder.encode(record)
 

@@ -37,10 +37,11 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class GroupChanges:
-    """What a run did; None for what is no more."""
+    """What a run did; None for what is no more. Of the groups in `looked`, more changed than what `events` say."""
 
     progress: Progress
     groups: dict[str, GroupRecord | None] = field(default_factory=dict)
+    looked: set[str] = field(default_factory=set)
     events: dict[EventPlace, AlertEvent | None] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -89,7 +90,7 @@ class _Run:
             record = self._group(join.group_key)
         options, member = self._world.options(join.route), _member(join)
         if record is not None and incidents.is_past(record, now_ms, options.keep_ms):
-            self.changes.events |= {(record.key, name): None for name in record.members}
+            self._forget(record)
             record = None
         before = record.members.get(fingerprint) if record else None
         if not member.active and before is None and not (record and record.heard_of(fingerprint)):
@@ -108,6 +109,12 @@ class _Run:
         elif member.active and not record.heard_of(fingerprint):
             self.changes.decisions += self._world.waiting(record, join.event, record.next_ms, now_ms)
 
+    def _forget(self, record: GroupRecord) -> None:
+        """An incident is past, and what comes now is another one."""
+        self.changes.groups[record.key] = None
+        self.changes.looked.add(record.key)
+        self.changes.events |= {(record.key, name): None for name in record.members}
+
     def _admit(self, record: GroupRecord, join: Join, member: Member, before: Member | None, now_ms: int) -> None:
         fingerprint = join.event.fingerprint
         if before is not None:
@@ -117,11 +124,12 @@ class _Run:
             member.hold_ms = now_ms + hold_ms if hold_ms else 0
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms
+            self.changes.looked.add(record.key)
         common = self._world.common(join.route)
         if common is not None:
             is_new = before is None
             incidents.note(record, join.event, common, now_ms, is_active=member.active, is_new=is_new)
-        record.members[fingerprint] = member
+        record.admit(fingerprint, member)
         if record.incident is not None:
             incidents.settle(record, now_ms)
             self.joined[record.incident.id] = record
@@ -139,12 +147,11 @@ class _Run:
         return self._store.event(place)
 
     def _flush(self, record: GroupRecord, now_ms: int) -> None:
-        found = {name: self._event((record.key, name)) for name in record.members}
-        events = {name: event for name, event in found.items() if event is not None}
-        for name in found.keys() - events.keys():
-            del record.members[name]  # what is damaged begins anew with its next event
-        done = Flush(record, events, self._world, now_ms)
+        record.looks += 1
+        done = Flush(record, lambda name: self._event((record.key, name)), self._world, now_ms)
         done.run()
+        if done.has_changed:
+            self.changes.looked.add(record.key)
         self.changes.notifications += done.notifications
         self.changes.decisions += done.decisions
         self.changes.unroutable += done.unroutable
@@ -160,4 +167,6 @@ def _member(join: Join) -> Member:
         active=event.is_active and not join.left,
         acknowledged=event.status == "acknowledged",
         fired_ms=event.fired_ms,
+        event_id=event.id,
+        rule_id=event.rule_id,
     )

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tocsin.engine.route.correlation import Common
-from tocsin.engine.route.group_record import GroupRecord, Joined, Kept
+from tocsin.engine.route.group_record import GroupRecord, Involved, Kept
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.incident import Incident, IncidentAlert
 from tocsin.schemas.instant import format_instant
@@ -28,7 +28,7 @@ def note(record: GroupRecord, event: AlertEvent, common: Common, now_ms: int, *,
         if len(kept.joined) >= _MOST or not is_new:
             return
         why = common.why(kept.first, own) if kept.joined else "it is the first"
-        known = kept.joined[event.fingerprint] = Joined(event.rule_id, event.severity, now_ms, why)
+        known = kept.joined[event.fingerprint] = Involved(event.rule_id, event.severity, now_ms, why)
     known.severity = event.severity
     known.ended_ms = 0 if is_active else now_ms
 
@@ -59,13 +59,13 @@ def incident_of(record: GroupRecord, kept: Kept) -> Incident:
         updated_at=format_instant(kept.changed_ms),
         ended_at=format_instant(kept.over_ms) if kept.over_ms else None,
         count=kept.count,
-        active=sum(member.active for member in record.members.values()),
+        active=record.active,
         alerts=alerts,
         truncated=kept.count - len(alerts),
     )
 
 
-def _alert(fingerprint: str, one: Joined) -> IncidentAlert:
+def _alert(fingerprint: str, one: Involved) -> IncidentAlert:
     return IncidentAlert(
         fingerprint=fingerprint,
         rule_id=one.rule_id,

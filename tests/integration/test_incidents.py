@@ -43,3 +43,5 @@ async def test_alerts_along_a_dependency_are_one_incident(kafka: str, tmp_path: 
         await eventually(is_over, 20, "that it is over")
         assert found["id"] in await at.command("incidents", "list", "--status", "resolved")
         assert not at.hook.requests, "the routes hear nothing of it"
+        assert "PUT /routes" in await at.command("audit", "list")
+        assert "the audit trail is whole" in await at.command("audit", "verify")

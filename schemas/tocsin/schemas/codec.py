@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.audit import AuditEntry
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
@@ -35,6 +36,7 @@ Record = (
     | Join
     | RouteTick
     | Incident
+    | AuditEntry
 )
 _Record = TypeVar(
     "_Record",
@@ -48,6 +50,7 @@ _Record = TypeVar(
     Decision,
     RouteTick,
     Incident,
+    AuditEntry,
 )
 Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 from faust.types import TP
 
@@ -114,7 +115,7 @@ def _record(value: bytes | None) -> AlertRecord | None:
 
 
 def _signal(record: Any) -> Input:
-    return codec.decode(Signal, record.value)
+    return msgspec.structs.replace(codec.decode(Signal, record.value), written_ms=max(record.timestamp, 0))
 
 
 def _command(record: Any) -> Input:

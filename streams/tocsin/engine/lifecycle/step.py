@@ -84,7 +84,8 @@ def _pass(changes: Changes, now_ms: int, find: FindRecord, find_due: FindDue) ->
         if record is not None:
             changes.records[fingerprint] = record
             events.extend(on_time(record, now_ms))
-    changes.events.extend(sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)))
+    for event in sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)):
+        (changes.shadows if is_shadow(event.fingerprint) else changes.events).append(event)
 
 
 def _is_known(record: AlertRecord, item: Signal | NumberedCommand) -> bool:

@@ -24,7 +24,7 @@ _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
 _TINY: Final = np.float32(1e-12)
 WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
-_ROWS: Final = 29
+_ROWS: Final = 31
 
 SPEC: Final[Spec] = {
     "anchor": ("f8", 0, 0.0),
@@ -40,6 +40,7 @@ SPEC: Final[Spec] = {
 _DRIFT, _ERRORS, _COUNTS = slice(0, 3), slice(3, 6), slice(6, 9)
 _SIZES, _RELATIVE, _STAGE, _CLEAN = 9, 10, 11, 12
 # On the mean: size of what is expected, size of strays, that over the height of what is expected, and its logarithm.
+_TOTAL, _READY = 29, 30  # of the day's spreads, the sum, and how many are trusted
 _GROUND, _HEIGHT, _PLAIN, _SHARED, _LOGARITHM = slice(25, 29), 25, 26, 27, 28
 
 
@@ -167,13 +168,15 @@ def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Flo
         part = live[:, moved]
         had = np.flatnonzero(part[cycle.row + 2] > 0)
         if len(had):
-            _close(columns, cycle, slots[moved[had]], part[:, had])
+            closed = part[:, had]
+            _close(columns, cycle, slots[moved[had]], closed)
+            part[:, had] = closed
         part[cycle.row] = at[moved] + 1
         part[cycle.row + 1 : cycle.row + 3] = 0.0
         part[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
         if cycle is DAY:
             part[_SIZES] = 0.0
-            part[_RELATIVE] = _relative(columns, slots[moved], at[moved].astype(np.int64))
+            part[_RELATIVE] = _relative(part, columns["day_spread"][slots[moved], at[moved].astype(np.int64)])
         live[:, moved] = part
     middle, slope = live[cycle.row + 3], live[cycle.row + 4]
     known = ~np.isnan(middle)
@@ -205,20 +208,19 @@ def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
     if cycle is DAY:
         spread = columns["day_spread"]
         size = np.minimum(live[_SIZES] / count, limit)
+        was = spread[slots, at]
         gain = np.where(visits >= 1, np.maximum(0.1, 1 / np.maximum(visits, 1)), 0.0)
-        spread[slots, at] += gain * (size - spread[slots, at])
+        change = (gain * (size - was)).astype(np.float32)
+        spread[slots, at] = was + change
+        live[_TOTAL] += change
+        live[_READY] += visits + 1 == cycle.trusted
 
 
-def _relative(columns: Columns, slots: Ints, at: Ints) -> Array:
+def _relative(live: Array, here: Array) -> Array:
     """How far values stray in this half hour, over the mean of all; 1 until all were seen three times."""
-    complete = columns["day_seen"][slots].min(axis=1) >= DAY.trusted
-    spread = np.ascontiguousarray(columns["day_spread"][slots].T)
-    mean = spread[0].copy()
-    for row in spread[1:]:  # not `sum`: its order of adding depends on how many columns there are
-        mean += row
-    mean /= len(spread)
-    here = spread[at, np.arange(len(slots))]
-    return np.where(complete, np.clip((here + 0.1 * mean + _TINY) / (1.1 * mean + _TINY), 0.25, 4), np.float32(1))
+    mean = live[_TOTAL] / DAY.bins
+    relative = (here + np.float32(0.1) * mean + _TINY) / (np.float32(1.1) * mean + _TINY)
+    return np.where(live[_READY] >= DAY.bins, np.clip(relative, 0.25, 4), np.float32(1))
 
 
 def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:

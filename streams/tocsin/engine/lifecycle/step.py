@@ -36,6 +36,20 @@ class Changes:
     events: list[AlertEvent] = field(default_factory=list)
     shadows: list[AlertEvent] = field(default_factory=list)
 
+    def states(self) -> Iterator[tuple[str, AlertEvent | None]]:
+        """What is to be said on `alert-state`, by fingerprint; None where there is no alert.
+
+        An alert that is over and gone within one run is over first: a reader orders states by their numbers, and
+        none has no number.
+        """
+        over = {event.fingerprint: event for event in self.events if event.status == "resolved"}
+        for name, record in self.records.items():
+            if is_shadow(name):
+                continue
+            if record.event is None and name in over:
+                yield name, over[name]
+            yield name, record.event
+
 
 Input = Signal | NumberedCommand | RouteTick
 

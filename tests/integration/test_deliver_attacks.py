@@ -32,7 +32,7 @@ HOSTILE = (
     "{{ '%1000000000d' | format(1) }}",
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ self.__init__.__globals__ }}",
-    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ cycler.__init__.__globals__.os.getcwd() }}",
     "{{ lipsum(n=1000000) }}",
     "{% include '/etc/passwd' %}",
     "{% import 'os' as os %}",

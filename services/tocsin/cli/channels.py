@@ -11,7 +11,7 @@ from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
-app = group("channels", "Channels: list, apply from files, test.")
+app = group("channels", "Channels: list, apply from files, preview, test.")
 _COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "shown"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
 
@@ -54,10 +54,47 @@ def delete(channel_id: Id, url: Url = None, config: Config = None) -> None:
 @command(app, "tocsin channels test ops-mail", name="test")
 def test_(channel_id: Id, output: Format = Output.YAML, url: Url = None, config: Config = None) -> None:
     """Send a test notification, and say what the receiver answered; exit code 1 if it was not delivered."""
-    answer = run(_test(config, url, channel_id))
+    answer = run(_post(config, url, "/channels/test", {"channel": channel_id}))
     print_value(answer, output)
     if not isinstance(answer, dict) or answer.get("outcome") != "delivered":
         raise Failure(f"the test of {channel_id} was not delivered; the answer above says why")
+
+
+@command(
+    app,
+    "tocsin channels preview ops-mail",
+    "tocsin channels preview team-chat --rule slow --resolved",
+    "tocsin channels preview team-chat --file channels.yaml --output json",
+)
+def preview(
+    channel_id: Id,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="The channel as it stands there, not as it is.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option("--template", metavar="FILE", help="A text in Jinja syntax, to be tried; - reads it.")
+    ] = None,
+    alert: Annotated[str, typer.Option("--alert", metavar="FINGERPRINT", help="For this alert.")] = "",
+    rule: Annotated[str, typer.Option("--rule", metavar="ID", help="For an alert of this rule.")] = "",
+    resolved: Annotated[bool, typer.Option("--resolved", help="For the end of the alert.")] = False,
+    output: Format = Output.YAML,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Print what a channel would send, and send nothing; exit code 1 if a template fails on the alert.
+
+    The alert is a sample, unless one is named.
+    """
+    from tocsin.cli.previewing import draft_of, in_place, template_of
+
+    placed = draft_of(channel_id, file) if file else None
+    wanted: dict[str, Any] = {"draft": placed.entry.model_dump(mode="json")} if placed else {"channel": channel_id}
+    wanted |= {"template": template_of(template)} if template else {}
+    wanted |= {name: value for name, value in {"alert": alert, "rule": rule, "resolved": resolved}.items() if value}
+    answer = run(_post(config, url, "/channels/preview", wanted))
+    print_value(answer, output)
+    if isinstance(answer, dict) and answer.get("problems"):
+        raise Failure(*in_place(answer["problems"], placed, template))
 
 
 async def _items(config: Path | None, url: str | None) -> list[Any]:
@@ -97,8 +134,8 @@ async def _apply(config: Path | None, url: str | None, channels: list[tuple[str,
             print(f"{'replaced' if channel['id'] in known else 'created'} {channel['id']}")
 
 
-async def _test(config: Path | None, url: str | None, channel_id: str) -> Any:
+async def _post(config: Path | None, url: str | None, path: str, body: dict[str, Any]) -> Any:
     from tocsin.cli.client import connect
 
     async with connect(config, url) as client:
-        return (await client.content("POST", "/channels/test", {"channel": channel_id})).body
+        return (await client.content("POST", path, body)).body

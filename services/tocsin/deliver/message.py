@@ -172,11 +172,16 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     return tuple(lines)
 
 
+def own_annotation(event: AlertEvent, channel_type: str) -> str:
+    """The annotation by which a rule itself says what a channel is to say; empty where there is none."""
+    names = (f"message_{channel_type}", "message")
+    return next((name for name in names if event.annotations.get(name, "").strip()), "")
+
+
 def _own_text(notification: Notification) -> tuple[str, ...]:
-    """What the rule itself has to say, by annotations that were rendered when it was evaluated."""
-    texts = notification.event.annotations
-    own = texts.get(f"message_{notification.channel_type}", "") or texts.get("message", "")
-    return tuple(own.strip().splitlines())
+    """What the rule itself has to say; it was rendered when the rule was evaluated."""
+    name = own_annotation(notification.event, notification.channel_type)
+    return tuple(notification.event.annotations[name].strip().splitlines()) if name else ()
 
 
 def _rendered(template: str, values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import css_inline
 import minijinja
 
+from tocsin.engine.templates import explained
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import operator_symbol
@@ -54,7 +55,7 @@ def render_template(template: str, values: Mapping[str, Any]) -> str:
     try:
         text = environment.render_str(template, None, **values)
     except minijinja.TemplateError as error:
-        raise TemplateError(f"the template cannot be used: {str(error).splitlines()[0]}") from None
+        raise TemplateError(f"the template cannot be used: {explained(error)}") from None
     if len(text) > _MAX_OUTPUT:
         raise TemplateError(f"the template makes over {_MAX_OUTPUT} characters; shorten it")
     return text

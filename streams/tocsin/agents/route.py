@@ -11,27 +11,24 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
-from tocsin.agents.keyed import Apply, KeyedRun, Outcome, applied, keyed_runs
+from tocsin.agents.keyed import Apply, KeyedRun, Outcome, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.copies import Get
-from tocsin.engine.route.flush import World
 from tocsin.engine.route.groups import GroupChanges
-from tocsin.engine.route.groups import step as group_step
-from tocsin.engine.route.step import Changes, revisit, step
-from tocsin.engine.route.store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
+from tocsin.engine.route.runs import Done, Partition, Timed, TimedInput, tells
+from tocsin.engine.route.step import Changes
+from tocsin.engine.route.store import Index
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
-from tocsin.schemas.grouping import GroupInput, Join
+from tocsin.schemas.grouping import Join
 from tocsin.schemas.notification import Delivery
-from tocsin.schemas.topics import CHANNEL_TYPES, Topics
+from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "route"
 _log = structlog.get_logger("tocsin.route")
-Timed = tuple[int, AlertEvent]
-TimedInput = tuple[int, GroupInput]
 
 
 class Route:
@@ -64,19 +61,20 @@ class Route:
             index = self._index(tp.partition)
             is_of_groups = tp.topic == self._topics.groups
             read: Callable[[Any], Any] = _group_input if is_of_groups else _event
-            apply: Apply[Any] = partial(self._apply_groups if is_of_groups else self._apply, tp.partition, index)
+            partition = Partition(tp.partition, self._state, index, _log.error)
+            get = partial(self._table.get, tp.partition)
+            apply: Apply[Any] = partial(self._apply, partition.groups if is_of_groups else partition.alerts, get)
+            finish = partial(self._finish, index)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
-                if _tells(run.inputs, index):
+                if tells(run.inputs, index):
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._table, tp.partition, self._state.version)
-                if not await self._finish(run, index, applied(run, apply, *self._how(tp))):
+                if not await settled(run, apply, finish, self._topics.dlq, _STAGE, index.kept.drop):
+                    self._indexes.pop(tp.partition, None)  # it is ahead of what is written
                     return
                 if is_of_groups:
                     index.looked()
-
-    def _how(self, tp: TP) -> tuple[Get, str, str]:
-        return partial(self._table.get, tp.partition), self._topics.dlq, _STAGE
 
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
@@ -84,7 +82,7 @@ class Route:
             self._indexes[partition] = Index.of(self._table, partition, _log.error)
         return self._indexes[partition]
 
-    async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
+    async def _finish(self, index: Index, run: KeyedRun[Any], outcome: Outcome) -> bool:
         topics = self._topics
         told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
@@ -95,29 +93,9 @@ class Route:
         self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
-    def _apply(self, partition: int, index: Index, inputs: Sequence[Timed], get: Get) -> Outcome:
-        store = RouteStore(get, index, _log.error)
-        at_ms = max((at_ms for at_ms, _ in inputs), default=0)
-        numbers = store.numbers(partition, at_ms)
-        events = [event for _, event in inputs]
-        state = self._state
-        changes = step(
-            events, store.record, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory
-        )
-        return Outcome(entries_of_alerts(changes, numbers), self._outputs(changes))
-
-    def _apply_groups(self, partition: int, index: Index, inputs: Sequence[TimedInput], get: Get) -> Outcome:
-        state, store = self._state, RouteStore(get, index, _log.error)
-        done = group_step(inputs, store.progress(), store, World(state.channels, CHANNEL_TYPES, state.muting))
-        at_ms = done.progress.clock_ms
-        outcome = Outcome(entries_of_groups(done), self._outputs(done))
-        if waiting := index.waiting(at_ms):
-            numbers = store.numbers(partition, at_ms)
-            records = records_of(waiting, store)
-            changes = revisit(records, state.channels, CHANNEL_TYPES, state.muting, numbers, at_ms, state.directory)
-            outcome.entries = {**outcome.entries, **entries_of_alerts(changes, numbers)}
-            outcome.outputs += self._outputs(changes)
-        return outcome
+    def _apply(self, apply: Callable[[Sequence[Any], Get], Done], get: Get, inputs: Sequence[Any]) -> Outcome:
+        done = apply(inputs, get)
+        return Outcome(done.entries, [output for changes in done.changes for output in self._outputs(changes)])
 
     def _outputs(self, changes: Changes | GroupChanges) -> list[Output]:
         topics = self._topics
@@ -136,17 +114,6 @@ class Route:
 
     def _delivery(self, one: Delivery) -> Output:
         return Output(self._topics.deliveries, one.notification_id.encode(), codec.encode(one))
-
-
-def _tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
-    """Whether somebody may be told because of these."""
-    for at_ms, one in inputs:
-        if isinstance(one, AlertEvent):
-            if one.type in ("firing", "changed", "escalated") or one.escalation_policy:
-                return True
-        elif isinstance(one, Join) or index.is_due(at_ms):
-            return True
-    return False
 
 
 def _event(record: Any) -> Timed:

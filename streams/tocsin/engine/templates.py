@@ -16,6 +16,7 @@ from tocsin.schemas.rule import Rule
 _FUEL: Final = 50_000
 _MAX_OUTPUT: Final = 8_192
 MAX_TEXTS_BYTES: Final = 64 * 1024  # all texts of one event: with the rest it stays far below what a broker takes
+FAILED: Final = "<template: "  # how the text of one that fails begins
 _ELLIPSIS: Final = "…"
 _SIGNS: Final = ("{{", "{%", "{#")
 _NAMES: Final = frozenset(
@@ -32,13 +33,13 @@ def check(source: str) -> str | None:
     try:
         unknown = _environment.undeclared_variables_in_str(_jinja(source)) - _NAMES - _HELPERS
     except minijinja.TemplateError as error:
-        return f"{_said(error)}; write it like {{{{ labels.service }}}}"
+        return f"{explained(error)}; write it like {{{{ labels.service }}}}"
     if unknown:
         return f"{min(unknown)!r} is not known in a template; there are {', '.join(sorted(_NAMES))}"
     try:
         _environment.render_str(_jinja(source), **_SAMPLE)
     except minijinja.TemplateError as error:
-        return None if error.kind in _DEPENDS_ON_VALUES else _said(error)
+        return None if error.kind in _DEPENDS_ON_VALUES else explained(error)
     return None
 
 
@@ -59,7 +60,7 @@ def render(source: str, values: Mapping[str, Any]) -> str:
     try:
         rendered: str = _environment.render_str(_jinja(source), **values)
     except minijinja.TemplateError as error:
-        return f"<template: {_said(error)}>"
+        return f"{FAILED}{explained(error)}>"
     return rendered[:_MAX_OUTPUT]
 
 
@@ -92,7 +93,8 @@ def _jinja(source: str) -> str:
     return source
 
 
-def _said(error: minijinja.TemplateError) -> str:
+def explained(error: minijinja.TemplateError) -> str:
+    """What is wrong, with its line."""
     text = "it takes too much work" if error.kind == "OutOfFuel" else str(error.detail or error.message)
     return f"line {error.line}: {text}" if error.line else text
 

@@ -1,10 +1,15 @@
-"""Which records of the channels topic count."""
+"""Which records of the topics that route reads whole count."""
 
 from __future__ import annotations
 
+from tests.routing.cases import make_event
+
 from tocsin.agents.routing import RoutingState
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
+from tocsin.schemas.route import Routing
 
 
 def test_a_channel_under_another_key_is_ignored() -> None:
@@ -13,3 +18,28 @@ def test_a_channel_under_another_key_is_ignored() -> None:
     state.read_channel(0, b"ops", encode_document(channel), 0)
     state.read_channel(1, b"other", encode_document(channel), 0)
     assert state.channels == {"ops": channel}
+
+
+def test_what_an_owner_says_late_neither_ends_an_inhibition_nor_brings_one_back() -> None:
+    """One that stood still between its journal and its outputs: others went on, then it says what was true before."""
+    state = RoutingState()
+    inhibits = {"route": {"channels": ["ops"]}, "inhibit_rules": [{"source": ["severity=error"], "target": ["zone=a"]}]}
+    state.read_routing(0, b"routing", encode_document(Routing.model_validate(inhibits)), 0)
+    said = [
+        make_event("db", {}, kind, number, sequence=number, severity="error")
+        for number, kind in enumerate(("firing", "resolved", "firing", "resolved"), start=1)
+    ]
+    name = said[0].fingerprint
+
+    def read(event: AlertEvent | None) -> tuple[str, ...]:
+        state.read_active(0, name.encode(), codec.encode(event) if event else None, 0)
+        return state.muting.inhibitor.sources_of({"zone": "a"})
+
+    assert [read(event) for event in said] == [(name,), (), (name,), ()]
+    assert read(said[2]) == ()
+    state.read_active(0, name.encode(), None, 0)
+    assert read(said[2]) == ()
+    again = make_event("db", {}, "firing", 9, sequence=9, severity="error")
+    assert [read(event) for event in (again, said[3], None, again)] == [(name,)] * 4
+    drill = make_event("db", {}, "firing", 10, sequence=10, severity="error", drill=True)
+    assert read(drill) == (), "an exercise hides nothing that is real"

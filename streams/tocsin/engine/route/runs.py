@@ -1,0 +1,72 @@
+"""One run of a partition of route: its inputs against what is stored and known, to entries and what is to be said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tocsin.engine.evaluate.copies import Get
+from tocsin.engine.route.flush import World
+from tocsin.engine.route.groups import GroupChanges
+from tocsin.engine.route.groups import step as group_step
+from tocsin.engine.route.known import Known
+from tocsin.engine.route.step import Changes, revisit, step
+from tocsin.engine.route.store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
+from tocsin.engine.run_table import Report
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.grouping import GroupInput, Join
+from tocsin.schemas.topics import CHANNEL_TYPES
+
+Timed = tuple[int, AlertEvent]
+TimedInput = tuple[int, GroupInput]
+
+
+def tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
+    """Whether somebody may be told because of these."""
+    for at_ms, one in inputs:
+        if isinstance(one, AlertEvent):
+            if one.type in ("firing", "changed", "escalated") or one.escalation_policy:
+                return True
+        elif isinstance(one, Join) or index.is_due(at_ms):
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class Done:
+    """What a run changed, as entries, and what each of its steps said."""
+
+    entries: dict[str, bytes | None]
+    changes: Sequence[Changes | GroupChanges]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of `alerts` and of `groups`; `report` hears of what is damaged."""
+
+    number: int
+    known: Known
+    index: Index
+    report: Report
+
+    def alerts(self, inputs: Sequence[Timed], get: Get) -> Done:
+        """Apply events, each with the time at which it was written."""
+        store = RouteStore(get, self.index, self.report)
+        at_ms = max((at_ms for at_ms, _ in inputs), default=0)
+        numbers, known = store.numbers(self.number, at_ms), self.known
+        events = [event for _, event in inputs]
+        changes = step(
+            events, store.record, known.channels, CHANNEL_TYPES, known.muting, numbers, at_ms, known.directory
+        )
+        return Done(entries_of_alerts(changes, numbers), [changes])
+
+    def groups(self, inputs: Sequence[TimedInput], get: Get) -> Done:
+        """Apply inputs of groups, and look again at the alerts that wait."""
+        known, store = self.known, RouteStore(get, self.index, self.report)
+        done = group_step(inputs, store.progress(), store, World(known.channels, CHANNEL_TYPES, known.muting))
+        at_ms = done.progress.clock_ms
+        self.index.kept.keep(done.groups)
+        waiting = self.index.waiting(at_ms)
+        if not waiting:
+            return Done(entries_of_groups(done), [done])
+        numbers, records = store.numbers(self.number, at_ms), records_of(waiting, store)
+        changes = revisit(records, known.channels, CHANNEL_TYPES, known.muting, numbers, at_ms, known.directory)
+        return Done({**entries_of_groups(done), **entries_of_alerts(changes, numbers)}, [done, changes])

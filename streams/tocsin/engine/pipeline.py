@@ -19,8 +19,7 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Floats, Ints, SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
-from tocsin.engine.ingest.framing import Placed
-from tocsin.engine.ingest.framing import frames as cut
+from tocsin.engine.ingest.framing import pack
 from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run
 from tocsin.engine.ingest.step import step as ingest
@@ -125,11 +124,8 @@ class Pipeline:
         offset = np.arange(self._positions[0], self._positions[0] + len(number))
         self._positions[0] += len(number)
         self._highest[0] = max(self._highest[0], min(int(at_ms.max()), clock_ms))
-        target = interner.partition[number]
-        samples = Placed(target, interner.place[number], at_ms, values, offset, True).take(target >= 0)
-        for partition, made in cut(interner.glossaries, (METRICS, 0), clock_ms, samples).items():
-            for one in made:
-                self.log.append(_SAMPLES, partition, None, frame.encode(one), clock_ms)
+        for partition, made in pack(interner, (METRICS, 0), clock_ms, number, at_ms, values, offset).items():
+            self.log.append(_SAMPLES, partition, None, frame.encode(made), clock_ms)
         self._judge()
         self._forget()
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.engine.frame import Floats, Frame, Ints
-from tocsin.engine.ingest.interning import Glossary
+from tocsin.engine.ingest.interning import Glossary, Interner
 
 Flags = NDArray[np.bool_]
 _SPARSE = 64  # so many places for each sample are gone through faster than the samples are sorted
@@ -58,6 +58,15 @@ def frames(
         ]
         for target in np.flatnonzero(np.bincount(samples.target)).tolist()
     }
+
+
+def pack(
+    interner: Interner, source: tuple[str, int], clock_ms: int, number: Ints, at_ms: Ints, values: Floats, offset: Ints
+) -> dict[int, Frame]:
+    """Frames of samples whose spellings are known by number and need no decoding, all of them with a key."""
+    target = interner.partition[number]
+    samples = Placed(target, interner.place[number], at_ms, values, offset, keyed=True).take(target >= 0)
+    return {target: one for target, (one,) in frames(interner.glossaries, source, clock_ms, samples).items()}
 
 
 def _stretches(chosen: Ints, keyed: bool | Flags) -> list[tuple[bool, Ints]]:

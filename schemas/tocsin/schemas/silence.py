@@ -7,13 +7,15 @@ from typing import Annotated, Any, Final, Self
 from dateutil.rrule import rrulebase, rruleset, rrulestr
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.cron import cron_rules
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.interval import ZoneName, local_time, zone
 from tocsin.schemas.kinds import Id
+from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import Problem, Wrong
-from tocsin.schemas.rule import Matchers
+from tocsin.schemas.rule import MOST_MATCHERS, Matchers
 
 MAX_MS: Final = 366 * 86_400_000
 _DAY_MS: Final = 86_400_000
@@ -39,6 +41,7 @@ _MOST_TRIED: Final = 5_000
 # which takes it 44 s for a rule that has none; moved as near to that year as a silence may last, 1 s.
 _CYCLE_YEARS: Final = 400
 _LAST_YEAR: Final = 9_999 - 50
+_CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
 Window = tuple[int, int]
 """[begin, end) in epoch milliseconds."""
 
@@ -215,3 +218,9 @@ class Silence(BaseModel):
     def document(self) -> dict[str, Any]:
         """As users write it."""
         return self.model_dump(mode="json")
+
+
+def matchers_for(alert: AlertEvent) -> tuple[Matcher, ...]:
+    """For just this alert, whatever its severity; none where it has more labels than a silence takes."""
+    labels = {name: value for name, value in routing_labels(alert).items() if name not in _CHANGING}
+    return tuple(Matcher(name, "=", value) for name, value in labels.items()) if len(labels) <= MOST_MATCHERS else ()

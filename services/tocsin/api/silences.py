@@ -32,10 +32,9 @@ from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Id
-from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Instant, Recurrence, Reminder, Silence
+from tocsin.schemas.silence import Instant, Recurrence, Reminder, Silence, matchers_for
 
 KIND = "silences"
 ADDED: Final = ("state", "revision", "updated_at", "preview")
@@ -48,7 +47,6 @@ _HOUR_MS: Final = 3_600_000
 _TAKEN_OVER: Final = ("match", "schedule", "ends_with_alert", "reminder", "created_by", "comment")
 # More than half of all alerts is broad, once there are enough of them to tell.
 _ENOUGH: Final = 10
-_CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
 PERMITTED: Final = "link-"  # how the ids of silences begin that say that a link was used
 
 
@@ -130,12 +128,12 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def permitted(api: Api, identity: str, alert: AlertEvent, length_ms: int, by: str, comment: str) -> bool:
-    """Silence one alert until it is over, but not for longer than that; False where there is this silence already."""
+    """Silence one alert, of which `matchers_for` tells, until it is over, but not for longer than that; False where
+    there is this silence already."""
     now_ms = clock_ms()
-    match = [Matcher(name, "=", value) for name, value in routing_labels(alert).items() if name not in _CHANGING]
     silence = Silence(
         id=identity,
-        match=tuple(match),
+        match=matchers_for(alert),
         starts_at=now_ms,
         ends_at=now_ms + length_ms,
         ends_with_alert=True,

@@ -125,7 +125,7 @@ async def surroundings(
     async with (
         started(producer, context.connection.bootstrap_servers),
         opened_directory(context) as (directory, consumer),
-        History(context.connection, context.topics.samples) as history,
+        History(context.connection, context.topics.samples, context.settings.metrics.max_unpacked_bytes) as history,
         Drawing() as drawing,
         AsyncExitStack() as stack,
     ):

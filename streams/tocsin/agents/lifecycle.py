@@ -4,7 +4,7 @@ May block: on Kafka's acknowledgements, run by run, and on the rules topic when 
 Revocation: what is not finished is not committed; the next owner sends the journal and takes the same inputs again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ class Lifecycle:
         read = _signal if tp.topic == self._topics.signals else _command
         generation = self._app.reader.group_generation
         holds = partial(self._app.reader.still_holds, tp, generation)
-        async with self._table.lock(tp.partition):
+        async with self._table.turn(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
             alarms = self._alarms_of(tp.partition)
@@ -88,22 +88,24 @@ class Lifecycle:
 
     def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
-        states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
-        events = [self._event(event) for event in changes.events]
+        values = {event.id: codec.encode(event) for event in changes.events}
+        events = [self._event(event, values[event.id]) for event in changes.events]
+        states = [self._state(record, values) for name, record in changes.records.items() if not is_shadow(name)]
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
         wakes = {name: record.wake_ms for name, record in changes.records.items()}
         return Outcome(entries, [*events, *states, *shadows], wakes)
 
-    def _event(self, event: AlertEvent) -> Output:
+    def _event(self, event: AlertEvent, value: bytes) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]
-        return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
+        return Output(self._topics.alerts, event.fingerprint.encode(), value, headers)
 
     def _shadow(self, event: AlertEvent) -> Output:
         return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
-    def _state(self, record: AlertRecord) -> Output:
-        value = codec.encode(record.event) if record.event else None
+    def _state(self, record: AlertRecord, values: Mapping[str, bytes]) -> Output:
+        event = record.event
+        value = (values.get(event.id) or codec.encode(event)) if event else None
         return Output(self._topics.alert_state, record.fingerprint.encode(), value)
 
 

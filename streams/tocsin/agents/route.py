@@ -55,7 +55,7 @@ class Route:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
         holds = partial(self._app.reader.still_holds, tp, generation)
-        async with self._table.lock(tp.partition):
+        async with self._table.turn(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
             index = self._index(tp.partition)

@@ -25,6 +25,7 @@ from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
 
 _TICK_S: Final = 1.0
+_AT_ONCE: Final = 8  # runs: most of what one costs is waiting for Kafka, while those of other partitions can go on
 _log = structlog.get_logger("tocsin.route")
 
 
@@ -173,8 +174,8 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
     app.on_partitions_assigned.connect(cast("Any", on_assigned))
 
-    read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs)
-    read_runs(app, [topics.alerts, topics.groups], "route", service, _Service.take_alerts)
+    read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs, _AT_ONCE)
+    read_runs(app, [topics.alerts, topics.groups], "route", service, _Service.take_alerts, _AT_ONCE)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

@@ -4,7 +4,7 @@ May block: on Kafka's acknowledgements, run by run, and on the rules topic when 
 Revocation: what is not finished is not committed; the next owner sends the journal and takes the same inputs again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -27,19 +27,25 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.grouping import RouteTick
+from tocsin.schemas.kinds import Severity
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "lifecycle"
+_URGENT: Final = Severity.CRITICAL.value
+OnUrgent = Callable[[int, Sequence[AlertEvent]], None]
 _log = structlog.get_logger("tocsin.lifecycle")
 
 
 class Lifecycle:
     """Lifecycle of one worker: all partitions of `signals` and `commands` that Faust assigned to it."""
 
-    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook) -> None:
+    def __init__(
+        self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook, on_urgent: OnUrgent = lambda *_: None
+    ) -> None:
         self._app = app
+        self._on_urgent = on_urgent
         self._table = table
         self._topics = topics
         self._book = book
@@ -84,6 +90,8 @@ class Lifecycle:
             return False
         alarms.update(outcome.wakes)
         self._app.committable.offsets[run.tp] = run.last + 1
+        if outcome.urgent:
+            self._on_urgent(run.tp.partition, outcome.urgent)
         return True
 
     def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
@@ -94,7 +102,10 @@ class Lifecycle:
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
         wakes = {name: record.wake_ms for name, record in changes.records.items()}
-        return Outcome(entries, [*events, *states, *shadows], wakes)
+        urgent = [
+            event for event in changes.events if event.severity == _URGENT and event.type in ("firing", "changed")
+        ]
+        return Outcome(entries, [*events, *states, *shadows], wakes, urgent)
 
     def _event(self, event: AlertEvent, value: bytes) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]

@@ -4,6 +4,7 @@ May block: on Kafka's acknowledgements, run by run, and on configuration topics,
 anybody is told. Revocation: as lifecycle's.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -76,6 +77,29 @@ class Route:
                 if is_of_groups:
                     index.looked()
 
+    async def take_early(self, number: int, events: Sequence[AlertEvent]) -> None:
+        """Route events before what lies before them on `alerts`; when they are read there, they are known.
+
+        Only where it comes to the same: when everything that was said of the alert before is known already.
+        """
+        tp, generation = TP(self._topics.alerts, number), self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
+        async with self._table.turn(number):
+            if not await holds() or not await self._table.recover(number, generation, holds):
+                return
+            index, get = self._index(number), partial(self._table.get, number)
+            partition = Partition(number, self._state, index, _log.error)
+            inputs = [(time.time_ns() // 1_000_000, event) for event in partition.next_ones(events, get)]
+            if not inputs:
+                return
+            await self._state.catch_up()
+            try:
+                outcome = self._apply(partition.alerts, get, inputs)
+            except Exception as error:  # noqa: BLE001 - when their turn comes, what fails becomes a dead letter
+                _log.warning("urgent alerts were left to their turn", error=f"{type(error).__name__}: {error}")
+                return
+            await self._written(index, number, f"{tp.topic}/{number}/{events[0].id}", outcome, [])
+
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._indexes:
@@ -83,14 +107,18 @@ class Route:
         return self._indexes[partition]
 
     async def _finish(self, index: Index, run: KeyedRun[Any], outcome: Outcome) -> bool:
+        if not await self._written(index, run.tp.partition, run.name, outcome, run.dead):
+            return False
+        self._app.committable.offsets[run.tp] = run.last + 1
+        return True
+
+    async def _written(self, index: Index, partition: int, name: str, outcome: Outcome, dead: Sequence[Output]) -> bool:
         topics = self._topics
         told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
-        outputs = [*outcome.outputs, *run.dead]
-        if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
+        if not await self._table.finish(partition, name, outcome.entries, [*outcome.outputs, *dead]):
             return False
         index.put(outcome.entries)
-        self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
     def _apply(self, apply: Callable[[Sequence[Any], Get], Done], get: Get, inputs: Sequence[Any]) -> Outcome:

@@ -21,10 +21,12 @@ from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.route.reminders import Reminders
 from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
 
 _TICK_S: Final = 1.0
+_IN_HAND_S: Final = 5.0  # how long a graceful stop waits for alerts that are being routed
 _AT_ONCE: Final = 8  # runs: most of what one costs is waiting for Kafka, while those of other partitions can go on
 _log = structlog.get_logger("tocsin.route")
 
@@ -50,12 +52,12 @@ class _Service:
     ) -> None:
         self._app, self._worker, self._assigned = app, worker, assigned
         self._outbox = new_outbox(worker)
-        self._background = Background(app)
+        self._background, self._early = Background(app), Background(app)
         self._book = RuleBook()
         self._tables = [RunTable(self._outbox, table) for table in tables]
         self._topics, self._partitions = topics, partitions
         self._state = RoutingState()
-        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book)
+        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book, self._hand_over)
         self.route = Route(app, self._tables[1], topics, self._state)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
         readers = {
@@ -131,11 +133,17 @@ class _Service:
 
     async def stop(self) -> None:
         """Disconnect; what was taken is finished, and Faust commits afterwards."""
+        await self._early.finish(_IN_HAND_S)
+        await self._early.stop()
         await self._background.stop()
         await self.rules.stop()
         board = self._board.if_made()
         await asyncio.gather(*(log.stop() for log in (*self._routing, *([board] if board else []))))
         await self._outbox.stop()
+
+    def _hand_over(self, partition: int, events: Sequence[AlertEvent]) -> None:
+        """Critical alerts are routed at once, whatever else waits to be."""
+        self._early.run(self.route.take_early(partition, events))
 
     async def take_inputs(self, tp: TP, run: Any) -> None:
         """A run of `signals` or `commands`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -35,21 +36,20 @@ class Parking:
     """The parked places of each channel, in the order in which they came."""
 
     def __init__(self, context: Context, limit: int = LANE_LIMIT) -> None:
-        self._servers = context.connection.bootstrap_servers
-        arguments = consumer_arguments(context.connection)
-        self._consumer = AIOKafkaConsumer(**{**arguments, "fetch_max_wait_ms": _FETCH_MS})
-        self._started = started(self._consumer, self._servers)
+        self._connection = context.connection
+        self._stack = AsyncExitStack()
+        self._reader: AIOKafkaConsumer | None = None
+        self._any = asyncio.Event()
         self._limit = limit
         self._places: dict[str, deque[Place]] = {}
 
     async def __aenter__(self) -> Self:
-        await self._started.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._started.__aexit__(kind, error, trace)
+        await self._stack.aclose()
 
     def takes(self, channel_id: str, waiting: int) -> bool:
         """Whether the channel's next notification is to be parked: it never overtakes those that are."""
@@ -58,6 +58,7 @@ class Parking:
     def park(self, channel_id: str, claim: Claim, partition: TopicPartition, offset: int) -> None:
         """Keep a place."""
         self._places.setdefault(channel_id, deque()).append((claim, partition, offset))
+        self._any.set()
 
     async def refill(
         self,
@@ -67,6 +68,9 @@ class Parking:
     ) -> None:
         """Brings parked notifications back as their channels get room, until cancelled."""
         while True:
+            if not self._places:
+                self._any.clear()
+                await self._any.wait()
             hungry = [channel_id for channel_id in self._places if waiting(channel_id) <= self._limit // 2]
             for channel_id in hungry:
                 try:
@@ -98,12 +102,22 @@ class Parking:
     async def _read(self, partition: TopicPartition, offsets: list[int]) -> dict[int, ConsumerRecord]:
         wanted = set(offsets)
         found: dict[int, ConsumerRecord] = {}
-        self._consumer.assign([partition])
-        self._consumer.seek(partition, offsets[0])
-        while await self._consumer.position(partition) <= offsets[-1]:
-            for records in (await self._consumer.getmany(timeout_ms=_FETCH_MS)).values():
+        consumer = await self._consumer()
+        consumer.assign([partition])
+        consumer.seek(partition, offsets[0])
+        while await consumer.position(partition) <= offsets[-1]:
+            for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
                 found |= {record.offset: record for record in records if record.offset in wanted}
         return found
+
+    async def _consumer(self) -> AIOKafkaConsumer:
+        """The one there is, connected when it is first needed: few channels ever park anything."""
+        if self._reader is None:
+            arguments = consumer_arguments(self._connection)
+            made = AIOKafkaConsumer(**{**arguments, "fetch_max_wait_ms": _FETCH_MS})
+            await self._stack.enter_async_context(started(made, self._connection.bootstrap_servers))
+            self._reader = made
+        return self._reader
 
 
 def _first_run(places: deque[Place]) -> list[Place]:

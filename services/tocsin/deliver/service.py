@@ -26,9 +26,12 @@ from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.demand import Demand
 from tocsin.deliver.directory import Directory, follow, opened_directory
+from tocsin.deliver.drawing import Drawing
 from tocsin.deliver.guard import Guard
+from tocsin.deliver.history import History
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.parking import Parking
+from tocsin.deliver.pictures import Pictures
 from tocsin.deliver.protocol import Transport
 from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
@@ -162,8 +165,13 @@ async def surroundings(context: Context, directory: Directory) -> AsyncIterator[
     given = context.settings.secret_key
     vault = load_or_create_key(context.data_dir, given.get_secret_value() if given else None)
     producer = AIOKafkaProducer(**producer_arguments(context.connection))
-    async with started(producer, context.connection.bootstrap_servers):
-        journal, composer = Journal(producer, context.topics), Composer(base_url(context))
+    async with (
+        started(producer, context.connection.bootstrap_servers),
+        History(context.connection, context.topics.samples) as history,
+        Drawing() as drawing,
+    ):
+        journal = Journal(producer, context.topics)
+        composer = Composer(base_url(context), Pictures(history.read, drawing))
         writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
 
         def around(ways_out: Transport) -> Surroundings:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.detector import rounds
 from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+from tocsin.engine.evaluate.detectors.season import Habits
+from tocsin.engine.evaluate.detectors.seasonal import Seasonal
 
 STEPS = 400
 
@@ -116,7 +118,7 @@ def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:
     found = made.look(np.array([0]), np.array([1e9 + 2000 * 300.0]), np.array([110.0]))
     assert found.score[0] > 1
     assert found.lower[0] < 100 < found.upper[0] < 110
-    assert max(found.votes, key=lambda name: found.votes[name][0]) in {"jump", "step", "level"}
+    assert max(found.votes, key=lambda name: found.votes[name][0]) in {"value", "jump"}
 
 
 @pytest.mark.parametrize("interval_s", [1.0, 10.0, 60.0, 300.0, 3600.0])
@@ -124,8 +126,9 @@ def test_an_outage_of_a_day_is_no_anomaly_in_itself(interval_s: float) -> None:
     made, values = detector(8), 100 + np.random.default_rng(2).standard_normal((1500, 8))
     before = watch(made, values[:1000], 0, interval_s)
     after = watch(made, values[1000:], 1000 + round(86_400 / interval_s), interval_s)
-    assert (before[500:] > 1).mean() < 0.003
-    assert (after > 1).mean() < 0.003
+    rare = np.log1p(1_000 * interval_s / 86_400)  # a sample in a thousand
+    assert (before[500:] > rare).mean() < 0.003
+    assert (after > rare).mean() < 0.003
 
 
 def test_a_new_cadence_is_no_anomaly_in_itself() -> None:
@@ -139,3 +142,28 @@ def test_a_new_cadence_is_no_anomaly_in_itself() -> None:
 def test_a_batch_is_looked_at_in_rounds_of_one_sample_a_series() -> None:
     slots = np.array([3, 1, 3, 3, 2, 1])
     assert [part.tolist() for part in rounds(slots)] == [[0, 1, 4], [2, 5], [3]]
+
+
+def test_the_band_is_known_on_the_first_day() -> None:
+    made, values = Ensemble(), 100 + np.random.default_rng(6).standard_normal((150, 1))
+    made.columns.add(1)
+    watch(made, values, interval_s=10.0)
+    found = made.look(np.array([0]), np.array([1e9 + 1500.0]), np.array([100.0]))
+    assert found.expected[0] == pytest.approx(100, abs=0.5)
+    assert found.lower[0] == pytest.approx(97, abs=1)
+    assert found.upper[0] == pytest.approx(103, abs=1)
+
+
+def test_a_series_with_a_season_is_foretold_unless_it_is_said_to_have_none() -> None:
+    at_s = 1e9 + np.arange(14 * 288) * 300.0
+    values = 100 + 20 * np.sin(2 * np.pi * at_s / 86_400) + np.random.default_rng(7).standard_normal(len(at_s))
+    widths = {}
+    for periods in ("auto", "none", "day", "week"):
+        made = Seasonal(Habits(periods))
+        made.columns.add(1)
+        for at, value in zip(at_s, values, strict=True):
+            found = made.look(np.zeros(1, np.int64), np.array([at]), np.array([value]))
+        widths[periods] = found.upper[0] - found.lower[0]
+        assert found.lower[0] < values[-1] < found.upper[0]
+    assert widths["none"] > 60
+    assert max(width for periods, width in widths.items() if periods != "none") < 20

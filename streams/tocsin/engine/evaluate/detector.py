@@ -43,8 +43,9 @@ class Detector(ABC):
     columns: Columns
 
     @abstractmethod
-    def look(self, slots: Ints, at_s: Floats, values: Floats) -> Finding:
-        """Judge one sample of each of these slots, then learn it. Values are finite, times of a slot rise."""
+    def look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats | None = None) -> Finding:
+        """Judge one sample of each of these slots, then learn it. Values are finite, times of a slot do not fall;
+        `local_s` is the time on the wall where the series lives, for hours and days."""
 
 
 CLOCK: Final[Spec] = {

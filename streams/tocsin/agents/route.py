@@ -4,8 +4,10 @@ May block: on Kafka's acknowledgements, run by run, and on configuration topics,
 anybody is told. Revocation: as lifecycle's.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -29,14 +31,29 @@ from tocsin.schemas.notification import Delivery
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "route"
+_MANY: Final = 100
 _log = structlog.get_logger("tocsin.route")
 
 
-class Route:
-    """Route of one worker: all partitions of `alerts` and `groups` that Faust assigned to it."""
+MakeWay = Callable[[], Awaitable[None]]
 
-    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, state: RoutingState) -> None:
+
+async def _nobody() -> None:
+    """There is nobody to make way for."""
+
+
+class Route:
+    """Route of one worker: all partitions of `alerts` and `groups` that Faust assigned to it.
+
+    Before a run of very many it lets others go first, with `make_way`.
+    """
+
+    def __init__(
+        self, app: BatchApp, table: RunTable, topics: Topics, state: RoutingState, make_way: MakeWay = _nobody
+    ) -> None:
         self._app = app
+        self._make_way = make_way
+        self._order: defaultdict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._table = table
         self._topics = topics
         self._state = state
@@ -55,6 +72,12 @@ class Route:
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
+        async with self._order[tp]:  # what makes way is not overtaken by the next run of its partition
+            if sum(len(batch.records) for batch in batches) > _MANY:
+                await self._make_way()
+            await self._take_in_turn(tp, batches, generation)
+
+    async def _take_in_turn(self, tp: TP, batches: Sequence[RecordBatch], generation: int) -> None:
         holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.turn(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):

@@ -161,7 +161,7 @@ class _Service:
                 self._at_rest.set()
 
     async def _make_way(self) -> None:
-        """In a storm all alerts come to be first, and critical ones are routed; the rest then, or after some seconds."""
+        """In a storm alerts come to be first, and critical ones are routed; then the rest, or after some seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self._at_rest.wait()

@@ -72,6 +72,10 @@ class PieceTable:
             raise DamagedEntry(f"{name!r} is damaged")
         return value
 
+    def has(self, partition: int, name: bytes) -> bool:
+        """Whether there is an entry, damaged or not."""
+        return self._stored.read(partition, name) is not None
+
     def names(self, partition: int, prefix: bytes) -> list[bytes]:
         """The names of entries that begin with a prefix, in order."""
         return self._stored.keys(partition, prefix)

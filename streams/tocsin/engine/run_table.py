@@ -116,7 +116,7 @@ class RunTable:
         if not await holds():
             return False
         for entry in self._pieces.names(partition, _ENTRIES):
-            reign.earlier.setdefault(entry[: -len(_FIRST)], []).append(entry)
+            reign.earlier.setdefault(entry[: -len(FIRST)], []).append(entry)
         if run.run:
             await self._carry_out(partition, reign, run)
         self._reigns[partition] = reign

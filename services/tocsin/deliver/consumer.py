@@ -132,9 +132,9 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._around.journal.give_up(record, "unreadable", "", str(error))
             claim.ledger.finish(record.offset)
             return
-        channel_id = job.notification.channel_id
-        if self._parking.takes(channel_id, self._worker.waiting(channel_id)):
-            self._parking.park(channel_id, claim, partition, record.offset)
+        notification = job.notification
+        if self._parking.takes(notification, self._worker.waiting(notification.channel_id)):
+            self._parking.park(notification, claim, partition, record.offset)
         else:
             self._submit(job)
 

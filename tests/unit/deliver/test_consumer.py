@@ -38,7 +38,7 @@ async def test_a_parked_notification_keeps_its_attempts_and_the_receivers_rest(
     assert claim.ledger.begin(5)
 
     await consumer._take_one(claim, partition, record)
-    assert parking.takes("hook", 0), "it was to be parked"
+    assert parking.takes(notification, 0), "it was to be parked"
     submitted: list[Job] = []
     consumer._worker.submit = submitted.append  # type: ignore[method-assign,assignment]
     consumer._submit(consumer._job(claim, record))

@@ -91,6 +91,14 @@ def _differs(command: Command, before: dict[str, Any] | None) -> bool:
 
 async def _sent(api: Api, command: Command, status: str, code: int) -> web.Response:
     """Send a command and answer with what came of it; 202 when that takes longer than a client should wait."""
+    event = await carried_out(api, command, status)
+    if event is None:
+        return answer({"status": "accepted", "command": command.id, "fingerprint": command.fingerprint}, 202)
+    return answer(event, code)
+
+
+async def carried_out(api: Api, command: Command, status: str) -> Any:
+    """Send a command; the event that came of it, None when that takes long."""
     before = await queries.timeline(api.database, command.fingerprint, 1)
     await api.send(api.context.topics.commands, command.fingerprint, encode(command))
     at = format_instant(command.at_ms)
@@ -105,10 +113,7 @@ async def _sent(api: Api, command: Command, status: str, code: int) -> web.Respo
         is_there = (standing["status"] if standing else "resolved") == status
         return ours[-1] if ours and is_there else None
 
-    event = await api.projector.until(done, READ_BACK_S)
-    if event is None:
-        return answer({"status": "accepted", "command": command.id, "fingerprint": command.fingerprint}, 202)
-    return answer(event, code)
+    return await api.projector.until(done, READ_BACK_S)
 
 
 def _command(fingerprint: str, kind: CommandType, said: Said, **more: Any) -> Command:

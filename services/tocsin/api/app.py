@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tocsin.api import health
+from tocsin.api import health, permitted
 from tocsin.api.connections import connection_of
 from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
@@ -50,6 +50,8 @@ def make_app(api: Api) -> web.Application:
         app.router.add_route(route.method, PREFIX + route.path, route.handler)
     for path, handler in OPEN:
         app.router.add_get(path, handler)
+    app.router.add_get(permitted.ROUTE, permitted.show)
+    app.router.add_post(permitted.ROUTE, permitted.act)
     app.router.add_get(f"{PREFIX}/openapi.json", _openapi)
     app.router.add_get(f"{PREFIX}/docs", _docs)
     app.router.add_get("/", _asset("index.html"))
@@ -95,8 +97,15 @@ async def _measured(request: web.Request, handler: Handler) -> web.StreamRespons
     metrics = request.app[API].metrics
     metrics.requests.labels(request.method, route, str(response.status)).inc()
     metrics.latency.labels(route).observe(time.perf_counter() - began)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
+
+
+def _place(request: web.Request) -> str:
+    """The path for the log; of a link that acts its form only, since who has all of it may use it."""
+    resource = request.match_info.route.resource
+    return permitted.ROUTE if resource is not None and resource.canonical == permitted.ROUTE else request.path
 
 
 @web.middleware
@@ -124,10 +133,10 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except (SQLAlchemyError, KafkaUnreachable, KafkaError, OSError) as error:
         # asyncpg says with an OSError that nobody listens.
         what = "Kafka" if isinstance(error, KafkaUnreachable | KafkaError) else "the database"
-        log.warning("what a request needs does not answer", path=request.path, what=what, error=_first_line(error))
+        log.warning("what a request needs does not answer", path=_place(request), what=what, error=_first_line(error))
         return unavailable(f"{what} does not answer ({type(error).__name__}); try again").response()
     except Exception as error:
-        log.exception("a request failed", method=request.method, path=request.path, error=type(error).__name__)
+        log.exception("a request failed", method=request.method, path=_place(request), error=type(error).__name__)
         return Problem(500, "this failed inside tocsin; its log says why").response()
 
 

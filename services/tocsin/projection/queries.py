@@ -133,6 +133,17 @@ async def timeline(database: Database, fingerprint: str, limit: int = 200) -> li
         return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
 
 
+async def acknowledged_since(database: Database, fingerprint: str, starts_ms: int, sequence: int) -> Item | None:
+    """The first acknowledgement in an episode of an alert after the event of this number."""
+    query = select(event.c.body).where(
+        event.c.fingerprint == fingerprint,
+        event.c.starts_ms == starts_ms,
+        event.c.sequence > sequence,
+        event.c.type == "acknowledged",
+    )
+    return await _one(database, query.order_by(event.c.sequence).limit(1))
+
+
 async def delivery_of(database: Database, notification_id: str) -> Item | None:
     """The outcome of one notification; None before its first attempt."""
     query = select(delivery.c.body).where(delivery.c.notification_id == notification_id)

@@ -55,6 +55,9 @@ async def trigger(request: web.Request) -> web.Response:
         return answer(standing)
     stored = await queries.one_document(api.database, "rules", body.rule_id)
     rule = Rule.model_validate(stored.body) if stored else None
+    policy = body.escalation_policy
+    if policy and await queries.one_document(api.database, "escalations", policy) is None:
+        raise invalid([FieldError("escalation_policy", f"there is no escalation policy {policy!r}; name another")])
     command = _command(fingerprint, "trigger", body, trigger=_trigger(body, rule))
     return await _sent(api, command, "firing", 201)
 
@@ -142,6 +145,7 @@ def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
         operator=body.operator or (rule.operator if rule else None),
         notifications=body.notifications if body.notifications is not None else (rule.notifications if rule else ()),
         runbook_url=rule.runbook_url if rule else "",
+        escalation_policy=body.escalation_policy or (rule and rule.escalation_policy) or "",
         drill=body.drill,
     )
 

@@ -48,7 +48,8 @@ def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:
     """What answers have beside what was written, by schema; `reference` is how a schema names another."""
     errors = _list(_object({"field": _TEXT, "message": _TEXT}))
     found = {
-        **dict.fromkeys(("Rule", "Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
+        **dict.fromkeys(("Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
+        "Rule": {**_STORED, "warnings": errors},
         "Routing": {**_STORED, "warnings": errors},
         "Silence": {
             **_STORED,

@@ -14,12 +14,13 @@ from aiohttp.typedefs import Handler
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tocsin.api import health, permitted
+from tocsin.api import auditing, health, permitted
+from tocsin.api.acting import ACTOR
 from tocsin.api.connections import connection_of
 from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
 from tocsin.api.problems import Problem, bad_parameter, unavailable
-from tocsin.api.routes import OPEN, PREFIX, ROUTES
+from tocsin.api.routes import OPEN, PREFIX, READING, ROUTES
 from tocsin.api.state import API, Api, answer
 from tocsin.kafka.errors import KafkaUnreachable
 from tocsin.projection.queries import BadCursor
@@ -42,8 +43,11 @@ log = structlog.get_logger("tocsin.api")
 
 def make_app(api: Api) -> web.Application:
     """The application of one API process."""
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _addressed, _authorised])
+    app = web.Application(
+        client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _addressed, _authorised, _recorded]
+    )
     app[API] = api
+    app[auditing.TRAIL] = auditing.Trail()
     app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
     for route in ROUTES:
@@ -170,3 +174,11 @@ async def _authorised(request: web.Request, handler: Handler) -> web.StreamRespo
         detail = "send `Authorization: Bearer TOKEN` with a token that is known"
         return Problem(401, detail, headers=headers).response()
     return await handler(request)
+
+
+@web.middleware
+async def _recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    if request.match_info.handler not in READING:
+        await auditing.record(request, response, ACTOR, PREFIX)
+    return response

@@ -11,10 +11,12 @@ import typer
 
 from tocsin.cli import (
     alerts,
+    audit,
     backtest,
     channels,
     dlq,
     escalations,
+    incidents,
     kafka,
     oncall,
     produce,
@@ -47,7 +49,7 @@ sim.register(app)
 oncall.register(app)
 for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
     app.add_typer(group)
-for group in (*escalations.APPS, dlq.app, settings.app):
+for group in (audit.app, incidents.app, *escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)
 
 

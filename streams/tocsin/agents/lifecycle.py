@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 from faust.types import TP
 
@@ -28,7 +29,6 @@ from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.kinds import Severity
-from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -98,7 +98,7 @@ class Lifecycle:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
         values = {event.id: codec.encode(event) for event in changes.events}
         events = [self._event(event, values[event.id]) for event in changes.events]
-        states = [self._state(record, values) for name, record in changes.records.items() if not is_shadow(name)]
+        states = [self._state(name, event, values) for name, event in changes.states()]
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
         wakes = {name: record.wake_ms for name, record in changes.records.items()}
@@ -114,10 +114,9 @@ class Lifecycle:
     def _shadow(self, event: AlertEvent) -> Output:
         return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
-    def _state(self, record: AlertRecord, values: Mapping[str, bytes]) -> Output:
-        event = record.event
+    def _state(self, fingerprint: str, event: AlertEvent | None, values: Mapping[str, bytes]) -> Output:
         value = (values.get(event.id) or codec.encode(event)) if event else None
-        return Output(self._topics.alert_state, record.fingerprint.encode(), value)
+        return Output(self._topics.alert_state, fingerprint.encode(), value)
 
 
 def _record(value: bytes | None) -> AlertRecord | None:
@@ -129,7 +128,7 @@ def _record(value: bytes | None) -> AlertRecord | None:
 
 
 def _signal(record: Any) -> Input:
-    return codec.decode(Signal, record.value)
+    return msgspec.structs.replace(codec.decode(Signal, record.value), written_ms=max(record.timestamp, 0))
 
 
 def _command(record: Any) -> Input:

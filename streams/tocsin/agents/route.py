@@ -137,7 +137,7 @@ class Route:
 
     async def _written(self, index: Index, partition: int, name: str, outcome: Outcome, dead: Sequence[Output]) -> bool:
         topics = self._topics
-        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
+        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands, topics.incidents)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
         if not await self._table.finish(partition, name, outcome.entries, [*outcome.outputs, *dead]):
             return False
@@ -160,6 +160,8 @@ class Route:
         if isinstance(changes, Changes):
             found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in changes.joins]
             found += [Output(topics.commands, one.fingerprint.encode(), codec.encode(one)) for one in changes.commands]
+        if isinstance(changes, GroupChanges):
+            found += [Output(topics.incidents, one.id.encode(), codec.encode(one)) for one in changes.incidents]
         found += [Output(topics.decisions, one.fingerprint.encode(), codec.encode(one)) for one in changes.decisions]
         return found
 

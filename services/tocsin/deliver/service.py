@@ -28,6 +28,7 @@ from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.demand import Demand
 from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.drawing import Drawing
+from tocsin.deliver.forgetting import forget_deleted
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.history import History
 from tocsin.deliver.journal import Journal
@@ -88,10 +89,11 @@ async def serve(
         async with (
             opened_directory(context) as (directory, channels),
             Demand(context, directory) as demand,
-            surroundings(context, directory) as around,
+            surroundings(context, directory) as (around, journal),
             asyncio.TaskGroup() as tasks,
         ):
             following = tasks.create_task(follow(directory, channels))
+            forgetting = tasks.create_task(forget_deleted(context, directory, journal))
             types = _Types(context, around, transport, stop, tasks)
             types.start(await demand.wanted(kinds))
             ready = tasks.create_task(types.announce())
@@ -101,7 +103,7 @@ async def serve(
                 if idle and not stop.is_set():
                     types.start(await _wanted(demand, idle))
             await types.end()
-            await ended(ready, following)
+            await ended(ready, following, forgetting)
     except ExceptionGroup as group:
         raise _first(group) from None
 
@@ -162,8 +164,10 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 
 
 @asynccontextmanager
-async def surroundings(context: Context, directory: Directory) -> AsyncIterator[Callable[[Transport], Surroundings]]:
-    """What makes what the consumer of a channel type needs, of its own ways out; all else is shared."""
+async def surroundings(
+    context: Context, directory: Directory
+) -> AsyncIterator[tuple[Callable[[Transport], Surroundings], Journal]]:
+    """What makes what the consumer of a channel type needs, of its own ways out; all else is shared, as the journal."""
     given = context.settings.secret_key
     vault = load_or_create_key(context.data_dir, given.get_secret_value() if given else None)
     producer = AIOKafkaProducer(**producer_arguments(context.connection))
@@ -181,7 +185,7 @@ async def surroundings(context: Context, directory: Directory) -> AsyncIterator[
             ways_out = replace(ways_out, topics=writer, files=files_dir(context))
             return Surroundings(directory, vault, ways_out, journal, composer)
 
-        yield around
+        yield around, journal
 
 
 @asynccontextmanager

@@ -73,7 +73,7 @@ class Route:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
         async with self._order[tp]:  # what makes way is not overtaken by the next run of its partition
-            if sum(len(batch.records) for batch in batches) > _MANY:
+            if batches[-1].offset - batches[0].first >= _MANY:
                 await self._make_way()
             await self._take_in_turn(tp, batches, generation)
 

@@ -88,7 +88,8 @@ class Faults:
             for _ in range(chance.between(1, 5)):
                 if chance.happens(25):
                     world.broker.clock_ms += chance.one_of((500, 3_000, 25_000))
-                    process.tick()
+                    if not world.guarded(process, process.tick):
+                        break
                 if not world.guarded(process, lambda one=process: self.take(one)):  # type: ignore[misc]
                     break
 

@@ -14,9 +14,10 @@ from aiohttp.typedefs import Handler
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tocsin.api import auditing, health, permitted
+from tocsin.api import auditing, events, health, permitted
 from tocsin.api.acting import ACTOR
 from tocsin.api.connections import connection_of
+from tocsin.api.feed import Feed
 from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
 from tocsin.api.problems import Problem, bad_parameter, unavailable
@@ -48,6 +49,8 @@ def make_app(api: Api) -> web.Application:
     )
     app[API] = api
     app[auditing.TRAIL] = auditing.Trail()
+    app[events.FEED] = Feed(api.context)
+    app.on_cleanup.append(_stop_feed)
     app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
     for route in ROUTES:
@@ -62,6 +65,10 @@ def make_app(api: Api) -> web.Application:
     for name in _ASSETS:
         app.router.add_get(f"/assets/{name}", _asset(name))
     return app
+
+
+async def _stop_feed(app: web.Application) -> None:
+    await app[events.FEED].stop()
 
 
 async def _openapi(_request: web.Request) -> web.Response:
@@ -116,7 +123,7 @@ def _place(request: web.Request) -> str:
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every way to fail becomes a problem document."""
     try:
-        async with asyncio.timeout(_REQUEST_S):
+        async with asyncio.timeout(None if request.match_info.handler is events.stream else _REQUEST_S):
             return await handler(request)
     except Problem as problem:
         return problem.response()

@@ -17,6 +17,7 @@ from tocsin.api import (
     channels,
     deadletters,
     escalations,
+    events,
     health,
     incidents,
     oncall,
@@ -204,6 +205,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/configuration", overview.configuration, "overview", "Configuration"),
     Route(
         "GET", "/audit", auditing.list_, "overview", "AuditEntryList", query=("actor", "action", "from", "to", *_PAGE)
+    ),
+    Route(
+        "GET", "/events", events.stream, "alerts", events.TYPE, query=("severity", "type", "rule_id"), errors=(503,)
     ),
     Route("GET", "/audit/verify", auditing.verify, "overview", "AuditVerdict", errors=(503,)),
     Route("GET", "/deliveries", deadletters.deliveries, "deliveries", "DeliveryList", query=_DELIVERY),

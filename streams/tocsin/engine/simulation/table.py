@@ -32,7 +32,7 @@ class Table:
 
     def keys(self, partition: int, prefix: bytes) -> list[bytes]:
         """The keys that begin with a prefix, in order."""
-        return sorted(key for key in self.store(partition) if key.startswith(prefix))
+        return sorted([key for key in self.store(partition) if key.startswith(prefix)])
 
     def put(self, partition: int, entries: Entries) -> None:
         """Write entries durably, then to the copy; None removes one."""

@@ -106,7 +106,7 @@ class Layer(_Part):
     name: str = Field(default="", max_length=256)
     people: tuple[Id, ...] = Field(min_length=1, max_length=200)
     rotation: Annotated[Duration, BeforeValidator(_rotation, json_schema_input_type=str)] = Field(
-        default=milliseconds("1w"), description="length of a turn: daily, weekly, or such as 12h"
+        default=cast("Any", "weekly"), description="length of a turn: daily, weekly, or such as 12h"
     )
     starts: Day = Field(description="the day of the first handover")
     ends: Day | None = Field(default=None, description="the day of the last one, after which nobody follows")

@@ -66,7 +66,7 @@ def _recurrence(value: object) -> str:
     return text
 
 
-class Schedule(BaseModel):
+class Recurrence(BaseModel):
     """Windows of one length, at times by a clock on the wall of `location`, the first at the silence's `starts_at`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,7 +123,7 @@ class Silence(BaseModel):
     match: Matchers = Field(min_length=1)
     starts_at: Instant
     ends_at: Instant
-    schedule: Schedule | None = None
+    schedule: Recurrence | None = None
     ends_with_alert: bool = False
     created_by: str = Field(default="", max_length=256)
     comment: str = Field(default="", max_length=4_096)

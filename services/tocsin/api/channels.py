@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from tocsin.api.escalations import refuse_if_used
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
 from tocsin.api.state import Api, answer, api_of, clock_ms
@@ -80,11 +81,12 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Delete a channel."""
+    """Delete a channel that no person and no escalation policy names."""
     only(request, ())
     api, channel_id = api_of(request), request.match_info["id"]
     async with api.changing(api.context.topics.channels, channel_id):
         check_precondition(request, (await _stored(api, channel_id)).revision)
+        await refuse_if_used(api, KIND, channel_id)
         await api.write(api.context.topics.channels, channel_id, None)
     return web.Response(status=204)
 

@@ -19,8 +19,9 @@ from tocsin.agents.dead_letter import Message, dead_letter
 from tocsin.api.problems import Problem
 from tocsin.api.state import Api
 from tocsin.projection.queries import Document, dead_letter_origins, one_document, unreadable_documents
+from tocsin.schemas.escalation import MARKS
 
-KINDS: Final = ("rules", "channels", "routes", "silences")
+KINDS: Final = ("rules", "channels", "routes", "silences", *MARKS)
 REASON: Final = "unreadable"
 _EVERY_S: Final = 5.0
 _log = structlog.get_logger("tocsin.api.mending")
@@ -44,19 +45,21 @@ async def mend_for_ever(api: Api) -> None:
 
 
 async def _mend(api: Api, kind: str, entry: Document) -> None:
-    topic = f"{api.context.topics.prefix}{kind}"
+    topic, key = f"{api.context.topics.prefix}{kind}", entry.id
+    if kind in MARKS:
+        topic, key = api.context.topics.escalations, MARKS[kind] + entry.id
     if (topic, entry.revision) not in await dead_letter_origins(api.database, REASON):
-        message = Message(topic, 0, entry.revision, entry.id.encode(), entry.body["value"].encode())
+        message = Message(topic, 0, entry.revision, key.encode(), entry.body["value"].encode())
         letter = dead_letter(api.context.topics.dlq, "api", REASON, entry.body["reason"], message)
         await api.put(letter.topic, letter.key, letter.value, letter.headers)
     if _is_of_another_version(entry.body["value"], entry.id):
         return
-    async with api.changing(topic, entry.id):
+    async with api.changing(topic, "" if kind in MARKS else key):
         good = await one_document(api.database, kind, entry.id)
         if good is None or good.revision > entry.revision:
             return
         _log.warning("an entry was overwritten with what is none; the last good one is written again", id=entry.id)
-        await api.write(topic, entry.id, orjson.dumps(good.body))
+        await api.write(topic, key, orjson.dumps(good.body))
 
 
 def _is_of_another_version(value: str, identity: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
+from tocsin.api.escalation_schemas import escalation_schemas
 from tocsin.api.routes import PREFIX, ROUTES, Route
 from tocsin.api.routing_schemas import added_by_answers, routing_schemas
 from tocsin.api.shadow_schemas import shadow_schemas
@@ -22,7 +23,10 @@ from tocsin.schemas.notification import Delivery
 from tocsin.schemas.silence import Silence
 
 _REF = "#/components/schemas/{name}"
-_LISTS = {f"{name}List": name for name in ("Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence")}
+_LISTED = (
+    "Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence", "Person", "Schedule", "EscalationPolicy", "OnCall",
+)  # fmt: skip
+_LISTS = {f"{name}List": name for name in _LISTED}
 _OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
@@ -34,6 +38,9 @@ _TEXTS = {
     "bucket": "length of a bucket, such as 1h",
     "sort": "updated_at or -updated_at",
     "id": "the rule",
+    "at": "RFC 3339 or epoch milliseconds; now unless given",
+    "person": "only when this one is on call",
+    "schedule": "ids, with commas",
     "state": "active, pending or expired",
 }
 
@@ -75,7 +82,9 @@ def _operation(route: Route) -> dict[str, Any]:
     ]
     good: dict[str, Any] = {"description": "done"}
     if route.answers:
-        good["content"] = {"application/json": {"schema": {"$ref": _REF.format(name=route.answers)}}}
+        is_media = "/" in route.answers
+        schema = {"type": "string"} if is_media else {"$ref": _REF.format(name=route.answers)}
+        good["content"] = {route.answers if is_media else "application/json": {"schema": schema}}
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
     found: dict[str, Any] = {
         "summary": route.summary,
@@ -111,6 +120,7 @@ def _schemas() -> dict[str, Any]:
     found["Preview"] = _preview()
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
+    found |= escalation_schemas()
     for name, fields in added_by_answers(_REF).items():
         found[name]["properties"] |= fields
     found["AlertDetail"] = {

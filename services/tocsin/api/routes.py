@@ -15,7 +15,9 @@ from tocsin.api import (
     backtests,
     channels,
     deadletters,
+    escalations,
     health,
+    oncall,
     overview,
     previews,
     routing,
@@ -24,10 +26,13 @@ from tocsin.api import (
     silences,
 )
 from tocsin.schemas.channel import Channel
+from tocsin.schemas.escalation import KINDS
+from tocsin.schemas.oncall import Schedule
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 
 PREFIX = "/api/v1"
+CALENDAR = "text/calendar"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PAGE = ("limit", "cursor")
 _ALERT = ("severity", "status", "rule_id", "category", "q", "label.NAME", *_PAGE)
@@ -36,7 +41,7 @@ _DELIVERY = ("channel_id", "channel_type", "outcome", "rule_id", "fingerprint", 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method on a path below /api/v1. `answers` is the schema in the document and the good status."""
+    """A method on a path below /api/v1. `answers` is the schema in the document, or a media type that is not JSON."""
 
     method: str
     path: str
@@ -52,6 +57,18 @@ class Route:
     def summary(self) -> str:
         """The handler's docstring."""
         return " ".join((self.handler.__doc__ or "").split())
+
+
+def _resource(resource: escalations.Resource, answers: str) -> tuple[Route, ...]:
+    """The routes of people, schedules or policies."""
+    path, tag, model = f"/{resource.kind}", "escalations", KINDS[resource.kind]
+    return (
+        Route("GET", path, resource.list_, tag, f"{answers}List", query=_PAGE),
+        Route("POST", path, resource.create, tag, answers, 201, body=model, errors=(409, 422, 503)),
+        Route("GET", f"{path}/{{id}}", resource.get, tag, answers, errors=(404,)),
+        Route("PUT", f"{path}/{{id}}", resource.replace, tag, answers, body=model, errors=(412, 422, 503)),
+        Route("DELETE", f"{path}/{{id}}", resource.delete, tag, "", 204, errors=(404, 409, 412, 503)),
+    )
 
 
 ROUTES: tuple[Route, ...] = (
@@ -117,7 +134,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
-    Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 412, 503)),
+    Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 409, 412, 503)),
     Route("GET", "/routes", routing.get, "routing", "Routing", errors=(404,)),
     Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
     Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),
@@ -135,6 +152,37 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404,)),
     Route("DELETE", "/silences/{id}", silences.delete, "routing", "", 204, errors=(404, 503)),
+    *_resource(escalations.PEOPLE, "Person"),
+    Route(
+        "GET", "/people/{id}/calendar.ics", oncall.person_calendar, "escalations", CALENDAR,
+        query=("from", "to"), errors=(404,),
+    ),
+    *_resource(escalations.SCHEDULES, "Schedule"),
+    Route(
+        "POST", "/schedules/preview", oncall.preview, "escalations", "SchedulePreview",
+        query=("from", "to"), body=Schedule, errors=(422,),
+    ),
+    Route(
+        "GET", "/schedules/{id}/shifts", oncall.shifts, "escalations", "SchedulePreview",
+        query=("from", "to"), errors=(404,),
+    ),
+    Route(
+        "GET", "/schedules/{id}/calendar.ics", oncall.schedule_calendar, "escalations", CALENDAR,
+        query=("from", "to", "person"), errors=(404,),
+    ),
+    Route(
+        "POST", "/schedules/{id}/overrides", oncall.add_override, "escalations", "Schedule", 201,
+        body=oncall.OverrideBody, errors=(404, 412, 422, 503),
+    ),
+    Route(
+        "DELETE", "/schedules/{id}/overrides/{override}", oncall.remove_override, "escalations", "", 204,
+        errors=(404, 412, 503),
+    ),
+    Route(
+        "GET", "/oncall", oncall.on_call, "escalations", "OnCallList",
+        query=("at", "schedule", *_PAGE), errors=(404,),
+    ),
+    *_resource(escalations.POLICIES, "EscalationPolicy"),
     Route("GET", "/statistics", overview.figures, "overview", "Statistics", query=("from", "to", "bucket")),
     Route("GET", "/configuration", overview.configuration, "overview", "Configuration"),
     Route("GET", "/deliveries", deadletters.deliveries, "deliveries", "DeliveryList", query=_DELIVERY),

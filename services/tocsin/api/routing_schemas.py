@@ -38,8 +38,7 @@ def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:
     """What answers have beside what was written, by schema; `reference` is how a schema names another."""
     errors = _list(_object({"field": _TEXT, "message": _TEXT}))
     found = {
-        "Rule": _STORED,
-        "Channel": _STORED,
+        **dict.fromkeys(("Rule", "Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
         "Routing": {**_STORED, "warnings": errors},
         "Silence": {
             **_STORED,

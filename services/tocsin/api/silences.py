@@ -33,7 +33,7 @@ from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Instant, Schedule, Silence
+from tocsin.schemas.silence import Instant, Recurrence, Silence
 
 KIND = "silences"
 STATES: Final = ("active", "pending", "expired")
@@ -55,7 +55,7 @@ class SilenceBody(BaseModel):
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     duration: Duration | None = None
-    schedule: Schedule | None = None
+    schedule: Recurrence | None = None
     ends_with_alert: bool = False
     created_by: str = Field(default="", max_length=256)
     comment: str = Field(default="", max_length=4_096)

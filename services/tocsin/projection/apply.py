@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tocsin.projection import tables
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.codec import UnreadableRecord, decode, decode_document
+from tocsin.schemas.codec import UnreadableRecord, decode, decode_document, decode_escalation
 from tocsin.schemas.decision import Decision
+from tocsin.schemas.escalation import kind_of
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery
@@ -49,6 +50,7 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
         topics.channels: lambda record: _document("channels", lambda value: decode_document(Channel, value).id, record),
         topics.routes: lambda record: _document("routes", lambda value: decode_document(Routing, value).id, record),
         topics.silences: lambda record: _document("silences", lambda value: decode_document(Silence, value).id, record),
+        topics.escalations: _escalation,
         topics.decisions: _decision,
         topics.alert_state: _state,
         topics.alerts: _event,
@@ -123,9 +125,21 @@ def _rule(record: ConsumerRecord) -> Change | None:
     return _document("rules", lambda value: decode_document(Rule, value).id, record)
 
 
-def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) -> Change | None:
-    """One that cannot be read changes nothing: the last good one stays, here as in the evaluators."""
-    identity = _text(record.key)
+def _escalation(record: ConsumerRecord) -> Change | None:
+    """A person, a schedule or an escalation policy, under its id alone."""
+    key = _text(record.key)
+    kind, identity = kind_of(key)
+    return _document(kind, lambda value: decode_escalation(value, key).id, record, identity)
+
+
+def _document(
+    kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord, named: str | None = None
+) -> Change | None:
+    """One that cannot be read changes nothing: the last good one stays, here as in the evaluators.
+
+    `named` is its id, unless that is the record's key.
+    """
+    identity = _text(record.key) if named is None else named
     if not record.value:
         return tables.document, f"{kind}/{identity}", None
     found = id_of(record.value)
@@ -143,10 +157,12 @@ def _document(kind: str, id_of: Callable[[bytes], str], record: ConsumerRecord) 
 
 def unreadable(topics: Topics, record: ConsumerRecord, reason: str) -> Change | None:
     """What is noted of a record that changes nothing: of configuration the last for each key."""
-    if record.topic not in (topics.rules, topics.channels, topics.routes, topics.silences):
+    if record.topic not in (topics.rules, topics.channels, topics.routes, topics.silences, topics.escalations):
         return None
-    kind = tables.UNREADABLE + record.topic.removeprefix(topics.prefix)
-    identity = _text(record.key)[:_MAX_ID]
+    of, identity = record.topic.removeprefix(topics.prefix), _text(record.key)
+    if record.topic == topics.escalations:
+        of, identity = kind_of(identity)
+    kind, identity = tables.UNREADABLE + of, identity[:_MAX_ID]
     body = {"reason": _text(reason.encode(errors="replace")), "value": _text(record.value)[:_MAX_SHOWN_BYTES]}
     row = {
         "kind": kind,

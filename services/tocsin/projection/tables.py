@@ -20,8 +20,8 @@ position = Table(
 
 UNREADABLE: Final = "unreadable-"
 
-# The configuration: kind is `rules`, `shadows`, `channels`, `routes` or `silences`, or one of these after UNREADABLE:
-# no record of that kind.
+# The configuration: kind is `rules`, `shadows`, `channels`, `routes`, `silences`, `people`, `schedules`, `escalations`,
+# or one of these after UNREADABLE: no record of that kind.
 document = Table(
     "tocsin_document",
     metadata,

@@ -12,6 +12,9 @@ from tocsin.api.openapi import document
     [
         ("Rule", {"revision", "updated_at"}),
         ("Channel", {"revision", "updated_at"}),
+        ("Person", {"revision", "updated_at"}),
+        ("Schedule", {"revision", "updated_at"}),
+        ("EscalationPolicy", {"revision", "updated_at"}),
         ("Routing", {"revision", "updated_at", "warnings"}),
         ("Silence", {"revision", "updated_at", "state", "preview"}),
     ],

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tocsin.schemas.codec import decode_document, encode_document
 from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.problems import field_errors
-from tocsin.schemas.silence import Schedule, Silence
+from tocsin.schemas.silence import Recurrence, Silence
 
 BASE = {"id": "s", "match": ["service=api"], "starts_at": "2026-10-01T01:30:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 
@@ -119,6 +119,6 @@ def test_a_mistake_is_named_with_its_place(change: dict[str, Any], field: str, t
 def test_an_hour_that_is_named_is_a_whole_one_by_the_clock_of_its_place(rrule: str, expected: str) -> None:
     now_ms = parse_instant("2026-11-24T07:47:06.789Z")
     schedule = {"rrule": rrule, "duration": "1h", "location": "Asia/Kolkata"}
-    found = Schedule.model_validate(schedule)
+    found = Recurrence.model_validate(schedule)
     begin_ms = found.windows(found.first_ms(now_ms), now_ms + 3_600_000, 1)[0][0]
     assert format_instant(begin_ms)[:19] == expected[:19]

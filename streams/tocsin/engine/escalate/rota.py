@@ -4,18 +4,22 @@ Turns change by the clock on the wall: the first handover, and every one a turn 
 in time at which clocks first show it. What a change of clocks leaves out comes as long after midnight as it would have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
 from tocsin.schemas.interval import LocalSpan
 from tocsin.schemas.oncall import Layer, Schedule
 
+MOST_CHANGES: Final = 5_000  # of which a preview takes a second or two
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_MS: Final = 1_000
 _DAY: Final = timedelta(days=1)
+_DAY_MS: Final = 86_400_000
+_AROUND_DAYS: Final = (2, 16, 400)
 _FARTHEST: Final = timedelta(hours=26)  # a zone that changed sides of the date line moved its clocks by a day
 
 
@@ -27,6 +31,10 @@ class Shift:
     begin_ms: int
     end_ms: int
     source: str = ""
+
+
+Who = Callable[[int], tuple[str | None, str]]
+"""Who is on call at a time, and by which layer or override."""
 
 
 class Rota:
@@ -43,41 +51,65 @@ class Rota:
         """The person who is on call at a time."""
         return self._at(at_ms)[0]
 
+    def shift(self, at_ms: int) -> Shift:
+        """Who is on call at a time, since when and until when, as far as it is looked for: up to 400 days around."""
+        found: Shift | None = None
+        for days in _AROUND_DAYS:
+            begin_ms, end_ms = max(at_ms - days * _DAY_MS, 0), at_ms + days * _DAY_MS
+            if found is not None and self.size(begin_ms, end_ms) > MOST_CHANGES:
+                break
+            found = next(one for one in self.shifts(begin_ms, end_ms) if one.begin_ms <= at_ms < one.end_ms)
+            if found.begin_ms > begin_ms and found.end_ms < end_ms:
+                break
+        assert found is not None
+        return found
+
     def shifts(self, from_ms: int, to_ms: int) -> list[Shift]:
         """Who is on call from a time to before another, in order and without holes."""
-        found: list[Shift] = []
-        for begin_ms, end_ms in _spans(sorted({from_ms, *self._changes(from_ms, to_ms)}), to_ms):
-            person, source = self._at(begin_ms)
-            if found and (found[-1].person, found[-1].source) == (person, source):
-                found[-1] = Shift(person, found[-1].begin_ms, end_ms, source)
-            else:
-                found.append(Shift(person, begin_ms, end_ms, source))
-        return found
+        ends = [time for one in self.schedule.overrides for time in (one.starts_at, one.ends_at)]
+        return _joined((*ends, *self._changes(self._layers, from_ms, to_ms)), from_ms, to_ms, self._at)
+
+    def layers(self, from_ms: int, to_ms: int) -> list[tuple[str, list[Shift]]]:
+        """The same for each layer by itself, under its name."""
+        return [
+            (turns.name, _joined(self._changes((turns,), from_ms, to_ms), from_ms, to_ms, partial(self._turn, turns)))
+            for turns in self._layers
+        ]
+
+    def size(self, from_ms: int, to_ms: int) -> int:
+        """About how many handovers, and ends of hours, there are between two times."""
+        handovers = sum((to_ms - from_ms) // layer.rotation + 2 for layer in self.schedule.layers)
+        minutes = sum(1 for layer in self.schedule.layers for _ in _minutes(layer.hours))
+        days = (to_ms - from_ms) // _DAY_MS + 2 if any(layer.hours for layer in self.schedule.layers) else 0
+        return handovers + (minutes + 1) * days
 
     def _at(self, at_ms: int) -> tuple[str | None, str]:
         for one in reversed(self.schedule.overrides):
             if one.starts_at <= at_ms < one.ends_at:
                 return one.person, one.id
-        local = _local(at_ms, self._zone)
         for turns in reversed(self._layers):
-            if turns.holds(local) and (person := turns.person(at_ms, local)):
-                return person, turns.name
+            found = self._turn(turns, at_ms)
+            if found[0]:
+                return found
         return None, ""
 
-    def _changes(self, from_ms: int, to_ms: int) -> Iterator[int]:
-        """Every time within at which somebody else may be on call."""
-        times = [time for one in self.schedule.overrides for time in (one.starts_at, one.ends_at)]
-        days = _days(_local(from_ms, self._zone), _local(to_ms, self._zone))
-        for turns in self._layers:
-            times += turns.handovers(from_ms, to_ms)
-        if any(layer.hours for layer in self.schedule.layers):
-            minutes = {0, *(minute for layer in self.schedule.layers for minute in _minutes(layer.hours))}
+    def _turn(self, turns: "_Turns", at_ms: int) -> tuple[str | None, str]:
+        local = _local(at_ms, self._zone)
+        person = turns.person(at_ms, local) if turns.holds(local) else None
+        return person, turns.name if person else ""
+
+    def _changes(self, layers: Sequence["_Turns"], from_ms: int, to_ms: int) -> Iterator[int]:
+        """Every time within at which somebody else may be on call by some layers."""
+        for turns in layers:
+            yield from turns.handovers(from_ms, to_ms)
+        if any(turns.hours for turns in layers):
+            days = _days(_local(from_ms, self._zone), _local(to_ms, self._zone))
+            minutes = {0, *(minute for turns in layers for minute in _minutes(turns.hours))}
             for day in days:
                 for minute in minutes:
                     local = day + timedelta(minutes=minute)
-                    times += (_instant(local, self._zone), _instant(local.replace(fold=1), self._zone))
-            times += _clock_changes(days, self._zone)
-        return (time for time in times if from_ms < time < to_ms)
+                    yield from (_instant(local, self._zone), _instant(local.replace(fold=1), self._zone))
+            yield from _clock_changes(days, self._zone)
 
 
 class _Turns:
@@ -85,6 +117,7 @@ class _Turns:
 
     def __init__(self, layer: Layer, name: str, zone: tzinfo) -> None:
         self.name: Final = name
+        self.hours: Final = layer.hours
         self._layer: Final = layer
         self._zone: Final = zone
         self._length: Final = timedelta(milliseconds=layer.rotation)
@@ -93,7 +126,7 @@ class _Turns:
 
     def holds(self, local: datetime) -> bool:
         """Whether the layer is on call at this hour at all."""
-        return not self._layer.hours or any(span.holds_at(local) for span in self._layer.hours)
+        return not self.hours or any(span.holds_at(local) for span in self.hours)
 
     def person(self, at_ms: int, local: datetime) -> str | None:
         """Whose turn it is; `local` is what clocks show then."""
@@ -129,8 +162,17 @@ def _instant(local: datetime, zone: tzinfo) -> int:
     return round(local.replace(tzinfo=zone).timestamp()) * _SECOND_MS
 
 
-def _spans(times: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
-    yield from zip(times, [*times[1:], end], strict=True)
+def _joined(times: Iterable[int], from_ms: int, to_ms: int, who: Who) -> list[Shift]:
+    """Shifts between two times, cut where somebody else comes; `times` are all at which that may be."""
+    found: list[Shift] = []
+    cuts = sorted({from_ms, *(time for time in times if from_ms < time < to_ms)})
+    for begin_ms, end_ms in pairwise((*cuts, to_ms)):
+        person, source = who(begin_ms)
+        if found and (found[-1].person, found[-1].source) == (person, source):
+            found[-1] = Shift(person, found[-1].begin_ms, end_ms, source)
+        else:
+            found.append(Shift(person, begin_ms, end_ms, source))
+    return found
 
 
 def _days(first: datetime, last: datetime) -> list[datetime]:

@@ -85,6 +85,7 @@ class Escalations:
             ladder.wait_for(policy)
             chosen = ladder.choose(policy, self.at_ms)
             if chosen is None:
+                self._wait(ladder, policy)
                 return
             is_step = chosen[0] < len(policy.steps)
             if self._is_muted(ladder, chosen[0] if is_step else -1):
@@ -93,6 +94,14 @@ class Escalations:
                 self._end_round(ladder, policy)
             else:
                 self._step(record, ladder, policy, *chosen)
+
+    def _wait(self, ladder: Ladder, policy: EscalationPolicy) -> None:
+        """Say what comes next, and when."""
+        is_step, reason = ladder.step < len(policy.steps), ""
+        if not is_step:
+            reason = f"before round {ladder.round + 2}" if ladder.round < policy.repeat else "before the policy is over"
+        place = ladder.step if is_step else -1
+        self._decide(ladder, "waiting", place, reason=reason, until_ms=ladder.due_ms)
 
     def _is_muted(self, ladder: Ladder, place: int) -> bool:
         event = ladder.event
@@ -204,16 +213,27 @@ class Escalations:
         by: tuple[str, ...] = (),
         people: tuple[str, ...] = (),
         sent: Iterable[Notification] = (),
+        until_ms: int = 0,
     ) -> None:
         """Written when it differs from the one before."""
         said = f"{outcome} {ladder.policy} {ladder.round} {place} {' '.join(by)}"
         if said == ladder.said:
             return
         ladder.said = said
-        made = _decision(
-            ladder.event, outcome, self.at_ms, ladder.policy, place + 1, reason, by=by, people=people, sent=sent
+        self.decisions.append(
+            _decision(
+                ladder.event,
+                outcome,
+                self.at_ms,
+                ladder.policy,
+                place + 1,
+                reason,
+                by=by,
+                people=people,
+                sent=sent,
+                until_ms=until_ms,
+            )
         )
-        self.decisions.append(made)
 
 
 def _decision(
@@ -227,6 +247,7 @@ def _decision(
     by: tuple[str, ...] = (),
     people: tuple[str, ...] = (),
     sent: Iterable[Notification] = (),
+    until_ms: int = 0,
 ) -> Decision:
     return decision(
         event,
@@ -234,6 +255,7 @@ def _decision(
         at_ms,
         (event.id, at_ms, outcome, policy, step),
         sent=sent,
+        until_ms=until_ms,
         reason=reason,
         by=by,
         policy=policy,

@@ -30,10 +30,11 @@ from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
+from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Instant, Recurrence, Silence
+from tocsin.schemas.silence import Recurrence, Silence
 
 KIND = "silences"
 STATES: Final = ("active", "pending", "expired")

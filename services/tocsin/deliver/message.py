@@ -208,12 +208,12 @@ def _verdict(event: AlertEvent) -> str:
     evidence = event.evidence or {}
     metric = evidence.get("metric")
     subject = str(metric) if metric else "The value"
-    if event.value is None:
-        return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     silent_s = evidence.get("facts", {}).get("silent_s")
     if silent_s is not None or event.reason == "no data":
         lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""
         return f"{subject} has not been seen{lasted}."
+    if event.value is None:
+        return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
         return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}."

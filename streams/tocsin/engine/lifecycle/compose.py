@@ -1,5 +1,6 @@
 """The words and figures of an alert event: from a signal and its rule, from a command, or from the event before."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,9 @@ from tocsin.engine.templates import fitted, render
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.kinds import Change, Level
+from tocsin.schemas.kinds import Change, Level, Trend
 from tocsin.schemas.labels import SHADOW
+from tocsin.schemas.learning import Baseline, Learning
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Notice, Signal
 
@@ -33,13 +35,13 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         return facts | {"rule_name": signal.notice.name, "category": "tocsin", **_noticed(signal.notice)}
     if rule is None or step is None:
         return facts
-    values = _template_values(signal, rule, step, starts_ms) if rule.labels or rule.annotations else {}
+    shown = {"value": signal.value, **_limits(rule, step), **_burning(signal), **_learnt(signal, rule, step)}
+    values = _template_values(signal, rule, step, starts_ms, shown) if rule.labels or rule.annotations else {}
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
         "category": rule.category,
         "description": rule.description,
-        **_limits(rule, step),
-        **_burning(signal),
+        **shown,
         "labels": {**signal.labels, **labels},
         "annotations": annotations,
         "runbook_url": rule.runbook_url,
@@ -73,6 +75,36 @@ def _burning(signal: Signal) -> dict[str, Any]:
     if "burn" not in facts:
         return {}
     return {"value": facts["burn"], "threshold": facts["factor"], "operator": "gte"}
+
+
+def _learnt(signal: Signal, rule: Rule, step: Level) -> dict[str, Any]:
+    """What was expected, beside the value itself: judged was how far they are apart, or where the value is going."""
+    facts, settings = signal.evidence.facts, rule.settings
+    if isinstance(settings, Trend) and "current" in facts:
+        return {"expected": {"value": signal.value, **facts}}
+    if not isinstance(settings, Learning):
+        return {}
+    nothing = {"value": None, "threshold": None, "operator": None}
+    if "expected" not in facts:  # it ended for another reason than a value
+        return nothing
+    expected = {"value": facts["expected"], "lower": facts["lower"], "upper": facts["upper"], "score": facts["score"]}
+    if not isinstance(settings, Baseline):
+        return nothing | {"value": facts["value"], "expected": expected}
+    ends = _ends(settings, abs(step.threshold or 0.0), facts)
+    is_below = facts["value"] < facts["expected"] if settings.direction == "both" else settings.direction == "below"
+    if rule.threshold == "auto":
+        is_below = rule.operator in ("lt", "lte")
+    operator = ("lt" if is_below else "gt") + ("e" if rule.operator.endswith("e") else "")
+    expected |= {"lower": ends[0], "upper": ends[1]}
+    return {"value": facts["value"], "threshold": ends[not is_below], "operator": operator, "expected": expected}
+
+
+def _ends(settings: Baseline, deviation: float, facts: Mapping[str, float]) -> tuple[float, float]:
+    """Where values are that lie so far below and above what is expected, as JSON can say it."""
+    expected = facts["expected"]
+    unit = {"scales": facts["scale"], "percent": abs(expected) / 100, "absolute": 1.0}[settings.unit]
+    largest = sys.float_info.max
+    return max(expected - deviation * unit, -largest), min(expected + deviation * unit, largest)
 
 
 def _unit(rule: Rule, signal: Signal) -> str | None:
@@ -115,12 +147,15 @@ def _fitted(labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[
     return dict(zip(labels, texts, strict=False)), dict(zip(annotations, texts[len(labels) :], strict=True))
 
 
-def _template_values(signal: Signal, rule: Rule, step: Level, starts_ms: int) -> dict[str, Any]:
+def _template_values(
+    signal: Signal, rule: Rule, step: Level, starts_ms: int, shown: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "labels": signal.labels,
-        "value": signal.value,
-        "threshold": step.threshold,
-        "operator": operator_symbol(rule.operator),
+        "value": shown["value"],
+        "threshold": shown["threshold"],
+        "operator": operator_symbol(shown["operator"] or rule.operator),
+        "expected": shown.get("expected") or {},
         "rule_id": rule.id.removeprefix(SHADOW),
         "rule_name": rule.title,
         "severity": step.severity.value,
@@ -138,7 +173,8 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
         "window": [format_instant(begin), format_instant(end)],
         "samples": evidence.samples,
     }
-    if evidence.facts:
-        found["facts"] = evidence.facts
+    for name in ("facts", "votes"):
+        if figures := getattr(evidence, name):
+            found[name] = figures
     source = {"topic": evidence.topic, "partition": evidence.partition, "offset": evidence.offset}
     return found | {name: value for name, value in source.items() if value is not None}

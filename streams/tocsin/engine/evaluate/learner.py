@@ -1,9 +1,10 @@
 """What rules that learn do with a detector: incidents, what is learnt meanwhile, and a level that has moved for good.
 
 An incident begins with a value that its rule finds strange, and ends when values have been back in the band of ordinary
-ones for a while. Unless the rule lets it learn, the detector stands still meanwhile: an outage is not learnt. An
-incident that goes on for the rule's `relearn_after` is the new normal: from then on the band lies by their mean distance
-from what was expected elsewhere. A detector that stood still is given values less that distance, so that season and
+ones for a while. Unless the rule lets it learn, the detector stands still meanwhile: an outage is not learnt.
+
+An incident that goes on for the rule's `relearn_after` is the new normal: the band moves by how far its values were, on
+the mean, from what was expected. A detector that stood still is given values less that distance, so that season and
 spread are kept and nothing need be learnt anew. Should the series come back to where it was, that is no news.
 """
 

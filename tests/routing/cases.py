@@ -8,16 +8,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tocsin.engine.route import group_record
 from tocsin.engine.route import record as route_record
 from tocsin.engine.route.flush import World
-from tocsin.engine.route.group_record import GroupRecord, Progress
-from tocsin.engine.route.groups import EventPlace
 from tocsin.engine.route.groups import step as group_step
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import Numbers, revisit
 from tocsin.engine.route.step import step as route_step
+from tocsin.engine.route.store import Index, RouteStore, entries_of_groups
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.channel import Channel
@@ -62,15 +60,16 @@ def make_event(rule: str, labels: Mapping[str, str], kind: str, at_s: int, **mor
 
 @dataclass
 class Driver:
-    """Both steps over a table in memory, whose entries go through their encoding as if every run had crashed."""
+    """Both steps over a table in memory, whose entries go through their encoding as if every run had crashed; groups
+    only if it `forgets` them."""
 
     muting: Muting = field(default_factory=Muting)
     channels: Mapping[str, Channel] = field(default_factory=lambda: {one.id: one for one in CHANNELS})
     alerts: dict[str, bytes] = field(default_factory=dict)
-    groups: dict[str, bytes] = field(default_factory=dict)
-    events: dict[EventPlace, AlertEvent] = field(default_factory=dict)
+    entries: dict[str, bytes] = field(default_factory=dict)
+    index: Index = field(default_factory=lambda: Index(broken))
+    forgets: bool = True
     numbers: Numbers = field(default_factory=Numbers)
-    progress: Progress = field(default_factory=Progress)
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     joins: list[Join] = field(default_factory=list)
@@ -98,21 +97,17 @@ class Driver:
         self._groups(found.joins, at_s)
 
     def _groups(self, inputs: Collection[GroupInput], at_s: int) -> None:
-        world = World(self.channels, CHANNEL_TYPES, self.muting)
+        if self.forgets:
+            self.index = Index.of(self, 0, broken)  # type: ignore[arg-type]
         stamped = [(BEGIN_MS + at_s * 1_000, one) for one in inputs]
-        progress = group_record.decode(Progress, group_record.encode(self.progress))
-        done = group_step(stamped, progress, self, world)
-        self.progress = done.progress
-        for key, record in done.groups.items():
-            if record is None:
-                del self.groups[key]
-            else:
-                self.groups[key] = group_record.encode(record)
-        for place, event in done.events.items():
-            if event is None:
-                self.events.pop(place, None)
-            else:
-                self.events[place] = event
+        store = RouteStore(self.entries.get, self.index, broken)
+        done = group_step(stamped, store.progress(), store, World(self.channels, CHANNEL_TYPES, self.muting))
+        self.index.kept.keep(done.groups)
+        written = entries_of_groups(done)
+        self.index.put(written)
+        self.entries |= {key: value for key, value in written.items() if value is not None}
+        for key in [key for key, value in written.items() if value is None]:
+            self.entries.pop(key, None)
         self.notifications += done.notifications
         self.decisions += done.decisions
 
@@ -125,24 +120,25 @@ class Driver:
         value = self.alerts.get(fingerprint)
         return route_record.decode(value) if value else None
 
-    def group(self, key: str) -> GroupRecord | None:
-        """A group's record."""
-        value = self.groups.get(key)
-        return group_record.decode(GroupRecord, value) if value else None
+    def keys(self, _partition: int) -> list[str]:
+        """As a table's: of all entries."""
+        return list(self.entries)
 
-    def event(self, place: EventPlace) -> AlertEvent | None:
-        """The last event of an alert in a group."""
-        return self.events.get(place)
-
-    def due(self, at_ms: int) -> Collection[str]:
-        """Groups whose time has come."""
-        decoded = [group_record.decode(GroupRecord, value) for value in self.groups.values()]
-        return [record.key for record in decoded if record.next_ms <= at_ms]
+    def get(self, _partition: int, key: str) -> bytes | None:
+        """As a table's: an entry."""
+        return self.entries.get(key)
 
 
-def driver(routing: Mapping[str, Any] | None, silences: Collection[Mapping[str, Any]] = ()) -> Driver:
+def broken(text: str) -> None:
+    """Nothing is ever damaged here."""
+    raise AssertionError(text)
+
+
+def driver(
+    routing: Mapping[str, Any] | None, silences: Collection[Mapping[str, Any]] = (), *, forgets: bool = True
+) -> Driver:
     """A driver with a routing and silences in force."""
-    made = Driver()
+    made = Driver(forgets=forgets)
     if routing is not None:
         made.muting.put_tree(Tree(Routing.model_validate(routing)))
     for silence in silences:

@@ -16,11 +16,15 @@ HORIZON_S = 400
 
 
 @settings(max_examples=150, deadline=None)
-@given(routings, silences, histories(), st.integers(0, HORIZON_S))
+@given(routings, silences, histories(), st.integers(0, HORIZON_S), st.booleans())
 def test_groups_are_told_what_the_model_says(
-    routing: Mapping[str, Any], quiet: list[dict[str, Any]], history: list[tuple[int, AlertEvent]], crash_s: int
+    routing: Mapping[str, Any],
+    quiet: list[dict[str, Any]],
+    history: list[tuple[int, AlertEvent]],
+    crash_s: int,
+    forgets: bool,
 ) -> None:
-    played, model = driver(routing, quiet), Model(routing, quiet, BEGIN_MS)
+    played, model = driver(routing, quiet, forgets=forgets), Model(routing, quiet, BEGIN_MS)
     for now_s in range(HORIZON_S):
         for at_s, event in history:
             if at_s == now_s:

@@ -1,13 +1,14 @@
 """A silence: alerts that nobody is told about for a time, once or again and again (a maintenance window)."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rrulebase, rruleset, rrulestr
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from tocsin.schemas.duration import Duration
+from tocsin.schemas.cron import cron_rules
+from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.interval import Instant, ZoneName, local_time, zone
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import Problem, Wrong
@@ -15,6 +16,7 @@ from tocsin.schemas.rule import Matchers
 
 MAX_MS: Final = 366 * 86_400_000
 _DAY_MS: Final = 86_400_000
+_LEAST_REMINDER_MS: Final = milliseconds("1m")
 # Coarser than these, so that a year's windows are few, and finding the next one is cheap.
 _FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _RULE: Final = re.compile(r"[A-Za-z0-9=;,+-]{1,500}", re.ASCII)
@@ -57,24 +59,38 @@ def _recurrence(value: object) -> str:
     return text
 
 
+def _cron(value: object) -> str:
+    text = str(value).strip().lower()
+    cron_rules(text[:500])
+    return text
+
+
 class Recurrence(BaseModel):
     """Windows of one length, at times by a clock on the wall of `location`, the first at the silence's `starts_at`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rrule: Annotated[str, BeforeValidator(_recurrence)]
+    rrule: Annotated[str, BeforeValidator(_recurrence)] | None = Field(default=None, description="RFC 5545")
+    cron: Annotated[str, BeforeValidator(_cron)] | None = Field(default=None, description="minute, hour, day, ...")
     duration: Duration
     location: ZoneName = "UTC"
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
+        problems: list[Problem] = []
+        if self.rrule is None and self.cron is None:
+            problems.append((("rrule",), "is missing; write FREQ=WEEKLY;BYDAY=SU;BYHOUR=2, or a cron: 0 2 * * sun"))
+        if self.rrule is not None and self.cron is not None:
+            problems.append((("cron",), "does not go with rrule; remove one"))
         if not 0 < self.duration <= 31 * _DAY_MS:
-            raise Wrong((("duration",), "must be longer than zero and at most 31d"))
+            problems.append((("duration",), "must be longer than zero and at most 31d"))
+        if problems:
+            raise Wrong(*problems)
         return self
 
     def first_ms(self, now_ms: int) -> int:
         """Where it begins unless that is said: `BYHOUR=2` means two o'clock, not as many minutes past it as now."""
-        if "BYHOUR" not in self.rrule and "BYMINUTE" not in self.rrule:
+        if self.rrule is None or ("BYHOUR" not in self.rrule and "BYMINUTE" not in self.rrule):
             return now_ms
         local = local_time(now_ms, self.location)
         return (now_ms // 1_000 - local.minute * 60 - local.second) * 1_000
@@ -91,8 +107,9 @@ class Recurrence(BaseModel):
         if after.year + moved > _LAST_YEAR:
             return []
         found: list[Window] = []
-        rule = rrulestr(self.rrule, dtstart=first.replace(year=first.year + moved))
-        for tried, moment in enumerate(rule.xafter(after.replace(year=after.year + moved), inc=True)):
+        after = after.replace(year=after.year + moved)
+        rule = self._rule(first.replace(year=first.year + moved), after)
+        for tried, moment in enumerate(rule.xafter(after, inc=True)):
             local = moment.replace(year=moment.year - moved, tzinfo=zone(self.location))
             begin_ms = round(local.timestamp() * 1_000)
             if begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
@@ -101,11 +118,37 @@ class Recurrence(BaseModel):
                 break
         return found
 
+    def _rule(self, first: datetime, after: datetime) -> rrulebase:
+        """Its times by a clock on the wall. Those of cron do not depend on the first one, so they are not counted from
+        there: every minute of ten years would be."""
+        if self.rrule is not None:
+            return rrulestr(self.rrule, dtstart=first)
+        found = rruleset()
+        for text in cron_rules(self.cron or ""):
+            found.rrule(rrulestr(text, dtstart=max(first, after - timedelta(days=1))))
+        return found
+
+
+class Reminder(BaseModel):
+    """That a silence ends soon, while there is time to prolong it: an alert of its own, `tocsin_silence_ending`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    before: Duration
+    notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channels; those of the routes")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not _LEAST_REMINDER_MS <= self.before <= 31 * _DAY_MS:
+            raise Wrong((("before",), "must be from 1m to 31d before the end; try 30m"))
+        return self
+
 
 class Silence(BaseModel):
     """Which alerts, when, by whom and why. Without `schedule` it is in force from `starts_at` to `ends_at`.
 
     `ends_with_alert` leaves out alerts that fire after `starts_at`: it is over for each alert when that is over.
+    `reminder` is for `ends_at`, not for the end of each window.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -116,6 +159,7 @@ class Silence(BaseModel):
     ends_at: Instant
     schedule: Recurrence | None = None
     ends_with_alert: bool = False
+    reminder: Reminder | None = None
     created_by: str = Field(default="", max_length=256)
     comment: str = Field(default="", max_length=4_096)
 
@@ -149,6 +193,15 @@ class Silence(BaseModel):
         if not found:
             return "expired"
         return "active" if found[0][0] <= at_ms else "pending"
+
+    @property
+    def reminds_ms(self) -> int:
+        """When somebody is to be reminded of its end."""
+        return self.ends_at - self.reminder.before if self.reminder else self.ends_at
+
+    def reminds(self, at_ms: int) -> bool:
+        """Whether somebody is to know that it ends soon."""
+        return self.reminds_ms <= at_ms < self.ends_at
 
     def document(self) -> dict[str, Any]:
         """As users write it."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from tocsin.api.calendars import Entry, calendar
+from tocsin.api.calendars import TYPE, Entry, calendar
 from tocsin.api.escalations import ADDED, PEOPLE, SCHEDULES, changing
 from tocsin.api.problems import bad_parameter, invalid, not_found
 from tocsin.api.requests import check_precondition, fields, instant, json_body, only, page, validated
@@ -202,9 +202,7 @@ async def _calendar(request: web.Request, name: str, schedules: Sequence[Schedul
             for shift in rota.shifts(begin_ms, end_ms)
             if shift.person is not None and person in (None, shift.person)
         ]
-        return calendar(name, found, clock_ms())
+        return calendar(f"on call: {name}", [entry.event() for entry in found], clock_ms())
 
     headers = {"Content-Disposition": f'inline; filename="{name.replace(":", "-")}.ics"'}
-    return web.Response(
-        body=await asyncio.to_thread(drawn), content_type="text/calendar", charset="utf-8", headers=headers
-    )
+    return web.Response(body=await asyncio.to_thread(drawn), content_type=TYPE, charset="utf-8", headers=headers)

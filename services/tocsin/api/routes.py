@@ -24,7 +24,9 @@ from tocsin.api import (
     rules,
     shadows,
     silences,
+    windows,
 )
+from tocsin.api.calendars import TYPE as CALENDAR
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.escalation import KINDS
 from tocsin.schemas.oncall import Schedule
@@ -32,7 +34,6 @@ from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 
 PREFIX = "/api/v1"
-CALENDAR = "text/calendar"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PAGE = ("limit", "cursor")
 _ALERT = ("severity", "status", "rule_id", "category", "q", "label.NAME", *_PAGE)
@@ -150,7 +151,13 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/silences/preview", silences.preview, "routing", "SilencePreview",
         body=silences.SilenceBody, errors=(422,),
     ),
+    Route("GET", "/silences/calendar", windows.list_, "routing", "SilenceCalendar", query=("from", "to")),
+    Route("GET", "/silences/calendar.ics", windows.file, "routing", CALENDAR, query=("from", "to")),
     Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404,)),
+    Route(
+        "PUT", "/silences/{id}", silences.replace, "routing", "Silence",
+        body=silences.SilenceBody, errors=(409, 412, 422, 503),
+    ),
     Route("DELETE", "/silences/{id}", silences.delete, "routing", "", 204, errors=(404, 503)),
     *_resource(escalations.PEOPLE, "Person"),
     Route(

@@ -12,7 +12,7 @@ _STORED: Final[dict[str, Any]] = {"revision": _COUNT, "updated_at": _TIME}
 
 
 def routing_schemas() -> dict[str, Any]:
-    """`RouteTest`, `SilencePreview` and `Explanation`."""
+    """`RouteTest`, what is shown of silences, and `Explanation`."""
     alert = dict.fromkeys(("fingerprint", "rule_id", "severity", "status"), _TEXT)
     alert |= {"labels": {"type": "object"}, "starts_at": _TIME}
     taken = dict.fromkeys(("route", "path", "group_key"), _TEXT)
@@ -20,7 +20,15 @@ def routing_schemas() -> dict[str, Any]:
     preview = dict.fromkeys(("active", "active_of", "last_day", "last_day_of"), _COUNT)
     window = {"type": "array", "items": _TIME, "minItems": 2, "maxItems": 2}
     preview |= {"alerts": _list(_object(alert)), "windows": _list(window), "too_broad": _TEXT}
+    planned = {
+        "begin": _TIME,
+        "end": _TIME,
+        "match": _TEXTS,
+        **dict.fromkeys(("silence", "created_by", "comment"), _TEXT),
+    }
+    listed = {"items": _list(_object(planned)), "next_cursor": {"type": "null"}, "total": _COUNT}
     return {
+        "SilenceCalendar": _object(listed),
         "RouteTest": _object({"routes": _list(_object(taken | {"group_labels": {"type": "object"}}))}),
         "SilencePreview": _object(preview),
         "Explanation": _object({"receivers": _list(_object(_receiver()))}),

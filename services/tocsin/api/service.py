@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from tocsin.agents.background import ended
 from tocsin.api.app import make_app
+from tocsin.api.clearing import clear_for_ever
 from tocsin.api.connections import Connections, Limits
 from tocsin.api.mending import mend_for_ever
 from tocsin.api.metrics import Metrics
@@ -90,6 +91,7 @@ async def serving(context: Context) -> AsyncIterator[Api]:
         vault = load_or_create_key(context.data_dir, secret)
         api = Api(context, database, projector, producer, vault, TokenCheck(token), Metrics(), following)
         stack.push_async_callback(ended, asyncio.create_task(mend_for_ever(api)))
+        stack.push_async_callback(ended, asyncio.create_task(clear_for_ever(api)))
         await stack.enter_async_context(_listening(api))
         yield api
 

@@ -12,9 +12,10 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from tocsin.api.problems import invalid, not_found
-from tocsin.api.requests import json_body, known, only, page, validated
+from tocsin.api.problems import Problem, invalid, not_found
+from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.engine.route.reminders import taken_back
 from tocsin.engine.route.silences import applies
 from tocsin.projection.queries import (
     Document,
@@ -27,22 +28,24 @@ from tocsin.projection.queries import (
     read_cursor,
 )
 from tocsin.schemas.alert import AlertEvent, routing_labels
-from tocsin.schemas.codec import encode_document
+from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Recurrence, Silence
+from tocsin.schemas.silence import Recurrence, Reminder, Silence
 
 KIND = "silences"
+ADDED: Final = ("state", "revision", "updated_at", "preview")
 STATES: Final = ("active", "pending", "expired")
 _DAY_MS: Final = 86_400_000
 _MOST_FIRED: Final = 20_000
 _MOST_SHOWN: Final = 100
 _WINDOWS_SHOWN: Final = 10
 _HOUR_MS: Final = 3_600_000
+_TAKEN_OVER: Final = ("match", "schedule", "ends_with_alert", "reminder", "created_by", "comment")
 # More than half of all alerts is broad, once there are enough of them to tell.
 _ENOUGH: Final = 10
 
@@ -58,6 +61,7 @@ class SilenceBody(BaseModel):
     duration: Duration | None = None
     schedule: Recurrence | None = None
     ends_with_alert: bool = False
+    reminder: Reminder | None = None
     created_by: str = Field(default="", max_length=256)
     comment: str = Field(default="", max_length=4_096)
     id: Id | None = None
@@ -85,7 +89,8 @@ async def get(request: web.Request) -> web.Response:
     only(request, ())
     api, found = api_of(request), await _stored(request)
     silence = Silence.model_validate(found.body)
-    return answer({**_body(found, clock_ms()), "preview": await _preview(api, silence, clock_ms())})
+    body = {**_body(found, clock_ms()), "preview": await _preview(api, silence, clock_ms())}
+    return answer(body, headers={"ETag": etag(found.revision)})
 
 
 async def create(request: web.Request) -> web.Response:
@@ -94,15 +99,46 @@ async def create(request: web.Request) -> web.Response:
     api, now_ms = api_of(request), clock_ms()
     body = validated(SilenceBody, await json_body(request))
     silence = _made(body, now_ms)
-    preview = await _preview(api, silence, now_ms)
-    if preview["too_broad"] and not body.allow_broad:
-        raise invalid([FieldError("match", f"{preview['too_broad']}; narrow it, or set allow_broad: true")])
     async with api.changing(api.context.topics.silences, silence.id):
         if await one_document(api.database, KIND, silence.id) is not None:
             raise invalid([FieldError("id", f"there is a silence {silence.id!r} already; leave it out")], 409)
-        await api.write(api.context.topics.silences, silence.id, encode_document(silence))
-    headers = {"Location": f"/api/v1/silences/{silence.id}"}
-    return answer({**silence.document(), "state": silence.state(now_ms), "preview": preview}, 201, headers)
+        return await _store(api, silence, 201, is_allowed=body.allow_broad)
+
+
+async def replace(request: web.Request) -> web.Response:
+    """Change a silence, or make one of this id. Times that are not given stay; a `duration` counts from now where it
+    has begun. One that is over stays over."""
+    only(request, ())
+    api, silence_id, now_ms = api_of(request), request.match_info["id"], clock_ms()
+    given = {name: value for name, value in (await json_body(request)).items() if name not in ADDED}
+    if given.setdefault("id", silence_id) != silence_id:
+        raise invalid([FieldError("id", f"is {given['id']!r} in the body and {silence_id!r} in the address; use one")])
+    body = validated(SilenceBody, given)
+    async with api.changing(api.context.topics.silences, silence_id):
+        stored = await one_document(api.database, KIND, silence_id)
+        check_precondition(request, stored.revision if stored else None)
+        before = Silence.model_validate(stored.body) if stored else None
+        if before and before.state(now_ms) == "expired":
+            raise Problem(409, f"the silence {silence_id!r} is over, and stays as it was; add another one")
+        silence = _made(body, now_ms, before)
+        is_allowed = body.allow_broad or (before is not None and before.match == silence.match)
+        answered = await _store(api, silence, 200 if before else 201, is_allowed=is_allowed)
+        await _take_back(api, before, silence, now_ms)
+        return answered
+
+
+async def _store(api: Api, silence: Silence, status: int, *, is_allowed: bool) -> web.Response:
+    """Write a silence, and answer with it. Raises Problem for one that is too broad, unless that is allowed."""
+    now_ms = clock_ms()
+    preview = await _preview(api, silence, now_ms)
+    if preview["too_broad"] and not is_allowed:
+        raise invalid([FieldError("match", f"{preview['too_broad']}; narrow it, or set allow_broad: true")])
+    revision = await api.write(api.context.topics.silences, silence.id, encode_document(silence))
+    headers = {"ETag": etag(revision)}
+    if status == 201:
+        headers["Location"] = f"/api/v1/silences/{silence.id}"
+    body = {**silence.document(), "state": silence.state(now_ms), "revision": revision, "preview": preview}
+    return answer(body, status, headers)
 
 
 async def preview(request: web.Request) -> web.Response:
@@ -124,38 +160,52 @@ async def delete(request: web.Request) -> web.Response:
             times = {"starts_at": min(silence.starts_at, now_ms), "ends_at": now_ms}
             value = encode_document(silence.model_copy(update=times))
         await api.write(api.context.topics.silences, silence_id, value)
+        await _take_back(api, silence, None, now_ms)
     return web.Response(status=204)
+
+
+async def _take_back(api: Api, before: Silence | None, after: Silence | None, now_ms: int) -> None:
+    """Nobody need know any more that a silence ends soon, when it ends another time."""
+    if before is None or not before.reminds(now_ms):
+        return
+    if after is None or after.ends_at != before.ends_at or after.reminder is None:
+        command = taken_back(before, now_ms)
+        await api.send(api.context.topics.commands, command.fingerprint, encode(command))
 
 
 def _place(one: dict[str, Any]) -> tuple[int, str]:
     return STATES.index(one["state"]), f"{one['ends_at']} {one['id']}"
 
 
-def _made(body: SilenceBody, now_ms: int) -> Silence:
+def _made(body: SilenceBody, now_ms: int, before: Silence | None = None) -> Silence:
     if body.ends_at is not None and body.duration is not None:
         raise invalid([FieldError("duration", "does not go with ends_at; remove one")])
     if body.duration == 0:
         raise invalid([FieldError("duration", "must be longer than zero; leave it out for an hour")])
-    begin_ms = body.starts_at
-    if begin_ms is None:
-        begin_ms = body.schedule.first_ms(now_ms) if body.schedule else now_ms
-    length_ms = (10 * 365 * _DAY_MS if body.schedule else _HOUR_MS) if body.duration is None else body.duration
-    given: dict[str, Any] = {
-        "id": body.id or secrets.token_hex(8),
-        "match": body.match,
-        "starts_at": begin_ms,
-        "ends_at": begin_ms + length_ms if body.ends_at is None else body.ends_at,
-        "schedule": body.schedule,
-        "ends_with_alert": body.ends_with_alert,
-        "created_by": body.created_by,
-        "comment": body.comment,
-    }
-    silence = validated(Silence, given)
+    begin_ms, end_ms = _times(body, now_ms, before)
+    given = {name: getattr(body, name) for name in _TAKEN_OVER}
+    times = {"starts_at": begin_ms, "ends_at": end_ms}
+    silence = validated(Silence, {**given, **times, "id": body.id or secrets.token_hex(8)})
     if silence.ends_at <= now_ms:
         raise invalid([FieldError("ends_at", "is past; nothing would be silenced")])
+    if silence.reminder and silence.reminds_ms <= silence.starts_at:
+        raise invalid([FieldError("reminder.before", "is as long as the silence itself; shorten it")])
     if silence.state(now_ms) == "expired":
-        raise invalid([FieldError("schedule.rrule", "has no window before ends_at; correct one of them")])
+        field = "schedule.cron" if silence.schedule and silence.schedule.cron else "schedule.rrule"
+        raise invalid([FieldError(field, "has no window before ends_at; correct one of them")])
     return silence
+
+
+def _times(body: SilenceBody, now_ms: int, before: Silence | None) -> tuple[int, int]:
+    begin_ms = before.starts_at if before and body.starts_at is None else body.starts_at
+    if begin_ms is None:
+        begin_ms = body.schedule.first_ms(now_ms) if body.schedule else now_ms
+    if body.ends_at is not None:
+        return begin_ms, body.ends_at
+    if body.duration is not None:
+        return begin_ms, (max(begin_ms, now_ms) if before else begin_ms) + body.duration
+    default_ms = 10 * 365 * _DAY_MS if body.schedule else _HOUR_MS
+    return begin_ms, before.ends_at if before else begin_ms + default_ms
 
 
 async def _preview(api: Api, silence: Silence, now_ms: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
 from tocsin.agents.background import ended
+from tocsin.bench.receiver import receiving
 from tocsin.bench.scenario import PARTITIONS, Scenario, Usage
 from tocsin.kafka.clients import consumer_arguments, started
 from tocsin.schemas.codec import encode_document
@@ -20,7 +21,6 @@ from tocsin.schemas.rule import Rule
 PROBE = Rule.model_validate(
     {"id": "bench_probe", "metric_type": "bench_probe", "threshold": 0, "notifications": ["hook"]}
 )
-_LOOPBACK = "127.0.0.1"
 _TICK_S = 0.01
 _PROBE_EVERY = 10  # ticks
 _WARM_UP_S = 3.0
@@ -65,16 +65,10 @@ class _Arrivals:
 async def measure(scenario: Scenario, rate: int, seconds: float, edits: Sequence[Rule] = ()) -> Latencies:
     """Send `rate` samples a second, and ten probes; a new series each, which fires at once. Meanwhile write `edits`."""
     arrivals = _Arrivals()
-    app = web.Application()
-    app.router.add_post("/", arrivals.received)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, _LOOPBACK, 0)
-    await site.start()
     arguments = {**consumer_arguments(scenario.connection), "fetch_max_wait_ms": 20}
     consumer = AIOKafkaConsumer(scenario.topics.alerts, **arguments)
-    try:
-        await scenario.add_webhook(f"http://{_LOOPBACK}:{runner.addresses[0][1]}/")
+    async with receiving(arrivals.received) as url:
+        await scenario.add_webhook(url)
         await scenario.start("evaluate", "route", "deliver")
         async with started(consumer, scenario.connection.bootstrap_servers):
             following = asyncio.create_task(arrivals.follow(consumer))
@@ -87,8 +81,6 @@ async def measure(scenario: Scenario, rate: int, seconds: float, edits: Sequence
             while len(arrivals.webhook) < len(arrivals.sent) and time.monotonic() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_TICK_S)
             await ended(following)
-    finally:
-        await runner.cleanup()
     return _figures(arrivals, reached, used)
 
 

@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tocsin.bench import latency
+from tocsin.bench import latency, storm
 from tocsin.bench.calibration import slowness
 from tocsin.bench.load import Load
 from tocsin.bench.many import RULES, kept, steady
@@ -49,6 +49,12 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
     "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
     "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "storm_alerts_s": ("a storm of alerts within 10 s: from its first sample to the last alert, s", "15"),
+    "storm_first_critical_s": ("critical ones in it, one in a thousand: sample to webhook, the first, s", "5"),
+    "storm_worst_critical_s": ("the slowest of these, s", ""),
+    "storm_told_s": ("until a grouped notification speaks of all of them, s", ""),
+    "storm_route_cpu_us": ("CPU of route for each of these alerts, µs", ""),
+    "storm_lost": ("alerts that never came", "0"),
     "calm_cpu_percent": ("100 rules at 10,000/s: CPU of evaluate, % of a core", ""),
     "edits_cpu_percent": ("the same while one is edited 17 times a second", ""),
     "edits_grown_mib": ("by how much evaluate grows in these 1,000 edits, MiB", ""),
@@ -84,6 +90,7 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     figures = await _few_series(bench, samples, say)
     figures |= await _many_series(bench, samples, say)
     figures |= await _latencies(bench, 10 if quick else 40, say)
+    figures |= await _storm(bench, 5_000 if quick else _MANY, say)
     figures |= await _edits(bench, 10 if quick else 60, say)
     return figures | before | {"slowness_after": round(slowness(), 2)}
 
@@ -142,6 +149,21 @@ async def _latencies(bench: Bench, seconds: int, say: Callable[[str], None]) -> 
         "webhook_p99_ms": round(latency.percentile(found.webhook_ms, 99), 1),
         "lost": found.lost,
         "latency_rate_per_s": round(found.rate),
+    }
+
+
+async def _storm(bench: Bench, series: int, say: Callable[[str], None]) -> dict[str, float]:
+    say(f"a storm of {series:,} alerts ...")
+    found = await storm.measure(bench, series)
+    critical_s = found.critical_s or [float("nan")]
+    return {
+        "storm_series": series,
+        "storm_alerts_s": round(found.alerts_s, 1),
+        "storm_first_critical_s": round(critical_s[0], 2),
+        "storm_worst_critical_s": round(critical_s[-1], 2),
+        "storm_told_s": round(found.told_s, 1),
+        "storm_route_cpu_us": round(found.used["route"].cpu_s / series * 1e6, 1),
+        "storm_lost": found.lost,
     }
 
 

@@ -168,18 +168,33 @@ class Scenario:
             yield consumer
 
     async def _judged(self, load: Load, signals: AIOKafkaConsumer) -> Cost:
-        before, done, this = self.usage(), 0, f'"load":"{load.end_ms}"'.encode()
-        async with asyncio.timeout(_DEADLINE_S):
-            while done < PARTITIONS:
-                for records in (await signals.getmany(timeout_ms=200)).values():
-                    done += sum(_DONE_SAID in record.value and this in record.value for record in records)
+        before = self.usage()
+        await self._wait_for(load.end_ms, signals)
         after = self.usage()
         used = after.since(before)
         return Cost(load.samples, used.at_s, used.cpu_s, after.rss_mib)
 
-    def usage(self) -> Usage:
-        """What evaluate has used so far."""
-        return Usage.of(psutil.Process(self._services["evaluate"].pid))
+    def usage(self, name: str = "evaluate") -> Usage:
+        """What a service has used so far."""
+        return Usage.of(psutil.Process(self._services[name].pid))
+
+    async def judged(self) -> None:
+        """Wait until evaluate has judged everything that lies on the metrics topic now."""
+        mark = time.time_ns() // 1_000_000
+        async with self._signals() as signals:
+            for partition in range(PARTITIONS):
+                labels = {"partition": str(partition), "load": str(mark)}
+                body = {"name": DONE_METRIC, "value": 1, "timestamp": mark, "labels": labels}
+                await self.producer.send_and_wait(self.metrics, orjson.dumps(body), key=b"done", partition=partition)
+            await self._wait_for(mark, signals)
+
+    async def _wait_for(self, mark: int, signals: AIOKafkaConsumer) -> None:
+        """Until evaluate has said that each partition is read up to a mark."""
+        done, this = 0, f'"load":"{mark}"'.encode()
+        async with asyncio.timeout(_DEADLINE_S):
+            while done < PARTITIONS:
+                for records in (await signals.getmany(timeout_ms=200)).values():
+                    done += sum(_DONE_SAID in record.value and this in record.value for record in records)
 
     async def restart(self) -> float:
         """Kill evaluate; seconds from its start to its first verdict."""

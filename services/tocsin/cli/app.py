@@ -14,7 +14,9 @@ from tocsin.cli import (
     backtest,
     channels,
     dlq,
+    escalations,
     kafka,
+    oncall,
     produce,
     routes,
     rules,
@@ -42,9 +44,10 @@ services.register(app)
 produce.register(app)
 backtest.register(app)
 sim.register(app)
+oncall.register(app)
 for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
     app.add_typer(group)
-for group in (dlq.app, settings.app):
+for group in (*escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)
 
 

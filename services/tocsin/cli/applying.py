@@ -35,7 +35,7 @@ async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: 
         deleted = members_first(gone, known)[::-1]
         if dry_run:
             for rule_id in (*created, *changed, *deleted):
-                _print_difference(rule_id, before.get(rule_id), after.get(rule_id))
+                print_difference(rule_id, before.get(rule_id), after.get(rule_id))
         else:
             for rule_id in created:
                 await client.send("POST", "/rules", after[rule_id])
@@ -60,8 +60,9 @@ def as_rule(item: Mapping[str, Any]) -> Rule | dict[str, Any]:
         return known  # it differs, so it is written anew
 
 
-def _print_difference(rule_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+def print_difference(entry_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+    """What would change, as a difference of two files."""
     old, new = (as_yaml(dict(document)).splitlines() if document else [] for document in (before, after))
-    names = [f"in force: {rule_id}" if before else "nothing", f"files: {rule_id}" if after else "nothing"]
+    names = [f"in force: {entry_id}" if before else "nothing", f"files: {entry_id}" if after else "nothing"]
     for line in difflib.unified_diff(old, new, names[0], names[1], lineterm=""):
         print(escape(line))

@@ -87,6 +87,24 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request below `/api/v1`."""
+        content, answer = await self._exchanged(method, path, body, params, headers)
+        if content and not isinstance(answer.body, dict):
+            raise self._stranger(f"it gave status {answer.status}, and no JSON object with it")
+        return answer
+
+    async def text(self, path: str, params: Mapping[str, str] | None = None) -> str:
+        """What one GET gives that is no JSON."""
+        content, _ = await self._exchanged("GET", path, None, params, None)
+        return content.decode("utf-8", "replace")
+
+    async def _exchanged(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+    ) -> tuple[bytes, Answer]:
         assert self._session is not None, "the client was not entered"
         try:
             async with self._session.request(
@@ -102,9 +120,7 @@ class ApiClient:
             raise self._unreachable(_reason(error)) from None
         if not 200 <= answer.status < 300:
             raise self._refused(answer)
-        if content and not isinstance(answer.body, dict):
-            raise self._stranger(f"it gave status {answer.status}, and no JSON object with it")
-        return answer
+        return content, answer
 
     async def _content(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body; one read gives only what has arrived so far."""

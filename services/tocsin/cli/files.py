@@ -1,11 +1,11 @@
-"""Rules and channels in files: one entry, a list, or `{rules: [...]}`, each mistake with its file, line, column and
-field."""
+"""Rules, channels and the like in files: one entry, a list, or `{rules: [...]}`, each mistake with its file, line,
+column and field."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,12 +16,14 @@ from tocsin import documents
 from tocsin.cli.failures import Failure
 from tocsin.documents import Document, DocumentError, Location
 from tocsin.schemas.channel import Channel
+from tocsin.schemas.escalation import EscalationPolicy
+from tocsin.schemas.oncall import Person, Schedule
 from tocsin.schemas.problems import located_errors
 from tocsin.schemas.rule import Rule
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _PLACE = re.compile(r"(?P<name>.+?):(?P<line>\d+):(?P<column>\d+): ")
-_Entry = TypeVar("_Entry", Rule, Channel)
+_Entry = TypeVar("_Entry", Rule, Channel, EscalationPolicy, Schedule, Person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +69,30 @@ def read_channels(paths: Sequence[Path]) -> list[Placed[Channel]]:
     return _read(paths, Channel, "channels").sound()
 
 
-def _read(paths: Sequence[Path], model: type[_Entry], plural: str) -> Found[_Entry]:
-    found: Found[_Entry] = Found()
-    for path in _files(paths, found.mistakes):
-        document = read_document(path, found.mistakes)
+def read_kinds(paths: Sequence[Path], models: Mapping[str, type[Any]], kind: str) -> dict[str, Found[Any]]:
+    """All entries of files and directories that may hold several kinds, each under its own name, by kind.
+
+    What stands there without such a name is of one `kind`; only kinds that the files hold are in the answer. What files
+    hold that cannot be read counts to `kind`.
+    """
+    found: dict[str, Found[Any]] = {kind: Found()}
+    mistakes = found[kind].mistakes
+    for path in _files(paths, mistakes):
+        document = read_document(path, mistakes)
         if document is None:
             continue
         try:
-            entries = list(_entries(document, plural))
+            entries = list(_entries(document, kind, models))
         except DocumentError as error:
-            found.mistakes += str(error).splitlines()
+            mistakes += str(error).splitlines()
             continue
-        for location, value in entries:
-            take(document, location, value, model, found)
-    return found
+        for of, location, value in entries:
+            take(document, location, value, models[of], found.setdefault(of, Found()))
+    return {of: one for of, one in found.items() if one.entries or one.mistakes}
+
+
+def _read(paths: Sequence[Path], model: type[_Entry], plural: str) -> Found[_Entry]:
+    return read_kinds(paths, {plural: model}, plural).get(plural, Found())
 
 
 def _files(paths: Sequence[Path], mistakes: list[str]) -> Iterator[Path]:
@@ -105,19 +117,26 @@ def read_document(path: Path, mistakes: list[str]) -> Document | None:
         return error.document
 
 
-def _entries(document: Document, plural: str) -> Iterator[tuple[Location, Any]]:
+def _entries(document: Document, kind: str, kinds: Collection[str]) -> Iterator[tuple[str, Location, Any]]:
     value: Any = document.value
-    location: Location = ()
     if value is None:
-        raise DocumentError(f"{document.at(())}: is empty; write a list of {plural}")
-    if isinstance(value, dict) and plural in value:
-        text = f"does not go beside {plural!r}; remove it"
-        others = [line(document, (), (other,), text, of_name=True) for other in value if other != plural]
-        if others:
-            raise DocumentError("\n".join(others))
-        value, location = value[plural], (plural,)
-        if not isinstance(value, list):
-            raise DocumentError(f"{document.at(location)}: {plural}: must be a list; begin each entry with a dash")
+        raise DocumentError(f"{document.at(())}: is empty; write a list of {kind}")
+    sections = [name for name in value if name in kinds] if isinstance(value, dict) else []
+    if not sections:
+        yield from ((kind, location, entry) for location, entry in _listed((), value))
+        return
+    text = f"does not go beside {sections[0]!r}; remove it"
+    others = [line(document, (), (other,), text, of_name=True) for other in value if other not in kinds]
+    if others:
+        raise DocumentError("\n".join(others))
+    for section in sections:
+        if not isinstance(value[section], list):
+            where = document.at((section,))
+            raise DocumentError(f"{where}: {section}: must be a list; begin each entry with a dash")
+        yield from ((section, location, entry) for location, entry in _listed((section,), value[section]))
+
+
+def _listed(location: Location, value: Any) -> Iterator[tuple[Location, Any]]:
     if not isinstance(value, list):
         yield location, value
         return

@@ -35,7 +35,7 @@ def parse_address(text: str) -> Address:
 def compose_mail(
     sender: str, recipients: Sequence[str], subject: str, notification: Notification, message: Message
 ) -> EmailMessage:
-    """The same bytes for every repeat of a notification; mails of one alert, or of one group, form a thread."""
+    """The same headers for every repeat of a notification; mails of one alert, or of one group, form a thread."""
     event = notification.event
     address = parse_address(sender)
     about = (notification.group_key,) if notification.group else (event.fingerprint, event.starts_at)
@@ -53,7 +53,12 @@ def compose_mail(
     if message.severity == "critical" and message.state == "firing":
         mail["Importance"] = "high"
     mail.set_content(plain_text(message))
-    mail.add_alternative(_html(message), subtype="html")
+    chart = f"chart.{notification.id}@{address.domain}" if message.chart else ""
+    mail.add_alternative(_html(message, chart), subtype="html")
+    if message.chart:
+        page = mail.get_body(("html",))
+        assert isinstance(page, EmailMessage), "it was added"
+        page.add_related(message.chart, "image", "png", cid=f"<{chart}>", filename="chart.png", disposition="inline")
     return mail
 
 
@@ -71,7 +76,7 @@ def plain_text(message: Message) -> str:
     return visible("\n".join(lines)) + "\n"
 
 
-def _html(message: Message) -> str:
+def _html(message: Message, chart: str) -> str:
     return render_email(
         {
             "subject": visible(message.subject),
@@ -84,6 +89,7 @@ def _html(message: Message) -> str:
             "colour": message.colour,
             "link": message.link,
             "runbook": message.runbook,
+            "chart": chart,
         }
     )
 

@@ -19,4 +19,5 @@ WAITING = Gauge("tocsin_delivery_waiting", "Notifications that were read and are
 DEAD_LETTERS = Counter("tocsin_delivery_dead_letters_total", "Notifications given up", ["channel_type", "reason"])
 FALLBACKS = Counter("tocsin_delivery_fallbacks_total", "Notifications given to another channel", ["channel_type"])
 DIGESTS = Counter("tocsin_delivery_digests_total", "Digests of what was beyond a rate limit", ["channel_type"])
+CHARTS = Counter("tocsin_delivery_charts_total", "Charts for messages", ["outcome"])
 REPEATS_DROPPED = Counter("tocsin_delivery_repeats_dropped_total", "Repeats of what is delivered", ["channel_type"])

@@ -125,7 +125,8 @@ class ChannelType:
     `secrets` gives the paths of the secret values in a configuration. `destination` is what a kept secret is bound to:
     a change of it needs the secret again, else an update could send the secret elsewhere. `preview` gives what `send`
     would send, without credentials. With `digests`, messages beyond the rate limit become one; where each means
-    something to a machine, they wait. What `remembers` gets back the references of its messages.
+    something to a machine, they wait. What `remembers` gets back the references of its messages. `pictured` says
+    whether a message is to have a chart.
     """
 
     settings: type[ChannelSettings]
@@ -135,6 +136,7 @@ class ChannelType:
     preview: Preview
     digests: bool = True
     remembers: bool = False
+    pictured: Callable[[Any, Outgoing], bool] = lambda _settings, _outgoing: False
 
 
 def secret_fields(*names: str) -> Callable[[Mapping[str, Any]], Paths]:

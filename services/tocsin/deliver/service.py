@@ -24,9 +24,12 @@ from tocsin.deliver.channels import CHANNELS, channel_type
 from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.directory import Directory, follow, opened_directory
+from tocsin.deliver.drawing import Drawing
 from tocsin.deliver.guard import Guard
+from tocsin.deliver.history import History
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.parking import Parking
+from tocsin.deliver.pictures import Pictures
 from tocsin.deliver.protocol import Transport
 from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
@@ -118,9 +121,14 @@ async def surroundings(
     async with (
         started(producer, context.connection.bootstrap_servers),
         opened_directory(context) as (directory, consumer),
+        History(context.connection, context.topics.samples) as history,
+        Drawing() as drawing,
         AsyncExitStack() as stack,
     ):
-        journal, composer = Journal(producer, context.topics), Composer(base_url(context))
+        journal, composer = (
+            Journal(producer, context.topics),
+            Composer(base_url(context), Pictures(history.read, drawing)),
+        )
         writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
         arounds = {}
         for kind in kinds:

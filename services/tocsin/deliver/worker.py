@@ -233,7 +233,7 @@ class Worker:
 
     async def _sent(self, jobs: list[Job], settings: ChannelSettings) -> Receipt:
         try:
-            outgoing = self._outgoing(jobs, settings)
+            outgoing = await self._outgoing(jobs, settings)
             receipt: Receipt = await self._send(settings, outgoing, self._around.transport)
             return receipt
         except DeliveryError:
@@ -244,7 +244,7 @@ class Worker:
             log.exception("channel failed", channel_id=first.channel_id, notification=first.id)
             raise Permanent(f"the channel failed on this notification: {type(error).__name__}") from None
 
-    def _outgoing(self, jobs: list[Job], settings: ChannelSettings) -> Outgoing:
+    async def _outgoing(self, jobs: list[Job], settings: ChannelSettings) -> Outgoing:
         """What is to be sent; a notification that goes alone keeps it for all of its attempts."""
         composer, first = self._around.composer, jobs[0]
         if len(jobs) > 1:
@@ -252,7 +252,9 @@ class Worker:
             return composer.outgoing(digest_of([job.notification for job in jobs]), settings.template)
         if first.outgoing is None:
             earlier = self.books.memory.of(first.notification)
-            first.outgoing = composer.outgoing(first.notification, settings.template, earlier)
+            outgoing = composer.outgoing(first.notification, settings.template, earlier)
+            is_pictured = channel_type(self.kind).pictured(settings, outgoing)
+            first.outgoing = await composer.illustrated(outgoing) if is_pictured else outgoing
         return first.outgoing
 
     async def _failed(

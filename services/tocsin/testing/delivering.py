@@ -14,9 +14,11 @@ from typing import Any, cast
 from tocsin.deliver.composer import Composer
 from tocsin.deliver.credentials import seal_config
 from tocsin.deliver.directory import Directory
+from tocsin.deliver.drawing import Drawing
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.lane import Claim, Job
+from tocsin.deliver.pictures import Pictures, Read
 from tocsin.deliver.protocol import Clock, Transport
 from tocsin.deliver.worker import Surroundings, Worker
 from tocsin.schemas.channel import Channel
@@ -115,14 +117,20 @@ async def delivering(
     *,
     virtual: bool = False,
     tls: ssl.SSLContext | None = None,
+    samples: Read | None = None,
     **transport: Any,
 ) -> AsyncIterator[Deliverer]:
-    """Workers for these channels, by id with type and configuration; with `virtual` in the time of `run_virtually`."""
+    """Workers for these channels, by id with type and configuration; with `virtual` in the time of `run_virtually`.
+
+    Messages have charts of what `samples` gives.
+    """
     guard = Guard((LOOPBACK,))
     clock = Clock(now_ms=virtual_ms) if virtual else Clock()
     async with guard.session() as session, AsyncExitStack() as stack:
         ways_out = Transport(guard, session, tls or ssl.create_default_context(), clock, **transport)
-        deliverer = Deliverer(Directory(), ways_out, stack, Composer(BASE_URL))
+        drawing = await stack.enter_async_context(Drawing())
+        composer = Composer(BASE_URL, Pictures(samples, drawing) if samples else None)
+        deliverer = Deliverer(Directory(), ways_out, stack, composer)
         for identity, (kind, config) in channels.items():
             await deliverer.channel(identity, kind, **config)
         yield deliverer

@@ -50,7 +50,7 @@ class Provider:
         raw = await request.read()
         self.expect(len(raw) <= self.limit_bytes, f"{len(raw)} bytes are too many")
         self.expect("gzip" not in request.headers.get("Content-Encoding", ""), "compressed")
-        body = await _fields(request, raw)
+        body = _fields(request, raw)
         self.requests.append((request.path, body))
         return self.answers.pop(0) if self.answers else await self.handle(request.path, body, request)
 
@@ -69,15 +69,24 @@ class Provider:
             await runner.cleanup()
 
 
-async def _fields(request: web.Request, raw: bytes) -> Json:
+def _fields(request: web.Request, raw: bytes) -> Json:
     if request.content_type == "application/json":
         return dict(orjson.loads(raw))
     if request.content_type == "multipart/form-data":
-        found: Json = {}
-        for name, value in (await request.post()).items():
-            found[name] = value.file.read() if isinstance(value, web.FileField) else value
-        return found
+        return _parts(raw, re.findall("boundary=([0-9a-zA-Z]+)", request.headers["Content-Type"])[0].encode())
     return {"raw": raw}
+
+
+def _parts(raw: bytes, boundary: bytes) -> Json:
+    """The fields of a form, files as bytes."""
+    before, *parts, after = (b"\r\n" + raw).split(b"\r\n--" + boundary)
+    assert (before, after) == (b"", b"--\r\n"), "the form is not closed"
+    found: Json = {}
+    for part in parts:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = re.findall(rb' name="([^"]+)"', head)[0].decode()
+        found[name] = content if b"filename=" in head else content.decode()
+    return found
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tocsin.engine.pieces import DamagedEntry
 
 _IN_HAND_S: Final = 5.0  # how long a graceful stop waits for a run that is being applied
 _SAVE_S: Final = 10.0  # how long it waits for a checkpoint
-_UNACKNOWLEDGED: Final = 10_000  # outputs under way before a run waits for them
+_UNACKNOWLEDGED: Final = 1_000  # batches of outputs under way before a run waits for them
 _log = structlog.get_logger("tocsin.evaluate")
 
 
@@ -126,11 +126,9 @@ class Columnar(Generic[Item, State]):
             await rules.reach(wanted)
         self.book.end = max(self.book.end, rules.position)
         partition.whole = False
-        for output in self._stage.step(partition.state, items, partition.position - 1, self.book):
-            self.outputs += 1
-            partition.sent.append(
-                await self._outbox.send(output.topic, output.value, key=output.key, partition=output.partition)
-            )
+        outputs = list(self._stage.step(partition.state, items, partition.position - 1, self.book))
+        self.outputs += len(outputs)
+        partition.sent += [parcel.sent for parcel in await self._outbox.post(outputs)]
         if len(partition.sent) > _UNACKNOWLEDGED:
             await self._outbox.acknowledged(partition.sent)
             partition.sent.clear()

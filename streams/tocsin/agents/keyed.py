@@ -1,7 +1,6 @@
 """What lifecycle and route have in common: a fetched run as bounded runs of decoded inputs, and how each is applied."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -11,10 +10,9 @@ from faust.types import TP
 from tocsin.agents.dead_letter import Message, dead_letter, message_of
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output
-from tocsin.engine.evaluate.copies import Get
 from tocsin.schemas.codec import UnreadableRecord
 
-_RUN: Final = 100  # inputs a run: bounds the journal, and how much a crash repeats
+_RUN: Final = 1_000  # inputs a run: bounds the journal, and how much a crash repeats
 _LARGEST: Final = 1_000_000  # bytes of key and value: what every broker takes, with headers
 _Input = TypeVar("_Input")
 _log = structlog.get_logger("tocsin.inputs")
@@ -34,6 +32,14 @@ class KeyedRun(Generic[_Input]):
     def name(self) -> str:
         """A name that no other run has."""
         return f"{self.tp.topic}/{self.tp.partition}@{self.last}"
+
+    def halves(self) -> tuple["KeyedRun[_Input]", "KeyedRun[_Input]"]:
+        """Two runs in place of this one, which has several inputs; the first has all dead letters, since with it their
+        offsets may be committed."""
+        half = len(self.inputs) // 2
+        last = self.records[half - 1].offset
+        first = KeyedRun(self.tp, last, self.inputs[:half], self.records[:half], self.dead)
+        return first, KeyedRun(self.tp, self.last, self.inputs[half:], self.records[half:])
 
 
 def keyed_runs(
@@ -75,30 +81,39 @@ class OversizedOutput(ValueError):
     """A record that no broker need take."""
 
 
-Apply = Callable[[Sequence[_Input], Get], Outcome]
+Apply = Callable[[Sequence[_Input]], Outcome]
+Finish = Callable[[KeyedRun[_Input], Outcome], Awaitable[bool]]
 
 
-def applied(run: KeyedRun[_Input], apply: Apply[_Input], get: Get, dlq: str, stage: str) -> Outcome:
-    """What a run did. An input on which `apply` raises does nothing and becomes a dead letter.
+async def settled(
+    run: KeyedRun[_Input],
+    apply: Apply[_Input],
+    finish: Finish[_Input],
+    dlq: str,
+    stage: str,
+    undo: Callable[[], None] = lambda: None,
+) -> bool:
+    """Apply a run and finish it; False where `finish` says that the partition is another's.
 
-    `apply` is a function of inputs and entries, so it would raise again after every restart, for everybody.
+    One on which `apply` raises is cut in halves, until the input that it fails on is alone: that does nothing and
+    becomes a dead letter. `apply` is a function of inputs and what is stored, so it would raise again after every
+    restart, for everybody. `undo` makes it forget what it did to what it keeps in memory.
     """
-    with suppress(Exception):
-        return _checked(apply(run.inputs, get))
-    whole = Outcome()
-    for item, record in zip(run.inputs, run.records, strict=True):
-        try:
-            one = _checked(apply([item], lambda key: whole.entries[key] if key in whole.entries else get(key)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the input
-            place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
-            _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)
-            detail = f"{type(error).__name__}: {error}"
-            run.dead.append(dead_record(dlq, stage, run.tp, record, "failed", detail))
-        else:
-            whole.entries = {**whole.entries, **one.entries}
-            whole.outputs += one.outputs
-            whole.wakes = {**whole.wakes, **one.wakes}
-    return whole
+    try:
+        outcome = _checked(apply(run.inputs))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the inputs
+        undo()
+        if len(run.inputs) > 1:
+            first, second = run.halves()
+            how = apply, finish, dlq, stage, undo
+            return await settled(first, *how) and await settled(second, *how)
+        (record,) = run.records
+        place = f"{run.tp.topic}/{run.tp.partition}@{record.offset}"
+        _log.exception("an input was passed over, since it cannot be applied", at=place, stage=stage)
+        detail = f"{type(error).__name__}: {error}"
+        run.dead.append(dead_record(dlq, stage, run.tp, record, "failed", detail))
+        outcome = Outcome()
+    return await finish(run, outcome)
 
 
 def _checked(outcome: Outcome) -> Outcome:

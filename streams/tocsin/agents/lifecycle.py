@@ -12,7 +12,7 @@ import structlog
 from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
-from tocsin.agents.keyed import KeyedRun, Outcome, applied, keyed_runs
+from tocsin.agents.keyed import KeyedRun, Outcome, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import Output, RunTable
 from tocsin.agents.transport import BatchApp
@@ -67,9 +67,9 @@ class Lifecycle:
                 wanted = max((one.revision for one in run.inputs if isinstance(one, Signal)), default=-1)
                 if wanted >= rules.position:
                     await rules.reach(wanted + 1)
-                if not await self._finish(run, alarms):
+                apply = partial(self._apply, alarms, partial(self._table.get, tp.partition))
+                if not await settled(run, apply, partial(self._finish, alarms), self._topics.dlq, _STAGE):
                     return
-                self._app.committable.offsets[tp] = run.last + 1
 
     def _alarms_of(self, partition: int) -> Wakes:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
@@ -77,18 +77,16 @@ class Lifecycle:
             self._alarms[partition] = alarms_of(self._table, partition, _log.error)
         return self._alarms[partition]
 
-    async def _finish(self, run: KeyedRun[Input], alarms: Wakes) -> bool:
-        partition = run.tp.partition
-        get = partial(self._table.get, partition)
-        outcome = applied(run, partial(self._apply, alarms), get, self._topics.dlq, _STAGE)
+    async def _finish(self, alarms: Wakes, run: KeyedRun[Input], outcome: Outcome) -> bool:
         self.events += sum(output.topic == self._topics.alerts for output in outcome.outputs)
         outputs = [*outcome.outputs, *run.dead]
-        if not await self._table.finish(partition, run.name, outcome.entries, outputs):
+        if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
             return False
         alarms.update(outcome.wakes)
+        self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
-    def _apply(self, alarms: Wakes, inputs: Sequence[Input], get: Get) -> Outcome:
+    def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
         states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
         events = [self._event(event) for event in changes.events]

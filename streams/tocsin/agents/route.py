@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
-from tocsin.agents.keyed import Apply, KeyedRun, Outcome, applied, keyed_runs
+from tocsin.agents.keyed import Apply, KeyedRun, Outcome, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
@@ -62,19 +62,19 @@ class Route:
             is_of_groups = tp.topic == self._topics.groups
             read: Callable[[Any], Any] = _group_input if is_of_groups else _event
             partition = Partition(tp.partition, self._state, index, _log.error)
-            apply: Apply[Any] = partial(self._apply, partition.groups if is_of_groups else partition.alerts)
+            get = partial(self._table.get, tp.partition)
+            apply: Apply[Any] = partial(self._apply, partition.groups if is_of_groups else partition.alerts, get)
+            finish = partial(self._finish, index)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
                 if tells(run.inputs, index):
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._table, tp.partition, self._state.version)
-                if not await self._finish(run, index, applied(run, apply, *self._how(tp))):
+                if not await settled(run, apply, finish, self._topics.dlq, _STAGE, index.kept.drop):
+                    self._indexes.pop(tp.partition, None)  # it is ahead of what is written
                     return
                 if is_of_groups:
                     index.looked()
-
-    def _how(self, tp: TP) -> tuple[Get, str, str]:
-        return partial(self._table.get, tp.partition), self._topics.dlq, _STAGE
 
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
@@ -82,7 +82,7 @@ class Route:
             self._indexes[partition] = Index.of(self._table, partition, _log.error)
         return self._indexes[partition]
 
-    async def _finish(self, run: KeyedRun[Any], index: Index, outcome: Outcome) -> bool:
+    async def _finish(self, index: Index, run: KeyedRun[Any], outcome: Outcome) -> bool:
         topics = self._topics
         told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
@@ -93,7 +93,7 @@ class Route:
         self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
-    def _apply(self, apply: Callable[[Sequence[Any], Get], Done], inputs: Sequence[Any], get: Get) -> Outcome:
+    def _apply(self, apply: Callable[[Sequence[Any], Get], Done], get: Get, inputs: Sequence[Any]) -> Outcome:
         done = apply(inputs, get)
         return Outcome(done.entries, [output for changes in done.changes for output in self._outputs(changes)])
 

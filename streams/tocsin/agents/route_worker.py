@@ -19,6 +19,7 @@ from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.route.reminders import Reminders
 from tocsin.schemas import codec
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
@@ -64,6 +65,7 @@ class _Service:
         }
         self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
         self._board = Once(self._start_board)
+        self._reminders = Reminders()
 
     def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
         ignored = self._book.append(offset, key, value, at_ms)
@@ -106,13 +108,19 @@ class _Service:
     async def _tick(self) -> None:
         """Write what time it is to the partitions of `groups` and `commands` where that matters."""
         wanted = {self._topics.groups: self.route.wants_tick, self._topics.commands: self.lifecycle.wants_tick}
+        first = TP(self._topics.commands, 0)  # whoever has it speaks of silences, which belong to no partition
         while True:
             await asyncio.sleep(_TICK_S)
-            tick = codec.encode(RouteTick(time.time_ns() // 1_000_000))
+            now_ms, assigned = time.time_ns() // 1_000_000, self._app.reader.assignment()
+            tick = codec.encode(RouteTick(now_ms))
             sent = [
                 await self._outbox.send(tp.topic, tick, partition=tp.partition)
-                for tp in sorted(self._app.reader.assignment())
+                for tp in sorted(assigned)
                 if tp.topic in wanted and wanted[tp.topic](tp.partition)
+            ]
+            due = self._reminders.due(self._state.muting.silences, now_ms) if first in assigned else []
+            sent += [
+                await self._outbox.send(first.topic, codec.encode(one), key=one.fingerprint.encode()) for one in due
             ]
             await self._outbox.acknowledged(sent)
 

@@ -29,8 +29,5 @@ class RunTable(run_table.RunTable):
         return self._locks[partition]
 
     async def _say(self, outputs: Sequence[Output]) -> None:
-        sent = [
-            await self._outbox.send(one.topic, one.value, key=one.key, partition=one.partition, headers=one.headers)
-            for one in outputs
-        ]
-        await self._outbox.acknowledged(sent)
+        parcels = await self._outbox.post(outputs)
+        await self._outbox.acknowledged(parcel.sent for parcel in parcels)

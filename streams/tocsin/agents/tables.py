@@ -11,6 +11,7 @@ from typing import Any
 from faust.types import TP
 
 from tocsin.agents.outbox import Outbox
+from tocsin.engine.run_table import Output
 
 
 def read(table: Any, partition: int, key: bytes) -> bytes | None:
@@ -35,10 +36,11 @@ async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[byt
     if not entries:
         return
     topic = table.changelog_topic.get_topic_name()
-    sent = [await outbox.send(topic, value, key=key, partition=partition) for key, value in entries.items()]
-    done = await outbox.acknowledged(sent)
+    parcels = await outbox.post([Output(topic, key, value, [], partition) for key, value in entries.items()])
+    done = await outbox.acknowledged(parcel.sent for parcel in parcels)
     target = TP(topic, partition)
-    offset = _read_up_to(table.data.persisted_offset(target), [ack.offset for ack in done])
+    stretches = [(ack.offset, parcel.count) for ack, parcel in zip(done, parcels, strict=True)]
+    offset = _read_up_to(table.data.persisted_offset(target), stretches)
     events = [
         SimpleNamespace(message=SimpleNamespace(tp=target, partition=partition, offset=offset, key=key, value=value))
         for key, value in entries.items()
@@ -47,11 +49,16 @@ async def write(outbox: Outbox, table: Any, partition: int, entries: Mapping[byt
     table.data.apply_changelog_batch(events, bytes, bytes)
 
 
-def _read_up_to(last: int | None, written: Sequence[int]) -> int:
-    """Up to which offset the store holds the changelog, now that records of ours lie at those offsets.
+def _read_up_to(last: int | None, written: Sequence[tuple[int, int]]) -> int:
+    """Up to which offset the store holds the changelog, now that records of ours lie in stretches: the first offset of
+    each, and how many records.
 
     Where others wrote in between, since we were thought dead or they are, the store lacks what they wrote: it stays
     where it was, and when the partition is assigned again Faust reads on from there.
     """
-    before = -1 if last is None else last
-    return written[-1] if list(written) == list(range(before + 1, before + 1 + len(written))) else before
+    before = next_offset = -1 if last is None else last
+    for first, count in written:
+        if first != next_offset + 1:
+            return before
+        next_offset += count
+    return next_offset

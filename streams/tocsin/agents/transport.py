@@ -9,12 +9,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+
+from tocsin.agents.record_batches import RecordBatch
 
 BACKLOG: Final = 16  # runs fetched and not yet taken: more would only fill memory
 _FETCH_WAIT_MS: Final = 100
@@ -63,6 +66,7 @@ class Committable:
 class BatchConsumer(driver.Consumer):
     """One message for each fetched run of a batched topic."""
 
+    stops = 0  # how often the flow was stopped
     _skipped = False  # runs were fetched and not handed over, so the position is ahead of what agents have seen
 
     async def getmany(
@@ -107,6 +111,11 @@ class BatchConsumer(driver.Consumer):
             else:
                 for record in run:
                     yield partition, self._to_message(partition, record)
+
+    def stop_flow(self) -> None:
+        """See Faust's Consumer."""
+        self.stops += 1
+        super().stop_flow()
 
     async def _seek_back(self) -> None:
         """To the committed offsets, so that what was fetched and not handed over is fetched again."""
@@ -196,6 +205,28 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         app: Any = self.consumer.app
         if tp.topic in app.batched_topics:
             self._verify_aiokafka_event_path(now, tp)
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> Any:
+        """See Faust's thread. A fetch that outlasts a rebalance gives back what it took.
+
+        The partitions it asks for are emptied meanwhile, and then aiokafka hands out all that it has: also the records
+        of a changelog at the offset that recovery has just sought, for which recovery would wait for ever.
+        """
+        reader = cast("BatchConsumer", self.consumer)
+        stops = reader.stops
+        records: Any = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        if reader.stops == stops and reader.flow_active:
+            return records
+        for partition, run in records.items():
+            with suppress(IllegalStateError):  # no longer ours
+                consumer.seek(partition, run[0].first if isinstance(run[0], RecordBatch) else run[0].offset)
+        return {}
 
     @property
     def group_generation(self) -> int:

@@ -104,7 +104,7 @@ def told(played: Driver, begin_ms: int) -> list[str]:
 
 def decided(played: Driver, begin_ms: int) -> list[str]:
     """Every decision as a line."""
-    names = {event.fingerprint: named(event) for event in played.events.values()}
+    names = {join.event.fingerprint: named(join.event) for join in played.joins}
     names |= {event.fingerprint: named(event) for one in played.notifications for event in [one.event]}
     names |= {one.event.fingerprint: named(one.event) for one in played.joins}
     return [

@@ -11,6 +11,9 @@ from typing import Any
 
 from faust.types import TP
 
+from tocsin.agents.outbox import Parcel
+from tocsin.engine.run_table import Output
+
 CHANGELOG = "changelog"
 
 
@@ -125,6 +128,10 @@ class Outbox:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(SimpleNamespace(offset=len(self.changes) - 1))
         return done
+
+    async def post(self, outputs: Sequence[Output]) -> list[Parcel]:
+        """Queue records, one after the other: a crash may come between any two."""
+        return [Parcel(await self.send(one.topic, one.value, one.key, one.partition), 1) for one in outputs]
 
     async def acknowledged(self, sent: Iterable[asyncio.Future[Any]]) -> list[Any]:
         """Wait for all."""

@@ -100,4 +100,11 @@ def _preview(settings: DiscordSettings, outgoing: Outgoing) -> Mapping[str, Any]
     return payload(settings, outgoing.message)
 
 
-CHANNEL = ChannelType(DiscordSettings, send, secret_fields("webhook_url"), destination_fields(), _preview)
+CHANNEL = ChannelType(
+    DiscordSettings,
+    send,
+    secret_fields("webhook_url"),
+    destination_fields(),
+    _preview,
+    pictured=lambda _settings, _outgoing: True,
+)

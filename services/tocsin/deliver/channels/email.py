@@ -285,4 +285,6 @@ def _preview(settings: EmailSettings, outgoing: Outgoing) -> Mapping[str, Any]:
 
 # Server, port and TLS: a password that is kept must not go to another server, nor in clear text.
 _destination = destination_fields("smtp_host", "smtp_port", "use_tls", "start_tls")
-CHANNEL = ChannelType(EmailSettings, send, secret_fields("password"), _destination, _preview)
+CHANNEL = ChannelType(
+    EmailSettings, send, secret_fields("password"), _destination, _preview, pictured=lambda _settings, _outgoing: True
+)

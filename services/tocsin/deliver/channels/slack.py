@@ -104,4 +104,6 @@ CHANNEL = ChannelType(
     destination_fields("api_url"),  # a webhook is its own destination
     _preview,
     remembers=True,
+    # A webhook takes no pictures, and what is edited has its picture.
+    pictured=lambda settings, outgoing: settings.bot_token is not None and not outgoing.earlier,
 )

@@ -140,5 +140,11 @@ def _preview(settings: TelegramSettings, outgoing: Outgoing) -> Mapping[str, Any
 
 
 CHANNEL = ChannelType(
-    TelegramSettings, send, secret_fields("bot_token"), destination_fields("url"), _preview, remembers=True
+    TelegramSettings,
+    send,
+    secret_fields("bot_token"),
+    destination_fields("url"),
+    _preview,
+    remembers=True,
+    pictured=lambda _settings, _outgoing: True,
 )

@@ -21,9 +21,9 @@ class Ladder(msgspec.Struct, omit_defaults=True):
     """One alert. `step` is the next one, counted from 0; its wait counts from `since_ms` and ends at `due_ms`, which is
     0 until it is known, and not before `hold_ms`.
 
-    `taken` is the step that was taken last. `passed` are steps of this round that the alert was too mild for, `owed`
-    are those to be taken at once. `asked` is the sequence at which lifecycle was asked for the step `place`, -1 if it
-    was not. `is_first` until a step was taken.
+    `taken` is the step of this policy that was taken last. `passed` are steps of this round that the alert was too mild
+    for, `owed` are those to be taken at once. `asked` is the sequence at which lifecycle was asked for the step
+    `place`, -1 if it was not. `is_first` until a step was taken. One that `is_over` takes only what is owed.
     """
 
     policy: str
@@ -46,13 +46,13 @@ class Ladder(msgspec.Struct, omit_defaults=True):
     @property
     def next_ms(self) -> int:
         """When it is to be looked at; 0 while there is nothing to wait for."""
-        if self.is_over or self.event.status != "firing":
+        if self.event.status != "firing":
             return 0
         if self.asked >= 0:
             return self.asked_ms + ASK_AGAIN_MS
         if self.owed:
             return self.since_ms
-        return self.due_ms or self.since_ms
+        return 0 if self.is_over else self.due_ms or self.since_ms
 
     @property
     def severity(self) -> Severity:
@@ -127,7 +127,7 @@ class Ladder(msgspec.Struct, omit_defaults=True):
         if self.round < policy.repeat:
             self.round += 1
         elif policy.next_policy is not None:
-            self.policy, self.round, self.is_first = policy.next_policy, 0, False
+            self.policy, self.round, self.taken, self.is_first = policy.next_policy, 0, -1, False
         else:
             return False
         self.step, self.passed = 0, ()

@@ -39,6 +39,7 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
     values = _template_values(signal, rule, step, starts_ms, shown) if rule.labels or rule.annotations else {}
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
+        "evidence": facts["evidence"] | _judging(rule),
         "category": rule.category,
         "description": rule.description,
         **shown,
@@ -58,6 +59,16 @@ def _noticed(notice: Notice) -> dict[str, Any]:
 def _step(rule: Rule, signal: Signal) -> Level:
     steps = rule.steps
     return steps[min(signal.level, len(steps) - 1)]
+
+
+def _judging(rule: Rule) -> dict[str, Any]:
+    """How the value was made of samples: whoever draws them must know what the threshold is for."""
+    found: dict[str, Any] = {"condition": rule.condition}
+    if rule.window:
+        found["aggregation"] = rule.aggregate
+    if rule.group_by:
+        found["group_by"] = list(rule.group_by)
+    return found
 
 
 def _limits(rule: Rule, step: Level) -> dict[str, Any]:

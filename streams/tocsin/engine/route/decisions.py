@@ -1,7 +1,7 @@
 """What was decided about an alert, as an entry of `decisions`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision, Outcome
@@ -10,8 +10,16 @@ from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Notification
 
 
+class Subject(NamedTuple):
+    """What a decision says of the event that it is about."""
+
+    fingerprint: str
+    rule_id: str
+    id: str
+
+
 def decision(
-    event: AlertEvent,
+    event: AlertEvent | Subject,
     outcome: Outcome,
     at_ms: int,
     identity: Iterable[str | int],

@@ -1,13 +1,15 @@
 """One look at a group: who is told what, who is not and why, and what is left of it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from tocsin.engine.route.channels import find_channels
-from tocsin.engine.route.decisions import decision
+from tocsin.engine.route.decisions import Subject, decision
 from tocsin.engine.route.group_record import GroupRecord, Told
 from tocsin.engine.route.muting import Mute, Muting
 from tocsin.engine.route.telling import Saying, View, is_hushed, say
@@ -41,15 +43,15 @@ class World:
     def waiting(self, record: GroupRecord, event: AlertEvent, until_ms: int, now_ms: int) -> Iterator[Decision]:
         """That an alert waits with its group, unless that was said before."""
         found, _ = find_channels(self.options(record.route).channels, self.channels, self.types)
-        yield from _decided(record, event, now_ms, "waiting", until_ms=until_ms, channels=tuple(found))
+        yield from _decided(record, event.fingerprint, now_ms, "waiting", until_ms=until_ms, channels=tuple(found))
 
 
 @dataclass(slots=True)
 class Flush:
-    """A look at a group at a time; `events` are the last ones of its alerts."""
+    """A look at a group at a time; `find` gives the last event of one of its alerts, None for one that is damaged."""
 
     record: GroupRecord
-    events: Mapping[str, AlertEvent]
+    find: Callable[[str], AlertEvent | None]
     world: World
     now_ms: int
     notifications: list[Notification] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Flush:
     unroutable: list[Delivery] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     is_empty: bool = False
+    has_changed: bool = False
 
     def run(self) -> None:
         """Decide, and bring the record up to date."""
@@ -77,13 +80,19 @@ class Flush:
         channels = self._tell(options, view, at_ms)
         for name, mute in muted.items():
             until_ms = self._until(name, mute)
-            event = self.events[name]
-            self.decisions += _decided(record, event, self.now_ms, mute.outcome, mute.by, until_ms, channels=channels)
+            self._decide(name, mute.outcome, mute.by, until_ms, channels=channels)
         self.gone = list(view.over)
         for name in self.gone:
-            del members[name]
-        record.told = {name: told for name, told in record.told.items() if told.alerts}
+            record.drop(name)
+        told = {name: told for name, told in record.told.items() if told.alerts}
+        self.has_changed = self.has_changed or bool(self.gone) or told.keys() != record.told.keys()
+        record.told = told
         self.is_empty = is_due and not members
+
+    def _decide(self, name: str, *facts: Any, **more: Any) -> None:
+        made = list(_decided(self.record, name, self.now_ms, *facts, **more))
+        self.has_changed = self.has_changed or bool(made)
+        self.decisions += made
 
     def _muted(self, options: Options) -> dict[str, Mute]:
         """Why active alerts are kept quiet."""
@@ -92,7 +101,8 @@ class Flush:
         for name, member in self.record.members.items():
             if not member.active:
                 continue
-            mute = muting.why(routing_labels(self.events[name]), member.fired_ms, self.now_ms, quiet)
+            event = None if muting.is_idle else self.find(name)
+            mute = muting.why(routing_labels(event) if event else {}, member.fired_ms, self.now_ms, quiet)
             if mute is None and member.hold_ms > self.now_ms:
                 mute = Mute("waiting", ())
                 again_ms = self.record.again_ms or member.hold_ms
@@ -108,34 +118,40 @@ class Flush:
         """Tell each channel what it is to be told; the channels of the route."""
         found, missing = find_channels(options.channels, self.world.channels, self.world.types)
         if view.firing:
-            worst = self._worst(view.firing)
-            new = {name: why for name, why in missing.items() if self.record.missing.get(name) != why}
-            self.unroutable += [unroutable(worst, name, why) for name, why in new.items()]
-            self.record.missing = missing
+            self._miss(view.firing, missing)
         said: dict[str, list[Notification]] = {}
         number = self.record.number
         for channel in (*found.values(), *self._others(found)):
             told = self.record.told.setdefault(channel.id, Told(channel.type))
             mine = view if channel.id in found else View({}, {**view.firing, **view.quiet}, view.over)
+            before = len(told.alerts)
             saying = say(told, mine, at_ms, options.repeat_ms, sends_resolved=channel.sends_resolved)
+            self.has_changed = self.has_changed or saying is not None or len(told.alerts) != before
             if saying is None:
                 if is_hushed(told, mine, at_ms, options.repeat_ms):
                     self._hush(view.firing, tuple(found))
                 continue
             self.record.number = number + 1
-            self.notifications.append(self._notification(channel, saying))
+            self.notifications += self._notifications(channel, saying)
             for name in (*saying.firing, *saying.over):
                 said.setdefault(name, []).append(self.notifications[-1])
         for name, sent in said.items():
-            self.decisions += _decided(self.record, self.events[name], self.now_ms, "sent", sent=sent)
+            self._decide(name, "sent", sent=sent)
         return tuple(found)
+
+    def _miss(self, firing: Collection[str], missing: dict[str, str]) -> None:
+        """Say which channels of the route there are not, once for each reason."""
+        new = {name: why for name, why in missing.items() if self.record.missing.get(name) != why}
+        if new and (worst := self.find(self._worst(firing))) is not None:
+            self.unroutable += [unroutable(worst, name, why) for name, why in new.items()]
+        self.record.missing = missing
 
     def _hush(self, names: Collection[str], channels: tuple[str, ...]) -> None:
         """Nothing is repeated, since somebody takes care of everything."""
         for name in names:
-            event = self.events[name]
-            by = (event.acknowledged.by,) if event.acknowledged else ()
-            self.decisions += _decided(self.record, event, self.now_ms, "acknowledged", by, channels=channels)
+            event = self.find(name)
+            by = (event.acknowledged.by,) if event and event.acknowledged else ()
+            self._decide(name, "acknowledged", by, channels=channels)
 
     def _others(self, found: Mapping[str, Channel]) -> list[Channel]:
         """Channels that the route names no more, and that were told: they hear that it is over."""
@@ -145,15 +161,15 @@ class Flush:
         self.record.told = kept
         return [known[name] for name in kept if name not in found]
 
-    def _worst(self, names: Collection[str]) -> AlertEvent:
+    def _worst(self, names: Collection[str]) -> str:
         members = self.record.members
-        return self.events[max(names, key=lambda name: (members[name].active, members[name].rank, name))]
+        return max(names, key=lambda name: (members[name].active, members[name].rank, name))
 
-    def _notification(self, channel: Channel, saying: Saying) -> Notification:
-        names = (*self._sorted(saying.firing), *self._sorted(saying.over))
-        alerts = _fitting([_as_told(self.events[name], is_over=name in saying.over) for name in names])
-        record = self.record
-        return Notification(
+    def _notifications(self, channel: Channel, saying: Saying) -> Iterator[Notification]:
+        alerts, record = _fitting(self._worded(saying)), self.record
+        if not alerts:
+            return
+        yield Notification(
             id=stable_id("notification", record.key, record.began_ms, record.number, channel.id),
             channel_id=channel.id,
             channel_type=channel.type,
@@ -165,19 +181,30 @@ class Flush:
                 labels=record.labels,
                 reason=saying.reason,
                 alerts=tuple(alerts),
-                truncated=len(names) - len(alerts),
+                truncated=len(saying.firing) + len(saying.over) - len(alerts),
             ),
         )
 
-    def _sorted(self, names: Collection[str]) -> list[str]:
+    def _worded(self, saying: Saying) -> Iterator[AlertEvent]:
+        """The events to speak of; of very many alerts only so many are looked for."""
+        for name in self._first(saying.firing):
+            if (event := self.find(name)) is not None:
+                yield event
+        for name in self._first(saying.over):
+            if (event := self.find(name)) is not None:
+                yield _as_over(event)
+
+    def _first(self, names: Collection[str]) -> list[str]:
         """The worst first, then the oldest."""
         members = self.record.members
-        return sorted(names, key=lambda name: (-members[name].rank, members[name].fired_ms, name))
+        return heapq.nsmallest(
+            _MOST_ALERTS, names, key=lambda name: (-members[name].rank, members[name].fired_ms, name)
+        )
 
 
 def _decided(
     record: GroupRecord,
-    event: AlertEvent,
+    name: str,
     now_ms: int,
     outcome: Outcome,
     by: tuple[str, ...] = (),
@@ -187,15 +214,15 @@ def _decided(
     sent: Sequence[Notification] = (),
 ) -> Iterator[Decision]:
     """A decision, unless it is the one before: that something still keeps an alert quiet is said once."""
-    member, said = record.members[event.fingerprint], f"{outcome} {' '.join(by)}"
+    member, said = record.members[name], f"{outcome} {' '.join(by)}"
     if not sent and member.said == said:
         return
     member.said = said
     yield decision(
-        event,
+        Subject(name, member.rule_id, member.event_id),
         outcome,
         now_ms,
-        (record.key, event.fingerprint, now_ms, said, *(one.id for one in sent)),
+        (record.key, name, now_ms, said, *(one.id for one in sent)),
         channels=channels,
         until_ms=until_ms,
         sent=sent,
@@ -206,17 +233,17 @@ def _decided(
     )
 
 
-def _as_told(event: AlertEvent, *, is_over: bool) -> AlertEvent:
-    """An alert that is over in this group, though it goes on in another."""
-    if is_over and event.status != "resolved":
+def _as_over(event: AlertEvent) -> AlertEvent:
+    """An alert that is over in this group, though it may go on in another."""
+    if event.status != "resolved":
         return msgspec.structs.replace(event, type="resolved", status="resolved", reason="routed elsewhere")
     return event
 
 
-def _fitting(events: Sequence[AlertEvent]) -> list[AlertEvent]:
+def _fitting(events: Iterator[AlertEvent]) -> list[AlertEvent]:
     """As many as go into one record, at least one."""
     size, found = 0, list[AlertEvent]()
-    for event in events[:_MOST_ALERTS]:
+    for event in itertools.islice(events, _MOST_ALERTS):
         size += len(msgspec.json.encode(event))
         if found and size > _MOST_BYTES:
             break

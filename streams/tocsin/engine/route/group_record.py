@@ -6,7 +6,8 @@ import msgspec
 
 
 class Member(msgspec.Struct, array_like=True):
-    """An alert of a group; its last event lies beside the group. `said` is the last decision about it.
+    """An alert of a group; its last event, whose id and rule it names, lies beside it. `said` is the last decision
+    about it.
 
     `hold_ms` is until when it waits for what may inhibit it.
     """
@@ -15,6 +16,8 @@ class Member(msgspec.Struct, array_like=True):
     active: bool
     acknowledged: bool
     fired_ms: int
+    event_id: str
+    rule_id: str
     hold_ms: int = 0
     said: str = ""
 
@@ -33,8 +36,27 @@ class Told(msgspec.Struct, omit_defaults=True):
     again: frozenset[str] = frozenset()
 
 
+class Snapshot(msgspec.Struct, omit_defaults=True):
+    """The alerts of a group, and what channels know of it, as look number `looks` left them."""
+
+    looks: int = 0
+    members: dict[str, Member] = {}
+    told: dict[str, Told] = {}
+
+
+class Joined(msgspec.Struct, array_like=True):
+    """An alert of a group as it joined, or changed, between that look and the next, and its event as JSON."""
+
+    looks: int
+    member: Member
+    event: bytes
+
+
 class GroupRecord(msgspec.Struct, omit_defaults=True):
-    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0."""
+    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0.
+
+    `looks` counts these, `active` the members that are.
+    """
 
     key: str
     route: str
@@ -44,6 +66,8 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     again_ms: int = 0
     flushed: bool = False
     number: int = 0
+    looks: int = 0
+    active: int = 0
     members: dict[str, Member] = {}
     told: dict[str, Told] = {}
     missing: dict[str, str] = {}
@@ -56,7 +80,18 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     @property
     def is_over(self) -> bool:
         """Whether none of its alerts is active."""
-        return not any(member.active for member in self.members.values())
+        return not self.active
+
+    def admit(self, fingerprint: str, member: Member) -> None:
+        """An alert joins, or is another than it was."""
+        self.drop(fingerprint)
+        self.members[fingerprint] = member
+        self.active += member.active
+
+    def drop(self, fingerprint: str) -> None:
+        """An alert is no longer in it."""
+        member = self.members.pop(fingerprint, None)
+        self.active -= bool(member and member.active)
 
     def heard_of(self, fingerprint: str) -> bool:
         """Whether any channel believes that an alert is active."""
@@ -81,11 +116,11 @@ class DamagedGroup(ValueError):
     """A table entry that is not what it should be."""
 
 
-_Kind = TypeVar("_Kind", GroupRecord, Progress)
+_Kind = TypeVar("_Kind", GroupRecord, Progress, Snapshot, Joined)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
-def encode(record: GroupRecord | Progress) -> bytes:
+def encode(record: GroupRecord | Progress | Snapshot | Joined) -> bytes:
     """As it lies in the table."""
     return _encoder.encode(record)
 

@@ -35,10 +35,11 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class GroupChanges:
-    """What a run did; None for what is no more."""
+    """What a run did; None for what is no more. Of the groups in `looked`, more changed than what `events` say."""
 
     progress: Progress
     groups: dict[str, GroupRecord | None] = field(default_factory=dict)
+    looked: set[str] = field(default_factory=set)
     events: dict[EventPlace, AlertEvent | None] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -109,7 +110,8 @@ class _Run:
             member.hold_ms = now_ms + hold_ms if hold_ms else 0
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms
-        record.members[fingerprint] = member
+            self.changes.looked.add(record.key)
+        record.admit(fingerprint, member)
         self.changes.groups[record.key] = record
         self.changes.events[record.key, fingerprint] = join.event
 
@@ -124,12 +126,11 @@ class _Run:
         return self._store.event(place)
 
     def _flush(self, record: GroupRecord, now_ms: int) -> None:
-        found = {name: self._event((record.key, name)) for name in record.members}
-        events = {name: event for name, event in found.items() if event is not None}
-        for name in found.keys() - events.keys():
-            del record.members[name]  # what is damaged begins anew with its next event
-        done = Flush(record, events, self._world, now_ms)
+        record.looks += 1
+        done = Flush(record, lambda name: self._event((record.key, name)), self._world, now_ms)
         done.run()
+        if done.has_changed:
+            self.changes.looked.add(record.key)
         self.changes.notifications += done.notifications
         self.changes.decisions += done.decisions
         self.changes.unroutable += done.unroutable
@@ -145,4 +146,6 @@ def _member(join: Join) -> Member:
         active=event.is_active and not join.left,
         acknowledged=event.status == "acknowledged",
         fired_ms=event.fired_ms,
+        event_id=event.id,
+        rule_id=event.rule_id,
     )

@@ -63,6 +63,7 @@ class Partition:
         known, store = self.known, RouteStore(get, self.index, self.report)
         done = group_step(inputs, store.progress(), store, World(known.channels, CHANNEL_TYPES, known.muting))
         at_ms = done.progress.clock_ms
+        self.index.kept.keep(done.groups)
         waiting = self.index.waiting(at_ms)
         if not waiting:
             return Done(entries_of_groups(done), [done])

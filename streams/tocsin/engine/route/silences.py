@@ -1,8 +1,9 @@
 """The silences there are, and which of them keep an alert quiet."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tocsin.engine.route.reminders import RULE_ID, SILENCE
 from tocsin.schemas.matcher import matches_all
 from tocsin.schemas.silence import Silence, Window
 
@@ -31,6 +32,9 @@ class Silences:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __iter__(self) -> Iterator[Silence]:
+        return (entry.silence for entry in self._entries.values())
+
     def put(self, silence_id: str, silence: Silence | None) -> None:
         """Set or delete one."""
         if silence is None:
@@ -48,7 +52,8 @@ class Silences:
 
 
 def applies(silence: Silence, labels: Mapping[str, str], fired_ms: int) -> bool:
-    """Whether a silence is about an alert, whenever it is in force."""
+    """Whether a silence is about an alert, whenever it is in force. That it ends is not."""
     if silence.ends_with_alert and fired_ms > silence.starts_at:
         return False
-    return matches_all(silence.match, labels)
+    is_its_end = labels.get("alertname") == RULE_ID and labels.get(SILENCE) == silence.id
+    return not is_its_end and matches_all(silence.match, labels)

@@ -3,13 +3,16 @@
 What waits for a time is found in an index in memory, which is made of the table when a partition comes.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.route import group_record
 from tocsin.engine.route import record as route_record
-from tocsin.engine.route.group_record import DamagedGroup, GroupRecord, Progress
+from tocsin.engine.route.group_record import DamagedGroup, GroupRecord, Joined, Progress, Snapshot
 from tocsin.engine.route.groups import EventPlace, GroupChanges
 from tocsin.engine.route.members import Numbers
 from tocsin.engine.route.record import DamagedRecord, RouteRecord
@@ -21,19 +24,48 @@ from tocsin.schemas.alert import AlertEvent
 
 # No fingerprint begins like these.
 _GROUP: Final = "group/"
-_EVENT: Final = "group-alert/"
+_SNAPSHOT: Final = "group-snapshot/"
+_JOINED: Final = "group-member/"
 _PROGRESS: Final = "group-progress"
 _NUMBERS: Final = "group-numbers"
-_OWN: Final = (_GROUP, _EVENT, _PROGRESS, _NUMBERS)
+_OWN: Final = (_GROUP, _SNAPSHOT, _JOINED, _PROGRESS, _NUMBERS)
 _NUMBERS_A_MS: Final = 1_000
 _CHUNK: Final = 500
+_MOST_KEPT: Final = 200_000  # alerts of groups that are kept in memory
 _Found = TypeVar("_Found")
 Entries = Mapping[str, bytes | None]
 
 
+class Groups:
+    """Groups as they were left, so that one of very many alerts is not read anew for each run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, GroupRecord] = {}
+
+    def get(self, key: str) -> GroupRecord | None:
+        """A group; whatever is done to it counts, unless all are dropped."""
+        return self._kept.get(key)
+
+    def keep(self, groups: Mapping[str, GroupRecord | None]) -> None:
+        """Keep what a run left, in place of others where these are too many."""
+        for key, record in groups.items():
+            self._kept.pop(key, None)
+            if record is not None:
+                self._kept[key] = record
+        count = sum(1 + len(record.members) for record in self._kept.values())
+        for key in list(self._kept)[:-1]:
+            if count <= _MOST_KEPT:
+                return
+            count -= 1 + len(self._kept.pop(key).members)
+
+    def drop(self) -> None:
+        """What a run did to them does not count: read them anew."""
+        self._kept.clear()
+
+
 class Index:
     """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet, or for the
-    next step of an escalation.
+    next step of an escalation; and which alerts groups have.
 
     `version` is that of the routes by which all alerts here were asked for; `left` are those still to be asked for.
     """
@@ -43,6 +75,8 @@ class Index:
         self.groups = Wakes()
         self._held = Wakes()
         self._steps = Wakes()
+        self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self.kept = Groups()
         self.version = -1
         self.left: list[str] = []
 
@@ -50,8 +84,9 @@ class Index:
     def of(cls, table: RunTable, partition: int, report: Report) -> "Index":
         """The index of what the table holds; `report` hears of what is damaged."""
         made = cls(report)
-        keys = [key for key in table.keys(partition) if not key.startswith(_EVENT)]
-        made.put({key: table.get(partition, key) for key in keys})
+        for key in table.keys(partition):
+            is_named_only = key.startswith((_JOINED, _SNAPSHOT))
+            made.put({key: b"" if is_named_only else table.get(partition, key)})
         return made
 
     def put(self, entries: Entries) -> None:
@@ -60,10 +95,25 @@ class Index:
             if key.startswith(_GROUP):
                 record = _decoded(lambda value: group_record.decode(GroupRecord, value), value, self._report)
                 self.groups.put(key.removeprefix(_GROUP), record.next_ms if record else 0)
+            elif key.startswith(_JOINED):
+                self._put_member(key.removeprefix(_JOINED), is_there=value is not None)
             elif not key.startswith(_OWN):
                 alert = _decoded(route_record.decode, value, self._report)
                 self._held.put(key, alert.held_ms if alert and alert.event else 0)
                 self._steps.put(key, alert.escalation.next_ms if alert and alert.escalation else 0)
+
+    def _put_member(self, place: str, *, is_there: bool) -> None:
+        fingerprint, _, group = place.partition("/")
+        if is_there:
+            self._members[group][fingerprint] = None
+        elif group in self._members:
+            self._members[group].pop(fingerprint, None)
+            if not self._members[group]:
+                del self._members[group]
+
+    def members(self, group: str) -> Collection[str]:
+        """Fingerprints of the alerts that a group has, as of what is written."""
+        return self._members.get(group, ())
 
     def is_waiting(self, version: int) -> bool:
         """Whether it matters here what time it is."""
@@ -101,12 +151,30 @@ class RouteStore:
         return _decoded(route_record.decode, self._get(fingerprint), self._report)
 
     def group(self, key: str) -> GroupRecord | None:
-        """A group."""
-        return _decoded(lambda value: group_record.decode(GroupRecord, value), self._get(_GROUP + key), self._report)
+        """A group with its alerts: as its last look left them, or as they joined since then."""
+        if kept := self._index.kept.get(key):
+            return kept
+        record = _decoded(lambda value: group_record.decode(GroupRecord, value), self._get(_GROUP + key), self._report)
+        if record is None:
+            return None
+        value = self._get(_SNAPSHOT + key)
+        seen = _decoded(lambda value: group_record.decode(Snapshot, value), value, self._report) or Snapshot()
+        record.told, record.active = seen.told, 0
+        for fingerprint in self._index.members(key):
+            joined = self._joined((key, fingerprint))
+            if joined is not None:  # what is damaged begins anew with its next event
+                is_newer = joined.looks >= seen.looks
+                record.admit(fingerprint, joined.member if is_newer else seen.members.get(fingerprint, joined.member))
+        return record
 
     def event(self, place: EventPlace) -> AlertEvent | None:
         """The last event of an alert in a group."""
-        return _decoded(lambda value: codec.decode(AlertEvent, value), self._get(_event_key(place)), self._report)
+        joined = self._joined(place)
+        return _decoded(lambda value: codec.decode(AlertEvent, value), joined.event, self._report) if joined else None
+
+    def _joined(self, place: EventPlace) -> Joined | None:
+        value = self._get(_joined_key(place))
+        return _decoded(lambda value: group_record.decode(Joined, value), value, self._report)
 
     def due(self, at_ms: int) -> Collection[str]:
         """Keys of the groups that are to be looked at by a time."""
@@ -135,17 +203,29 @@ def entries_of_groups(changes: GroupChanges) -> dict[str, bytes | None]:
     """What the second step changed."""
     found: dict[str, bytes | None] = {}
     for key, record in changes.groups.items():
-        found[_GROUP + key] = group_record.encode(record) if record else None
+        found[_GROUP + key] = None if record is None else group_record.encode(replace(record, members={}, told={}))
+        if record is None:
+            found[_SNAPSHOT + key] = None
+        elif key in changes.looked:
+            found[_SNAPSHOT + key] = group_record.encode(Snapshot(record.looks, record.members, record.told))
     for place, event in changes.events.items():
-        found[_event_key(place)] = codec.encode(event) if event else None
+        found[_joined_key(place)] = None if event is None else _joined_entry(changes, place, event)
     if found:
         found[_PROGRESS] = group_record.encode(changes.progress)
     return found
 
 
-def _event_key(place: EventPlace) -> str:
+def _joined_entry(changes: GroupChanges, place: EventPlace, event: AlertEvent) -> bytes | None:
     key, fingerprint = place
-    return f"{_EVENT}{fingerprint}/{key}"
+    record = changes.groups[key]
+    if record is None:
+        return None
+    return group_record.encode(Joined(record.looks, record.members[fingerprint], codec.encode(event)))
+
+
+def _joined_key(place: EventPlace) -> str:
+    key, fingerprint = place
+    return f"{_JOINED}{fingerprint}/{key}"
 
 
 def _decoded(decode: Callable[[bytes], _Found], value: bytes | None, report: Report) -> _Found | None:

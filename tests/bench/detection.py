@@ -6,6 +6,7 @@ One line each for the detector and for what people use today: recall, false alar
 from __future__ import annotations
 
 import argparse
+import math
 
 from tests.bench.fleet import KINDS, fleet
 from tests.bench.measure import Outcome, outcome, scores
@@ -31,14 +32,14 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=5)
     parser.add_argument("--interval", type=float, default=300.0)
     parser.add_argument("--size", type=float, nargs="+", default=[4.0, 8.0])
-    parser.add_argument("--threshold", type=float, nargs="+", default=[0.013, 0.044, 0.2])
+    parser.add_argument("--days", type=float, nargs="+", default=[7.0, 30.0], help="what comes less often is strange")
     args = parser.parse_args()
     for size in args.size:
         made = fleet(args.seed, args.series, args.weeks, args.interval, size)
         print(f"\n{len(made.incidents)} incidents of {size:g} scales, {args.series} series, every {args.interval:g} s")
         scored = scores(made)
-        for threshold in args.threshold:
-            print(line(f"tocsin, {threshold:g}", outcome(made, scored, threshold)))
+        for days in args.days:
+            print(line(f"tocsin, once in {days:g} days", outcome(made, scored, math.log1p(days))))
         for name, rival, limit in RIVALS:
             print(line(name, outcome(made, rival(made), limit)), flush=True)
 

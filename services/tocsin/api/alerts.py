@@ -7,6 +7,7 @@ from typing import get_args
 
 from aiohttp import web
 
+from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
 from tocsin.api.problems import bad_parameter, not_found
 from tocsin.api.requests import alert_filter, known, only, page
@@ -50,4 +51,5 @@ async def one(request: web.Request) -> web.Response:
         more = await queries.deliveries(api.database, {"notification_id": sorted(grouped)}, queries.Page(200))
         sent.items.extend(more.items)
     body = {"alert": alert, "timeline": events, "evidence": alert["evidence"], "deliveries": sent.items}
-    return answer({**body, "decisions": decisions, "explanation": explain(events, decisions, sent.items)})
+    explanation = explain(events, decisions, sent.items) | {"escalation": escalation(alert, events, decisions)}
+    return answer({**body, "decisions": decisions, "explanation": explanation})

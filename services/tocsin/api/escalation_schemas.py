@@ -24,6 +24,14 @@ def escalation_schemas() -> dict[str, Any]:
     return {"OnCall": _object(now), "SchedulePreview": _object(preview)}
 
 
+def escalation_steps() -> dict[str, Any]:
+    """How far the escalation of an alert has come; null without a policy."""
+    step = _object({"at": _TIME, "policy": _TEXT, "step": {"type": "integer"}, "outcome": _TEXT})
+    due = {"type": ["object", "null"], "properties": {"policy": _TEXT, "step": {"type": "integer"}, "at": _TIME}}
+    properties = {"policy": _TEXT, "state": _TEXT, "due": due, "steps": _list(step)}
+    return {**_object(properties), "type": ["object", "null"]}
+
+
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 

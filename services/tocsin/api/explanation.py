@@ -9,7 +9,7 @@ from typing import Any
 Item = dict[str, Any]
 _OF_EVENT = ("type", "sequence", "updated_at", "severity", "rule_revision", "value", "threshold", "evidence")
 _OF_ATTEMPT = ("outcome", "at", "attempt", "latency_ms", "status_code", "receipt", "detail", "next_attempt_at")
-_WHY = ("reason", "by", "until", "route", "group_key")
+_WHY = ("reason", "by", "until", "route", "group_key", "policy", "step", "people")
 _UNDER_WAY = "under way"
 _TOLD = ("firing", "changed", "resolved")
 
@@ -19,7 +19,8 @@ def explain(events: Sequence[Item], decisions: Sequence[Item], deliveries: Seque
 
     All lists are of one alert; `deliveries` may be in any order, the others are the oldest first. The `outcome` of an
     entry is that of the last attempt (`under way` before the first), or of the decision that keeps it from being sent.
-    A receiver of the name `""` stands for all of them where no one in particular would have been told.
+    A receiver of the name `""` stands for all of them where no one in particular would have been told. Steps of an
+    escalation policy that told nobody are not among them: `escalation_steps` has these.
     """
     by_id = {one["id"]: one for one in events}
     attempts: defaultdict[str, list[Item]] = defaultdict(list)
@@ -46,6 +47,8 @@ def _decided(decision: Item, attempts: Mapping[str, Sequence[Item]]) -> Iterator
     why = {name: decision[name] for name in _WHY if decision.get(name)}
     entry = {"at": decision["at"], "event_id": decision["event_id"], "decision": decision["outcome"], **why}
     channels = decision.get("channels") or [""]
+    if decision["outcome"] != "sent" and decision.get("policy"):
+        return
     if decision["outcome"] != "sent":
         yield from ({**entry, "channel": channel, "outcome": decision["outcome"]} for channel in channels)
         return

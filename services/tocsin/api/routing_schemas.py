@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tocsin.api.escalation_schemas import escalation_steps
+
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 _COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
@@ -31,7 +33,7 @@ def routing_schemas() -> dict[str, Any]:
         "SilenceCalendar": _object(listed),
         "RouteTest": _object({"routes": _list(_object(taken | {"group_labels": {"type": "object"}}))}),
         "SilencePreview": _object(preview),
-        "Explanation": _object({"receivers": _list(_object(_receiver()))}),
+        "Explanation": _object({"receivers": _list(_object(_receiver())), "escalation": escalation_steps()}),
     }
 
 

@@ -71,7 +71,7 @@ def explain(fingerprint: Fingerprint, output: Format = Output.TABLE, url: Url = 
     if output is not Output.TABLE:
         print_value({**found["explanation"], "alert": found["alert"]}, output)
         return
-    remark(*heading(found["alert"]))
+    remark(*heading(found["alert"], found["explanation"].get("escalation")))
     print_items(rows(found["explanation"]), _TOLD, output, "nobody was told of it, or was to be")
 
 

@@ -9,13 +9,23 @@ Item = Mapping[str, Any]
 _QUIET_BY = {"silenced": "by silence", "inhibited": "by", "outside hours": "by", "acknowledged": "by"}
 
 
-def heading(alert: Item) -> list[str]:
-    """What fires, by which revision of its rule, and on what evidence."""
+def heading(alert: Item, escalation: Item | None = None) -> list[str]:
+    """What fires, by which revision of its rule, on what evidence, and who is told next."""
     labels = ", ".join(f"{name}={value}" for name, value in sorted(alert["labels"].items()))
     where = f" ({labels})" if labels else ""
     lines = [f"{alert['rule_name']}{where} is {alert['status']} since {alert['starts_at']}"]
     lines.append(f"rule {alert['rule_id']}, revision {alert['rule_revision']}{_evidence(alert.get('evidence') or {})}")
+    if escalation:
+        lines.append(f"escalation {escalation['policy']}: {_next(escalation)}")
     return lines
+
+
+def _next(escalation: Item) -> str:
+    due = escalation["due"]
+    if due is None:
+        return str(escalation["state"])
+    what = due.get("reason") or f"step {due['step']}"
+    return f"{what}, due at {due['at']}"
 
 
 def _evidence(evidence: Item) -> str:
@@ -41,6 +51,11 @@ def rows(explanation: Item) -> list[dict[str, str]]:
         for receiver in explanation["receivers"]
         for entry in receiver["entries"]
     ]
+    found += [
+        {"at": step["at"], "channel": "-", "event": "-", "outcome": step["outcome"], "why": _why(step)}
+        for step in (explanation.get("escalation") or {}).get("steps", ())
+        if step["outcome"] != "sent"
+    ]
     return sorted(found, key=lambda row: (row["at"], row["channel"]))
 
 
@@ -51,6 +66,10 @@ def _why(entry: Item) -> str:
         parts.append(f"{_QUIET_BY[entry['outcome']]} {', '.join(entry['by'])}")
     if entry.get("until"):
         parts.append(f"until {entry['until']}")
+    if entry.get("policy"):
+        parts.append(f"step {entry['step']} of {entry['policy']}" if entry.get("step") else f"by {entry['policy']}")
+    if entry.get("people"):
+        parts.append(f"reached {', '.join(entry['people'])}")
     if entry.get("route"):
         parts.append(f"by route {entry['route']}")
     if "status_code" in entry or "receipt" in entry or "detail" in entry:

@@ -21,7 +21,8 @@ from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.replay import Stretch
 from tocsin.agents.stage import Item, Stage, State
 from tocsin.agents.transport import BatchApp
-from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint
+from tocsin.engine.checkpoint_table import Checkpoints
+from tocsin.engine.evaluate.checkpoint import DamagedCheckpoint
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.pieces import DamagedEntry
 
@@ -38,8 +39,9 @@ class Partition(Generic[Item, State]):
     A state is not `whole` while a run is applied, and for ever after one that failed: it must not be saved.
     """
 
-    def __init__(self, state: State, position: int, generation: int) -> None:
+    def __init__(self, state: State, position: int, generation: int, checkpoints: Checkpoints) -> None:
         self.state = state
+        self.checkpoints = checkpoints
         self.generation = generation
         self.position = position
         self.early: list[Item] = []
@@ -78,9 +80,11 @@ class Columnar(Generic[Item, State]):
         """Apply one fetched run."""
         partition = self.partitions.get(tp)
         if partition is None:
-            state = self._restored(tp)
-            position = self._stage.position(state)
-            partition = self.partitions[tp] = Partition(state, position, self._app.reader.group_generation)
+            generation = self._app.reader.group_generation
+            checkpoints = Checkpoints(self._pieces, tp.partition, generation)
+            state = self._restored(tp, checkpoints)
+            partition = Partition(state, self._stage.position(state), generation, checkpoints)
+            self.partitions[tp] = partition
         async with partition.lock:
             if batches[0].first > partition.position and not partition.is_lost:
                 await self._replay(tp, partition, batches[0].first, rules)
@@ -134,11 +138,9 @@ class Columnar(Generic[Item, State]):
             partition.sent.clear()
         partition.whole = True
 
-    def _restored(self, tp: TP) -> State:
+    def _restored(self, tp: TP, checkpoints: Checkpoints) -> State:
         try:
-            return self._stage.restore(
-                lambda name: self._pieces.read(tp.partition, _entry_name(tp, name)), tp.partition
-            )
+            return self._stage.restore(checkpoints.read, tp.partition)
         except (DamagedCheckpoint, DamagedEntry) as error:
             _log.error(
                 "a checkpoint is damaged; what its topic still holds is judged again", at=str(tp), error=str(error)
@@ -174,9 +176,7 @@ class Columnar(Generic[Item, State]):
         sent, partition.sent = partition.sent, []
         entries, header = self._stage.checkpoint(partition.state)
         await self._outbox.acknowledged(sent)
-        changed: dict[bytes, bytes | None] = {_entry_name(tp, name): value or None for name, value in entries.items()}
-        await self._pieces.write(tp.partition, changed)
-        await self._pieces.write(tp.partition, {_entry_name(tp, HEADER): header})
+        await partition.checkpoints.write({name: value or None for name, value in entries.items()}, header)
         partition.saved_position, partition.saved_s, partition.whole = position, time.monotonic(), True
         if self.partitions.get(tp) is partition:
             self._app.committable.offsets[tp] = position
@@ -202,7 +202,3 @@ class Columnar(Generic[Item, State]):
     def forget(self) -> None:
         """At a rebalance: what stays ours is restored from its checkpoint and replayed."""
         self.partitions.clear()
-
-
-def _entry_name(tp: TP, name: str) -> bytes:
-    return f"{tp.partition}/{name}".encode()

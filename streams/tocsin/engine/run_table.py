@@ -22,13 +22,13 @@ from typing import Final
 import msgspec
 
 from tocsin.engine.pieces import DamagedEntry, PieceTable
+from tocsin.engine.reigns import FIRST, next_reign
 from tocsin.schemas.dead_letter import Header
 
 _JOURNAL: Final = b"journal/"
 _ENTRIES: Final = b"entry/"
 _GONE: Final = b"gone/"
 _MOST_GONE: Final = 1_000  # marks of a partition
-_FIRST: Final = b"%016x" % 0
 
 
 class Output(msgspec.Struct, array_like=True):
@@ -103,7 +103,7 @@ class RunTable:
         if partition in self._reigns:
             return True
         before = self._pieces.names(partition, _JOURNAL)
-        name = _next_reign(before[-1].removeprefix(_JOURNAL) if before else _FIRST, generation)
+        name = next_reign(before[-1].removeprefix(_JOURNAL) if before else FIRST, generation)
         gone = self._pieces.names(partition, _GONE)
         reign, run = _Reign(name, holds, deque(gone)), self._last_run(partition, before)
         # Written anew, even if it is empty: from here on no journal of an earlier reign counts, whenever it comes.
@@ -125,7 +125,7 @@ class RunTable:
             except DamagedEntry:
                 continue
             if entry:
-                until = entry + mark.removeprefix(_GONE)[: len(_FIRST)]
+                until = entry + mark.removeprefix(_GONE)[: len(FIRST)]
                 yield from (name for name in self._pieces.names(partition, entry) if name < until)
 
     def _last_run(self, partition: int, journals: Sequence[bytes]) -> _Journal:
@@ -188,9 +188,3 @@ def _key(name: bytes) -> str:
     """The key of an entry by its name."""
     length, _, rest = name.removeprefix(_ENTRIES).partition(b"/")
     return rest[: int(length)].decode(errors="surrogatepass")
-
-
-def _next_reign(last: bytes, generation: int) -> bytes:
-    """Named by the group's generation, which only grows; a term before it grows when a group began anew."""
-    term, before = int(last[:8], 16), int(last[8:], 16)
-    return b"%08x%08x" % (term if generation > before else term + 1, generation)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 from tests.unit.agents.app_double import App, Rules, batch
 from tests.unit.agents.tables_double import Crash, Outbox, Table
 
@@ -107,6 +108,45 @@ async def test_a_worker_that_the_group_gave_up_overwrites_no_checkpoint() -> Non
     await world.take_all(values, 6)
     await world.evaluate.save_all()
     assert (world.table.data.partitions[0], world.committed) == (before, committed)
+
+
+@pytest.mark.parametrize("stopped_after", range(1, 40))
+async def test_what_a_worker_writes_late_that_stood_still_changes_no_checkpoint(stopped_after: int) -> None:
+    """It stops before any one record, and writes on when two others have gone on with its partition."""
+    wanted, values = await calm(), log()
+    paused = World()
+    paused.app.reader.group_generation = 1
+
+    async def others() -> None:
+        for generation, end in ((2, 8), (3, len(values))):
+            world = World(paused.outbox, paused.outbox.recovered())
+            world.app.reader.group_generation = generation
+            await world.take_all(values[:end], paused.committed or 0)
+
+    paused.outbox.until_stop, paused.outbox.while_stopped = stopped_after, others
+    await paused.take_all(values[:6])
+    with capture_logs() as logs:
+        last = World(paused.outbox, paused.outbox.recovered())
+        last.app.reader.group_generation = 4
+        await last.take_all(values, paused.committed or 0)
+        await last.evaluate.save_all()
+    assert list(dict.fromkeys(last.signals)) == wanted
+    assert not [one for one in logs if "damaged" in one["event"]]
+
+
+async def test_an_owner_leaves_nothing_of_those_before_it() -> None:
+    values = log()
+    world = World()
+    await world.take_all(values)
+    again = World(world.outbox, world.outbox.recovered())
+    again.app.reader.group_generation = 2
+    await again.take_all(values)
+    for generation in (3, 4):
+        more = World(again.outbox, again.outbox.recovered())
+        more.app.reader.group_generation = generation
+        await more.take_all(values, len(values) - 1)
+        await more.evaluate.save_all()
+    assert len(more.table.data.partitions[0]) <= len(world.table.data.partitions[0]) + 1
 
 
 async def test_a_checkpoint_stays_within_what_a_broker_takes() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
 from tocsin.cli.explaining import heading, rows
 from tocsin.schemas.alert import AlertEvent
@@ -99,6 +100,34 @@ def test_a_test_send_is_not_part_of_it() -> None:
 def test_an_event_that_is_no_longer_kept_leaves_its_id() -> None:
     (entry,) = explained([], [decision("no route", FIRED.updated_at, reason="there are no routes")])[""]
     assert (entry["event"], entry["event_id"], entry["reason"]) == (None, FIRED.id, "there are no routes")
+
+
+def test_steps_of_a_policy_that_are_done_and_due_stand_by_themselves() -> None:
+    alert = msgspec.to_builtins(msgspec.structs.replace(FIRED, escalation_policy="page"))
+    at, later = "2026-11-23T10:05:00.000Z", "2026-11-23T10:15:00.000Z"
+    decisions = [
+        decision("waiting", at, policy="page", step=3, until=later),
+        decision("sent", at, policy="page", step=1, reason="first", channels=("ops",), notifications=("n1",)),
+        decision("passed over", at, policy="page", step=2, reason="for critical alerts and worse"),
+        decision("sent", at, policy="old", step=1, event_id="of another episode"),
+    ]
+    found = [msgspec.to_builtins(one) for one in decisions]
+    shown = escalation(alert, [alert], found)
+    assert shown is not None
+    assert (shown["policy"], shown["state"], shown["due"]) == (
+        "page", "waiting", {"policy": "page", "step": 3, "at": later},
+    )  # fmt: skip
+    assert [(one["step"], one["outcome"]) for one in shown["steps"]] == [(1, "sent"), (2, "passed over")]
+    explained = explain([alert], found[:3], []) | {"escalation": shown}
+    assert heading(alert, shown)[-1] == f"escalation page: step 3, due at {later}"
+    assert [tuple(row.values())[1:] for row in rows(explained)] == [
+        ("-", "-", "passed over", "for critical alerts and worse, step 2 of page"),
+        ("ops", "firing", "under way", "first, step 1 of page"),
+    ]
+    taken = escalation({**alert, "status": "acknowledged"}, [alert], found)
+    assert taken is not None
+    assert (taken["state"], taken["due"]) == ("acknowledged", None)
+    assert escalation(msgspec.to_builtins(FIRED), [alert], []) is None
 
 
 def test_the_command_says_all_of_it_in_the_order_of_time() -> None:

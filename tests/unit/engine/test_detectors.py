@@ -118,7 +118,7 @@ def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:
     found = made.look(np.array([0]), np.array([1e9 + 2000 * 300.0]), np.array([110.0]))
     assert found.score[0] > 1
     assert found.lower[0] < 100 < found.upper[0] < 110
-    assert max(found.votes, key=lambda name: found.votes[name][0]) in {"jump", "step", "level"}
+    assert max(found.votes, key=lambda name: found.votes[name][0]) in {"value", "jump"}
 
 
 @pytest.mark.parametrize("interval_s", [1.0, 10.0, 60.0, 300.0, 3600.0])
@@ -126,8 +126,9 @@ def test_an_outage_of_a_day_is_no_anomaly_in_itself(interval_s: float) -> None:
     made, values = detector(8), 100 + np.random.default_rng(2).standard_normal((1500, 8))
     before = watch(made, values[:1000], 0, interval_s)
     after = watch(made, values[1000:], 1000 + round(86_400 / interval_s), interval_s)
-    assert (before[500:] > 1).mean() < 0.003
-    assert (after > 1).mean() < 0.003
+    rare = np.log1p(1_000 * interval_s / 86_400)  # a sample in a thousand
+    assert (before[500:] > rare).mean() < 0.003
+    assert (after > rare).mean() < 0.003
 
 
 def test_a_new_cadence_is_no_anomaly_in_itself() -> None:
@@ -165,4 +166,4 @@ def test_a_series_with_a_season_is_foretold_unless_it_is_said_to_have_none() -> 
         widths[periods] = found.upper[0] - found.lower[0]
         assert found.lower[0] < values[-1] < found.upper[0]
     assert widths["none"] > 60
-    assert max(width for periods, width in widths.items() if periods != "none") < 15
+    assert max(width for periods, width in widths.items() if periods != "none") < 20

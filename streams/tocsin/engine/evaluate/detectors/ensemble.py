@@ -1,6 +1,9 @@
-"""The default of `anomaly`: many weak measures of how strange a sample is, each held to its own past, summed.
+"""The default of `anomaly`: a few measures of how strange a sample is, each held to its own past, as one return period.
 
-What is shown is the sum where it passes what was shown last, which fades over five hours: one alarm an incident.
+The period of the ensemble is the harmonic mean p-value of its measures (Wilson 2019), which holds however they depend
+on each other: one measure that is sure is enough. The score is ln(1 + days), where such a sample comes once in so many
+days if nothing changes. It is shown where it clearly passes what was shown last, which fades within five hours once
+nothing is strange any more: one alarm an incident.
 """
 
 from typing import Final
@@ -9,31 +12,30 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import CLOCK, Array, Detector, Finding, Moment, arrive
-from tocsin.engine.evaluate.detectors import season, shapes, tails, tracks
-from tocsin.engine.evaluate.detectors.season import AUTO, DAY_S, Habits, Outlook
+from tocsin.engine.evaluate.detectors import horizons, season, tails
+from tocsin.engine.evaluate.detectors.horizons import MEASURES, Horizons
+from tocsin.engine.evaluate.detectors.season import AUTO, Habits
+from tocsin.engine.evaluate.detectors.tails import Tails
 from tocsin.engine.frame import Floats, Ints
 
 WARM_SAMPLES: Final = 120
-_UNIT_S: Final = 17 * DAY_S
-_HOLD_S: Final = 60 * 300.0
+_STRANGE: Final = np.float32(np.log1p(3))  # what comes once in three days is hardly learnt
+_HOLD_S: Final = 5 * 3600.0
 _MARGIN: Final = 1.3
-_FAITH: Final = 1.5  # a season that explains two thirds is all that counts
 _BLOCK: Final = 1024  # series at a time: what is worked on stays in the cache
 
 SPEC: Final[Spec] = {
     **CLOCK,
     **season.SPEC,
-    **tracks.SPEC,
+    **horizons.SPEC,
     **tails.SPEC,
-    **shapes.SPEC,
-    "mean_size": ("f8", 0, 0.0),
-    "shown": ("f8", 0, 0.0),
+    "shown": ("f4", 0, 0.0),
     "shown_s": ("f8", 0, -1e18),
 }
 
 
 class Ensemble(Detector):
-    """See the module."""
+    """See the module. A vote is ln(1 + days) of one measure alone, 0 if it is ordinary: more often than once a day."""
 
     def __init__(self, habits: Habits = AUTO) -> None:
         self.columns = Columns(SPEC)
@@ -54,53 +56,34 @@ class Ensemble(Detector):
         columns = self.columns
         moment = arrive(columns, slots, at_s, values)
         outlook = season.foresee(columns, moment, local_s, self._habits)
-        views = np.stack((moment.x, self._logarithm(moment), outlook.rest))
-        ages = np.stack((moment.age, moment.age, outlook.clean)).astype(np.float64)
-        measures = tracks.measure(columns, moment, views, ages)
-        passed = tails.evidence(columns, moment, measures, ages, outlook.anew)
-        weights = _weights(moment, outlook, ages)
-        votes = _votes(passed, weights)
-        new_shape, up, down = shapes.evidence(columns, moment, measures[2, 0].astype(np.float64))
-        votes["shape"], votes["drift"] = new_shape, up + down
-        total = np.zeros(len(slots))
-        for vote in votes.values():
-            total += vote
-        return self._finding(moment, outlook, total, votes)
+        seen = Horizons(columns, moment, outlook)
+        tail = Tails(columns, moment, seen.measures, outlook.anew)
+        known = np.minimum(moment.age, outlook.clean)
+        score, votes = _combined(tail.days, known >= WARM_SAMPLES)
+        share, moved = seen.learn(score > _STRANGE)
+        tail.learn(share, known)
+        season.learn(columns, moment, outlook, share, moved, self._habits)
+        return Finding(self._shown(moment, score), *outlook.band(moment.unit), votes)
 
-    def _logarithm(self, moment: Moment) -> Floats:
-        size = np.abs(moment.x)
-        mean = self.columns["mean_size"][moment.slots]
-        mean += moment.gain(_UNIT_S) * (size - mean)
-        self.columns["mean_size"][moment.slots] = mean
-        return np.asarray(np.sign(moment.x) * np.log1p(size / (0.05 * mean + 1e-12)))
-
-    def _finding(self, moment: Moment, outlook: Outlook, total: Floats, votes: dict[str, Floats]) -> Finding:
+    def _shown(self, moment: Moment, score: Array) -> Floats:
         columns, slots = self.columns, moment.slots
         shown, shown_s = columns["shown"][slots], columns["shown_s"][slots]
         held = shown * np.maximum(0, 1 - (moment.at_s - shown_s) / _HOLD_S)
-        shows = total > held * _MARGIN
-        columns["shown"][slots] = np.where(shows, total, shown)
-        columns["shown_s"][slots] = np.where(shows, moment.at_s, shown_s)
-        return Finding(np.where(shows, total, 0.0), *outlook.band(moment.unit), votes)
+        shows = score > held * _MARGIN
+        columns["shown"][slots] = np.where(shows, score, shown)
+        columns["shown_s"][slots] = np.where(shows | (score > _STRANGE), moment.at_s, shown_s)
+        return np.where(shows, score, 0).astype(np.float64)
 
 
-def _weights(moment: Moment, outlook: Outlook, ages: Array) -> Array:
-    """Tracks x slots. The more the season explains, the more the track without it counts, and the others less."""
-    ripe = np.clip(outlook.clean * moment.cadence_s / (DAY_S / 2) - 1, 0, 1)
-    season_share = np.where(outlook.found, np.minimum(_FAITH * outlook.explains, 1.0) * ripe, 0.0)
-    plain = 1 - season_share
-    return np.stack((plain, plain, season_share)) * (ages >= WARM_SAMPLES)
-
-
-def _votes(passed: Array, weights: Array) -> dict[str, Floats]:
-    """What each measure adds, over tracks and directions; in an order of adding that does not depend on the batch."""
-    votes = {}
-    for name, of_tracks in zip(tracks.MEASURES, passed, strict=True):
-        vote = np.zeros(weights.shape[1])
-        for track, weight in zip(of_tracks, weights, strict=True):
-            vote += (track[0] + track[1]) * weight
-        votes[name] = vote
-    return votes
+def _combined(days: Array, warm: Array) -> tuple[Array, dict[str, Floats]]:
+    """The score, and the votes of the measures, both directions together."""
+    days *= warm
+    of_each = days[: len(MEASURES)] + days[len(MEASURES) :]  # one of the two is 0
+    total = of_each[0].copy()
+    for each in of_each[1:]:  # not `sum`: its order of adding depends on how many columns there are
+        total += each
+    votes = np.where(of_each >= 1, np.log1p(of_each), 0).astype(np.float64)
+    return np.log1p(total / len(days)), dict(zip(MEASURES, votes, strict=True))
 
 
 def joined(parts: list[Finding]) -> Finding:

@@ -1,10 +1,10 @@
-"""What a series does by time of day and hour of week, and how much of it that explains.
+"""What a series does by time of day and by hour of week, and where it stands apart from that.
 
-A level that follows within two days, plus a profile of half hours of the day, plus one of the hours of the week that
-holds what the day leaves over: additive Holt-Winters (Winters 1960) with bins in place of lags, so that gaps and any
-cadence do. Within a bin the profile is a line, flat at an edge (the minmod limiter of van Leer 1979), since schedules
-have edges. How far values stray is kept by half hour too. Which of the two periods a series has is found from how well
-each would have foretold it.
+An anchor that follows within a week; a profile, over the half hours of the day or the hours of the week, of what the
+anchor leaves over; and a drift from both that follows within a day: additive Holt-Winters (Winters 1960) with bins in
+place of lags, so that gaps and any cadence do. Within a bin the profile is a line, flat at an edge (the minmod limiter
+of van Leer 1979), since schedules have edges. Which period a series has is found from how well each would have foretold
+it; forecasts are mixed by that (Bates and Granger 1969). How far values stray is kept by half hour too.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,26 @@ from tocsin.engine.frame import Floats, Ints
 
 DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
+_ANCHOR_S: Final = 7 * DAY_S
 _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
-_FIRST_S: Final = 12_000.0  # then the level stands still until the day is known: a level that moves hides it
-_TINY: Final = 1e-12
+_TINY: Final = np.float32(1e-12)
 WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
+_ROWS: Final = 25
 
 SPEC: Final[Spec] = {
-    "live": ("f8", 22, 0.0),
+    "anchor": ("f8", 0, 0.0),
+    "live": ("f4", _ROWS, 0.0),
     "day": ("f4", 48, 0.0),
     "day_seen": ("u1", 48, 0),
     "day_spread": ("f4", 48, 0.0),
     "week": ("f4", 168, 0.0),
     "week_seen": ("u1", 168, 0),
 }
-# Rows of `live`. Errors: mean size of what no season, the day, and day and week leave over; counts: samples in them.
-# Clean: samples since the season was found, or found to have a week too.
-_LEVEL, _ERRORS, _COUNTS, _RELATIVE, _STAGE, _CLEAN, _SIZES = 0, slice(1, 4), slice(4, 7), 7, 8, 9, 10
+# Rows of `live`, the first three for no season, the day and the week: how far values have drifted from what they
+# foretell, the mean size of their errors, and the samples in that.
+_DRIFT, _ERRORS, _COUNTS = slice(0, 3), slice(3, 6), slice(6, 9)
+_SIZES, _RELATIVE, _STAGE, _CLEAN = 9, 10, 11, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Habits:
     """What is known of series beforehand: their periods, and within which time their level follows, in seconds."""
 
     periods: Literal["auto", "none", "day", "week"] = "auto"
-    level_s: float = 2 * DAY_S
+    level_s: float = 1 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Cycle:
     """One profile: its columns, period in seconds, bins, slowest gain, and the visits after which it clips.
 
     In `live`, from row `row` on: the open bin (counted from 1), sum and count of its samples, and what the profile says
-    of it: value in the middle and slope; nothing of that changes while the bin is open.
+    of it: value in the middle (NaN if unknown), slope and visits; nothing of that changes while the bin is open.
     """
 
     name: str
@@ -61,26 +64,30 @@ class Cycle:
     row: int
 
 
-DAY: Final = Cycle("day", DAY_S, 48, 0.15, 3, 11)
-WEEK: Final = Cycle("week", WEEK_S, 168, 0.3, 2, 16)
+DAY: Final = Cycle("day", DAY_S, 48, 0.1, 3, 13)
+WEEK: Final = Cycle("week", WEEK_S, 168, 0.3, 2, 19)
 AUTO: Final = Habits()
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the season says of samples: `expected`, the `rest` over its usual size at that time of day, that size
-    relative to the mean one, what share of the strays it `explains` (0 to 1), how many samples were `clean` of season,
-    which series begin
-    `anew` since it was found just now, the `usual` size of strays, and for which a season was `found`."""
+    """What the season says of samples: `expected`, and the `rest` apart from that.
+
+    `usual` is the mean size of the rest, `relative` that of this half hour over it. `clean` counts the samples since a
+    season was found; `anew` marks the series of which one was found just now. `away` is the distance from the anchor,
+    `rests` those from what no season, the day and the week foretell, where that is `known`.
+    """
 
     expected: Floats
-    rest: Floats
-    relative: Floats
-    explains: Floats
-    clean: Floats
+    rest: Array
+    usual: Array
+    relative: Array
+    clean: Array
     anew: Array
-    usual: Floats
-    found: Array
+    live: Array
+    away: Array
+    rests: Array
+    known: Array
 
     def band(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
         """The expected value and the ends of the band of ordinary ones, in the unit of the series."""
@@ -92,35 +99,53 @@ class Outlook:
 
 
 def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = AUTO) -> Outlook:
-    """What was to be expected of samples, then learn them. `local_s` is the time on the wall where the series lives."""
-    live = taken(columns, "live", moment.slots, (22,))
-    by_day, day_known = _read(columns, DAY, moment.slots, live, local_s)
-    by_week, week_known = _read(columns, WEEK, moment.slots, live, local_s)
-    level = np.where(moment.age == 1, moment.x, live[_LEVEL])
-    stray = moment.x - level
-    day_known &= habits.periods != "none"
-    week_known &= habits.periods in ("auto", "week")
-    best = _best(live)
-    _rate(live, moment, (stray, stray - by_day, stray - by_day - by_week), day_known, week_known)
-    day_weight, week_weight = _weights(live, moment, habits)
-    season = day_weight * by_day + week_weight * by_week
-    rest = stray - season
-    for cycle, values in ((DAY, stray), (WEEK, stray - by_day)):
-        live[cycle.row + 1] += values
-        live[cycle.row + 2] += 1
-    live[_SIZES] += np.abs(rest)
-    clipped = np.where(moment.age > 40, np.clip(rest, -4 * best, 4 * best), rest)
-    young = (moment.age <= 40) | (moment.age * moment.cadence_s < _FIRST_S)
-    follows = (live[_COUNTS][1] > 0) | young | (habits.periods == "none")
-    live[_LEVEL] = level + np.where(follows, moment.gain(habits.level_s), 0.0) * clipped
-    anew = _stages(live, moment, day_weight, week_weight)
+    """What was to be expected of samples. `local_s` is the time on the wall where the series lives."""
+    slots = moment.slots
+    live = taken(columns, "live", slots, (_ROWS,))
+    anchor = np.where(moment.age == 1, moment.x, columns["anchor"][slots])
+    columns["anchor"][slots] = anchor
+    by_day, day_known = _read(columns, DAY, slots, live, local_s)
+    by_week, week_known = _read(columns, WEEK, slots, live, local_s)
+    away = (moment.x - anchor).astype(np.float32)
+    rests = away - live[_DRIFT]
+    rests[1] -= by_day
+    rests[2] -= by_week
+    known = np.stack((day_known, day_known, day_known & week_known))
+    early = live[_COUNTS][1] == 0  # no day is known yet: nothing to compare with, and what is counted begins anew then
+    live[_COUNTS][0] *= ~(early & day_known)
+    known[0] |= early
+    weights = _weights(live, moment, habits)
+    rest = _mixed(weights, rests)
+    anew = _stages(live, moment, weights)
+    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1))
+    usual = _mixed(weights, live[_ERRORS]) + _TINY
+    return Outlook(moment.x - rest, rest, usual, relative, live[_CLEAN], anew, live, away, rests, known)
+
+
+def learn(
+    columns: Columns, moment: Moment, outlook: Outlook, share: Array, moved: Array, habits: Habits = AUTO
+) -> None:
+    """Learn samples, each by a share from 0 to 1; `moved` is by how much a series has moved for good, mostly 0."""
+    live, rests = outlook.live, outlook.rests
+    _rate(live, moment, outlook, share)
+    limit = 4 * outlook.usual
+    np.copyto(rests, np.clip(rests, -limit, limit), where=moment.age > 40)
+    rests *= moment.gain(habits.level_s).astype(np.float32) * share
+    live[_DRIFT] += rests
+    ordinary = share > 0
+    for cycle in (DAY, WEEK):
+        learnt = ordinary | (live[cycle.row + 5] < cycle.trusted)
+        live[cycle.row + 1] += np.where(learnt, outlook.away, 0)
+        live[cycle.row + 2] += learnt
+    live[_SIZES] += np.where(ordinary, np.abs(outlook.rest), 0)
+    young = live[_COUNTS][2] * moment.cadence_s < WEEK_S
+    live[_DRIFT] += np.where(young, moved, 0)
+    step = np.clip(outlook.rest, -limit, limit) * (moment.gain(_ANCHOR_S) * share) + np.where(young, 0, moved)
+    columns["anchor"][moment.slots] += step
     put(columns, "live", moment.slots, live)
-    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], 1.0)
-    explains = np.clip(1 - best / (live[_ERRORS][0] + _TINY), 0, 1)
-    return Outlook(level + season, rest / relative, relative, explains, live[_CLEAN], anew, best, live[_STAGE] > 0)
 
 
-def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Floats) -> tuple[Floats, Array]:
+def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Floats) -> tuple[Array, Array]:
     """What the profile says of samples, and where it knows anything. Bins that are over are learnt before."""
     phase = (local_s % cycle.period_s) * (cycle.bins / cycle.period_s)
     at = np.minimum(np.floor(phase), cycle.bins - 1)
@@ -132,25 +157,26 @@ def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Flo
             _close(columns, cycle, slots[moved[had]], part[:, had])
         part[cycle.row] = at[moved] + 1
         part[cycle.row + 1 : cycle.row + 3] = 0.0
-        part[cycle.row + 3 : cycle.row + 5] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
+        part[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
         if cycle is DAY:
             part[_SIZES] = 0.0
             part[_RELATIVE] = _relative(columns, slots[moved], at[moved].astype(np.int64))
         live[:, moved] = part
     middle, slope = live[cycle.row + 3], live[cycle.row + 4]
     known = ~np.isnan(middle)
-    return np.where(known, middle + slope * (phase - at - 0.5), 0.0), known
+    return np.where(known, middle + slope * (phase - at - 0.5).astype(np.float32), 0), known
 
 
 def _line(columns: Columns, cycle: Cycle, slots: Ints, at: Ints) -> Array:
     """Value in the middle of a bin, NaN if it was never seen, and slope."""
     before, after = (at - 1) % cycle.bins, (at + 1) % cycle.bins
     profile, seen = columns[cycle.name], columns[f"{cycle.name}_seen"]
-    here = profile[slots, at].astype(np.float64)
-    left = np.where(seen[slots, before] > 0, here - profile[slots, before], 0.0)
-    right = np.where(seen[slots, after] > 0, profile[slots, after] - here, 0.0)
+    here = profile[slots, at]
+    left = np.where(seen[slots, before] > 0, here - profile[slots, before], 0)
+    right = np.where(seen[slots, after] > 0, profile[slots, after] - here, 0)
     flatter = np.where(np.abs(left) < np.abs(right), left, right)
-    return np.stack((np.where(seen[slots, at] > 0, here, np.nan), np.where((left > 0) == (right > 0), flatter, 0.0)))
+    visits = seen[slots, at]
+    return np.stack((np.where(visits > 0, here, np.nan), np.where((left > 0) == (right > 0), flatter, 0), visits))
 
 
 def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
@@ -169,59 +195,69 @@ def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
         spread[slots, at] += gain * (size - spread[slots, at])
 
 
-def _relative(columns: Columns, slots: Ints, at: Ints) -> Floats:
+def _relative(columns: Columns, slots: Ints, at: Ints) -> Array:
     """How far values stray in this half hour, over the mean of all; 1 until all were seen three times."""
     complete = columns["day_seen"][slots].min(axis=1) >= DAY.trusted
-    spread = columns["day_spread"][slots].astype(np.float64)
-    mean = spread[:, 0].copy()
-    for column in range(1, spread.shape[1]):  # not `sum`: its order of adding depends on how many rows there are
-        mean += spread[:, column]
-    mean /= spread.shape[1]
-    here = spread[np.arange(len(slots)), at]
-    return np.where(complete, np.clip((here + 0.1 * mean + _TINY) / (1.1 * mean + _TINY), 0.25, 4.0), 1.0)
+    spread = np.ascontiguousarray(columns["day_spread"][slots].T)
+    mean = spread[0].copy()
+    for row in spread[1:]:  # not `sum`: its order of adding depends on how many columns there are
+        mean += row
+    mean /= len(spread)
+    here = spread[at, np.arange(len(slots))]
+    return np.where(complete, np.clip((here + 0.1 * mean + _TINY) / (1.1 * mean + _TINY), 0.25, 4), np.float32(1))
 
 
-def _rate(live: Array, moment: Moment, rests: tuple[Floats, ...], day_known: Array, week_known: Array) -> None:
-    """How large what each season leaves over is on the mean; the first two are compared where the day is known, and
-    anew from when it first is."""
+def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:
+    """How large the errors of each forecast are on the mean; the first two are compared where the day is known.
+
+    What is strange counts where forecasts differ, since it may be a season not known yet; else all are equally wrong.
+    """
     errors, known = live[_ERRORS], live[_COUNTS]
-    known[0] = np.where(day_known & (known[1] == 0), 0, known[0])
-    counts = np.stack((day_known | (known[1] == 0), day_known, day_known & week_known))
+    apart = outlook.rests.max(axis=0) - outlook.rests.min(axis=0)
+    counts = outlook.known * np.where(apart > 2 * outlook.usual, np.float32(1), share)
     known += counts
-    size = np.abs(np.stack(rests))
+    size = np.abs(outlook.rests)
     size = np.where(known > _SETTLED, np.minimum(size, 6 * errors + _TINY), size)
-    gain = np.maximum(np.minimum(moment.step_s / _ERROR_S, 1.0), 1 / np.maximum(known, 1))
-    errors += np.where(counts, gain, 0.0) * (size - errors)
+    gain = np.maximum(np.minimum(moment.step_s / _ERROR_S, 1.0).astype(np.float32), 1 / np.maximum(known, 1))
+    errors += counts * gain * (size - errors)
 
 
-def _weights(live: Array, moment: Moment, habits: Habits) -> tuple[Floats, Floats]:
-    """Shares of the two profiles: near 1 where one would have foretold clearly better than going without."""
-    errors, days = live[_ERRORS], live[_COUNTS] * (moment.cadence_s / DAY_S)
-    if habits.periods != "auto":
-        return np.clip(days[1] - 0.5, 0, 1), np.clip(days[2] - 1, 0, 1)
-    day = _better(errors[1], 0.9 * errors[0]) * np.clip(days[1] - 0.5, 0, 1)
-    week = _better(errors[2], 0.95 * np.minimum(errors[0], errors[1])) * np.clip(days[2] - 1, 0, 1) * day
-    return day, week
+def _weights(live: Array, moment: Moment, habits: Habits) -> Array:
+    """Shares of the three forecasts: near 1 for the one that would have foretold clearly better than the others."""
+    errors, days = live[_ERRORS], live[_COUNTS] * (moment.cadence_s / DAY_S).astype(np.float32)
+    day, week = np.clip(days[1] - 0.5, 0, 1), np.clip(days[2] - 1, 0, 1)
+    if habits.periods in ("auto", "none"):
+        day *= _better(errors[1], 0.9 * errors[0])
+        week *= _better(errors[2], 0.9 * np.minimum(errors[0], errors[1]))
+    day *= habits.periods != "none"
+    week *= habits.periods in ("auto", "week")
+    return np.stack(((1 - week) * (1 - day), (1 - week) * day, week))
 
 
-def _better(error: Floats, other: Floats) -> Floats:
-    ratio = np.minimum(error / (other + _TINY), 10.0)
+def _better(error: Array, other: Array) -> Array:
+    ratio = np.minimum(error / (other + _TINY), 10)
     square = ratio * ratio
     fourth = square * square
-    return np.asarray(1 / (1 + fourth * fourth))
+    eighth = fourth * fourth
+    return np.asarray(1 / (1 + eighth * eighth))
 
 
-def _best(live: Array) -> Floats:
+def _mixed(weights: Array, of_three: Array) -> Array:
+    return np.asarray((weights[0] * of_three[0] + weights[1] * of_three[1]) + weights[2] * of_three[2])
+
+
+def _best(live: Array) -> Array:
     errors = live[_ERRORS]
     rated = np.where(live[_COUNTS] > _SETTLED, errors, np.inf)
     return np.asarray(np.minimum(np.minimum(errors[0], rated[1]), rated[2]) + _TINY)
 
 
-def _stages(live: Array, moment: Moment, day_weight: Floats, week_weight: Floats) -> Array:
+def _stages(live: Array, moment: Moment, weights: Array) -> Array:
     """Count samples since the season was found. What is learnt of the rest begins anew then: it was full of season."""
     days = live[_COUNTS][1] * moment.cadence_s / DAY_S
     stage = live[_STAGE]
-    anew = np.asarray(((stage == 0) & (day_weight > 0.5) & (days > 1.5)) | ((stage == 1) & (week_weight > 0.5)))
-    live[_CLEAN] = np.where(anew, 1.0, live[_CLEAN] + 1)
+    found = np.maximum(weights[1], weights[2]) > 0.5
+    anew = ((stage == 0) & found & (days > 1.5)) | ((stage == 1) & (weights[2] > 0.5))
+    live[_CLEAN] = np.where(anew, 1, live[_CLEAN] + 1)
     live[_STAGE] = stage + anew
-    return anew
+    return np.asarray(anew)

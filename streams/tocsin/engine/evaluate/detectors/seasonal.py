@@ -20,5 +20,7 @@ class Seasonal(Detector):
         """See Detector."""
         moment = arrive(self.columns, slots, at_s, values)
         outlook = season.foresee(self.columns, moment, at_s if local_s is None else local_s, self._habits)
-        score = np.abs(outlook.rest) / np.maximum(season.WIDE * outlook.usual, np.finfo(float).tiny)
+        nothing = np.zeros(len(slots), np.float32)
+        season.learn(self.columns, moment, outlook, nothing + 1, nothing, self._habits)
+        score = np.abs(outlook.rest) / np.maximum(season.WIDE * outlook.usual, np.finfo(np.float32).tiny)
         return Finding(np.minimum(score, 1e15), *outlook.band(moment.unit))

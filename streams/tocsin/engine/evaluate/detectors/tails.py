@@ -1,11 +1,13 @@
-"""How rare a measure is on its series: a tail of its own for each, above a quantile (peaks over threshold).
+"""How rare a measure is on its series: a tail of its own for each, up and down.
 
-Of y = log(1 + o / f), o the measure and f a floor, the 95 % quantile is followed (stochastic approximation, Robbins and
-Monro 1951) and the mean excess over it: in y an exponential tail, in o one of Pareto's (SPOT, Siffer et al. 2017, with
-the moment estimator in place of the likelihood). The bar is what the tail exceeds once in the memory, or the largest
-measure so far if that is higher, which fades towards it: within hours at first, half as fast each time it is reached
-again after half a day. So what happened once is soon forgotten, and what comes back every night is not. Samples above
-the bar hardly teach the tail: the first incident must not hide the next.
+The 95 % quantile is followed (stochastic approximation, Robbins and Monro 1951). A run above it is one event, and its
+peak one value: peaks over threshold with runs declustering (Davison and Smith 1990), as autocorrelated samples need.
+The excess of peaks has a generalised Pareto distribution (Pickands 1975) by the method of moments (Hosking and Wallis
+1987), its shape drawn towards that of a Gaussian as long as peaks are few (SPOT, Siffer et al. 2017, has the likelihood
+instead). From it follows how long it takes until such an excess comes again: the return period.
+
+Peaks that were strange when they came hardly teach the tail, unless they come back often: what happened once must not
+hide the next, and what comes every night is not strange.
 """
 
 from typing import Final
@@ -14,87 +16,119 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import Array, Moment, put, taken
+from tocsin.engine.evaluate.detectors.horizons import MEASURES
 from tocsin.engine.evaluate.detectors.season import DAY_S
-from tocsin.engine.evaluate.detectors.tracks import MEASURES, TRACKS
+from tocsin.engine.frame import Ints
 
-_FLOORS: Final = np.array([3, 3, 3, 3, 2, 2, 5], np.float32)[:, None, None, None]
-_ABOVE: Final = 0.05
-_QUANTILE_S: Final = 2 * DAY_S
-_EXCESS_S: Final = 7 * DAY_S
-_MEMORY: Final = 16_000
-_WARM: Final = 1_000  # samples: before, a bar is too young to say what is strange
-_OVER: Final = np.float32(0.2)  # so much above the bar a strange sample is learnt at most,
-_HARDLY: Final = np.float32(0.03)  # and so much less it counts
-_RECORD_S: Final = 0.15 * DAY_S / np.log(2)
-_AGAIN_H: Final = 12.0
-_NEAR: Final = np.float32(0.1)
-_HIGHER: Final = np.float32(0.5)  # from there on it is something that never happened, however often less did
-_FADES: Final = (0.5 ** np.arange(8)).astype(np.float32)
-_FIRST_EXCESS: Final = 0.1
-_WIDTH: Final = 2 * len(MEASURES) * len(TRACKS)
+_ABOVE: Final = np.float32(0.05)
+_QUANTILE_S: Final = 7 * DAY_S
+_EVENTS: Final = np.float32(300)  # the memory of a tail
+_FIRST: Final = 0.4  # mean excess of peaks before there was one: about that of a Gaussian
+_SHAPE, _SHAPE_EVENTS = np.float32(-0.05), np.float32(100)  # of a Gaussian at this quantile, and what that counts for
+_LEAST, _MOST = np.float32(-0.12), np.float32(0.5)
+_STRANGE_DAYS: Final = np.float32(30)
+_OFTEN: Final = 4.0  # strange events within `_OFTEN_S` from which they are learnt as any other
+_OFTEN_S: Final = 3 * DAY_S
+_HARDLY: Final = 0.02
+_GREATEST: Final = np.float32(30)  # logarithm of the longest return period, in runs
+_BOTH: Final = 2 * len(MEASURES)
 
 SPEC: Final[Spec] = {
-    "quantile": ("f4", _WIDTH, 0.0),
-    "excess": ("f4", _WIDTH, _FIRST_EXCESS),
-    "record": ("f4", _WIDTH, 0.0),
-    "reached_h": ("f4", _WIDTH, -1.0),  # hour of the epoch in which the record was last reached
-    "returns": ("u1", _WIDTH, 0),
-    "peak": ("f4", _WIDTH, 0.0),  # the largest that passed its bar
+    "quantile": ("f4", _BOTH, 0.0),
+    "peak": ("f4", _BOTH, 0.0),  # highest excess of the open run, 0 if none
+    "run": ("f4", _BOTH, 0.0),  # samples in it
+    "rarest": ("f4", _BOTH, 0.0),  # the longest return period in it, days
+    "excess": ("f4", _BOTH, _FIRST),
+    "square": ("f4", _BOTH, 2 * _FIRST * _FIRST),
+    "length": ("f4", _BOTH, 1.0),
+    "events": ("f4", _BOTH, 0.0),
+    "often": ("f4", 0, 0.0),
+    "often_s": ("f8", 0, 0.0),
 }
 
 
-def evidence(columns: Columns, moment: Moment, measures: Array, ages: Array, anew: Array) -> Array:
-    """By how much each measure passes its bar, up and down: measures x tracks x 2 x slots, then learn it."""
-    shape = (len(MEASURES), len(TRACKS), 2)
-    quantile, excess, record = (taken(columns, name, moment.slots, shape) for name in ("quantile", "excess", "record"))
-    if anew.any():
-        quantile[:, -1, :, anew], excess[:, -1, :, anew], record[:, -1, :, anew] = 0.0, _FIRST_EXCESS, 0.0
-    both = np.stack((measures, -measures), axis=2)
-    np.maximum(both, 0, out=both)
-    both /= _FLOORS
-    both += 1
-    y = np.log(both, out=both)
-    depth = np.log(np.maximum(_ABOVE * np.minimum(ages, _MEMORY), 1)).astype(np.float32)[:, None, :]
-    bar = quantile + excess * depth
-    passed: Array = np.maximum(y - np.maximum(bar, record), 0)
-    _remember(columns, moment, record, bar, y)
-    _learn(moment, ages, quantile, excess, y, bar)
-    for name, state in (("quantile", quantile), ("excess", excess), ("record", record)):
-        put(columns, name, moment.slots, state)
-    return passed
+class Tails:
+    """One look: `days` (first all up, then all down: 2 measures x slots) is the return period of each measure, 0 where
+    it is ordinary; then `learn`."""
+
+    def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array) -> None:
+        self._columns, self._moment = columns, moment
+        slots = moment.slots
+        if anew.any():
+            for name in SPEC:
+                columns[name][slots[anew]] = SPEC[name][2]
+        self._quantile = taken(columns, "quantile", slots, (_BOTH,))
+        self._peak = taken(columns, "peak", slots, (_BOTH,))
+        y = np.concatenate((measures, -measures))
+        self._above = y > self._quantile
+        self.days = np.zeros(y.shape, np.float32)
+        at = np.flatnonzero(self._above | (self._peak > 0))  # about one in ten: not worth whole arrays
+        over = self._above.reshape(-1)[at]
+        self._end(at[~over])
+        self._go_on(at[over], y)
+        put(columns, "peak", slots, self._peak)
+
+    def learn(self, share: Array, ages: Array) -> None:
+        """Follow the quantiles, by a share from 0 to 1. `ages` are the samples that they know."""
+        excess = taken(self._columns, "excess", self._moment.slots, (_BOTH,))
+        stride = np.maximum(self._moment.step_s / (_QUANTILE_S * _ABOVE), 2 / ages)
+        excess += np.float32(0.02)
+        excess *= np.minimum(stride, 0.1).astype(np.float32) * share
+        self._quantile += excess * (self._above - _ABOVE)
+        np.maximum(self._quantile, 0, out=self._quantile)
+        put(self._columns, "quantile", self._moment.slots, self._quantile)
+
+    def _go_on(self, at: Ints, y: Array) -> None:
+        """Runs that begin or go on."""
+        columns = self._columns
+        place, series = np.divmod(at, len(self._moment.slots))
+        slots = self._moment.slots[series]
+        highest = self._peak.reshape(-1)[at]
+        excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
+        runs = _runs_until(columns, slots, place, excess)
+        days = runs * (columns["length"][slots, place] / _ABOVE) * (self._moment.cadence_s[series] / DAY_S)
+        days = days.astype(np.float32)
+        begins = highest <= 0
+        columns["run"][slots, place] = np.where(begins, 1, columns["run"][slots, place] + 1)
+        columns["rarest"][slots, place] = np.where(begins, days, np.maximum(columns["rarest"][slots, place], days))
+        self._peak.reshape(-1)[at] = np.maximum(highest, np.maximum(excess, np.float32(1e-6)))
+        self.days.reshape(-1)[at] = days
+
+    def _end(self, at: Ints) -> None:
+        """Runs that are over: their peaks are learnt."""
+        columns = self._columns
+        place, series = np.divmod(at, len(self._moment.slots))
+        slots = self._moment.slots[series]
+        peak, events = self._peak.reshape(-1)[at], columns["events"][slots, place]
+        weight = np.ones(len(at), np.float32)
+        strange = np.flatnonzero(columns["rarest"][slots, place] > _STRANGE_DAYS)
+        if len(strange):
+            weight[strange] = self._weigh(slots[strange], self._moment.at_s[series[strange]])
+        gain = np.minimum(weight * np.maximum(1 / (events + 1), 1 / _EVENTS), np.float32(0.2))
+        for name, got in (("excess", peak), ("square", peak * peak), ("length", columns["run"][slots, place])):
+            was = columns[name][slots, place]
+            columns[name][slots, place] = was + gain * (got - was)
+        columns["events"][slots, place] = np.minimum(events + weight, _EVENTS)
+        self._peak.reshape(-1)[at] = 0
+
+    def _weigh(self, slots: Ints, at_s: Array) -> Array:
+        """How far strange events are learnt: hardly, unless they come often. Those of one moment count as one."""
+        columns = self._columns
+        often = columns["often"][slots] * np.exp2((columns["often_s"][slots] - at_s) / _OFTEN_S)
+        columns["often"][slots] = often + 1 / len(MEASURES)
+        columns["often_s"][slots] = at_s
+        return np.maximum(_HARDLY, np.minimum((often / _OFTEN) ** 2, 1))
 
 
-def _remember(columns: Columns, moment: Moment, record: Array, bar: Array, y: Array) -> None:
-    """Let records fade towards the bar, and note new ones."""
-    fade = _FADES[taken(columns, "returns", moment.slots, record.shape[:-1])]
-    fade *= np.minimum(moment.step_s / _RECORD_S, 1.0).astype(np.float32)
-    above = record - bar
-    np.maximum(above, 0, out=above)
-    above *= fade
-    record -= above
-    at = np.flatnonzero((y > record - _NEAR) & (y > bar))
-    if len(at):
-        place, series = np.divmod(at, len(moment.slots))
-        slots, hour = moment.slots[series], (moment.at_s[series] / 3600).astype(np.float32)
-        reached, returns = columns["reached_h"][slots, place], columns["returns"][slots, place]
-        again = (reached > 0) & (hour - reached > _AGAIN_H)
-        peak, height = columns["peak"][slots, place], y.reshape(-1)[at]
-        higher = height > peak + _HIGHER  # than ever, not than what is left of the record
-        columns["peak"][slots, place] = np.maximum(peak, height)
-        columns["returns"][slots, place] = np.where(higher, 0, np.minimum(returns + again, len(_FADES) - 1))
-        columns["reached_h"][slots, place] = hour
-    np.maximum(record, y, out=record)
-
-
-def _learn(moment: Moment, ages: Array, quantile: Array, excess: Array, y: Array, bar: Array) -> None:
-    stride = np.maximum(moment.step_s / _QUANTILE_S, 2 / ages).astype(np.float32)[:, None, :]
-    share = np.minimum(np.maximum(moment.step_s / (_EXCESS_S * _ABOVE), 1 / (1 + _ABOVE * ages)), 0.2)
-    gain = np.broadcast_to(share.astype(np.float32)[:, None, :], y.shape)
-    strides = stride * (excess + np.float32(0.02))
-    at = np.unravel_index(np.flatnonzero(y > quantile), y.shape)  # one in twenty: not worth whole arrays
-    got, limit, before = y[at], bar[at], excess[at]
-    hardly = np.where((got > limit) & (ages[at[1], at[3]] > _WARM), _HARDLY, np.float32(1))
-    excess[at] += gain[at] * hardly * (np.minimum(got, limit + _OVER) - quantile[at] - before)
-    quantile -= strides * np.float32(_ABOVE)
-    quantile[at] += strides[at]
-    np.maximum(quantile, 0, out=quantile)
+def _runs_until(columns: Columns, slots: Ints, place: Ints, excess: Array) -> Array:
+    """How many runs come, on the mean, until one exceeds the quantile by so much."""
+    mean, square = columns["excess"][slots, place], columns["square"][slots, place]
+    events = columns["events"][slots, place]
+    ratio = mean * mean / np.maximum(square - mean * mean, np.float32(1e-6) * square + np.float32(1e-30))
+    shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * _SHAPE
+    shape = np.clip(shape / (events + _SHAPE_EVENTS), _LEAST, _MOST)
+    shape += 1 / (events + 2)  # what is foretold from few peaks has a longer tail: of an exponential, one of Pareto's
+    shape = np.where(np.abs(shape) < 1e-3, np.float32(1e-3), shape)
+    scale = mean * (1 - shape) + np.float32(1e-6)
+    base = np.maximum(1 + shape * excess / scale, np.float32(1e-3))
+    return np.asarray(np.exp(np.minimum(np.log(base) / shape, _GREATEST)))

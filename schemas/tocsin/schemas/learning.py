@@ -10,6 +10,7 @@ from tocsin.schemas.interval import Instant, ZoneName
 Seasonality = Literal["auto", "none", "day", "week"]
 Sensitivity = Literal["low", "medium", "high"]
 _LEAST_MS: Final = 60_000
+_RARE_MS: Final = {"high": milliseconds("3d"), "medium": milliseconds("10d"), "low": milliseconds("90d")}
 _LEARNT: Final = ("seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from")
 
 
@@ -43,15 +44,21 @@ class Learning(BaseModel):
 
 
 class Anomaly(Learning):
-    """How strange is too strange: `sensitivity`, and by how many measures at least (`votes`).
+    """How strange is too strange: what comes less often than once in so long, as `sensitivity` names it or `rarer_than`
+    says, and by how many measures at least (`votes`).
 
-    Its detector learns strange values only as far as ordinary ones go, which finds more at the same number of false
-    alarms than learning nothing does.
+    Its detector itself leaves out what is strange, so `learn_anomalies` is for those who want it to stand still.
     """
 
     learn_anomalies: bool = Field(default=True, description="false: while values are strange nothing is learnt at all")
     sensitivity: Sensitivity = "medium"
-    votes: int = Field(default=1, ge=1, le=9, description="how many measures at least must find it strange")
+    rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
+    votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
+
+    @property
+    def rare_ms(self) -> int:
+        """What comes less often than once in so long is strange."""
+        return self.rarer_than or _RARE_MS[self.sensitivity]
 
 
 class Baseline(Learning):

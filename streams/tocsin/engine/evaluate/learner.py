@@ -30,14 +30,14 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 _UNSEEN: Final = -1e18
 
 _OWN: Final[Spec] = {
-    "first_s": ("f8", 0, _UNSEEN),
-    "open": ("u1", 0, 0),
-    "calm": ("u1", 0, 0),
-    "since_s": ("f8", 0, _UNSEEN),
-    "length": ("i4", 0, 0),  # of the incident, in values
-    "stray": ("f8", 0, 0.0),  # mean distance from what was expected during the incident
+    "watched_s": ("f8", 0, _UNSEEN),
+    "incident": ("u1", 0, 0),
+    "incident_calm": ("u1", 0, 0),
+    "incident_s": ("f8", 0, _UNSEEN),
+    "incident_length": ("i4", 0, 0),  # of the incident, in values
+    "incident_stray": ("f8", 0, 0.0),  # mean distance from what was expected during the incident
     "shift": ("f8", 0, 0.0),
-    "moved_s": ("f8", 0, _UNSEEN),  # when the level was last taken for the new normal
+    "shift_s": ("f8", 0, _UNSEEN),  # when the level was last taken for the new normal
 }
 
 
@@ -73,11 +73,13 @@ class Learner:
     """A detector and its series' incidents, in the columns of the detector."""
 
     def __init__(self, detector: Detector, settings: Learning, own: Spec) -> None:
-        self.columns = detector.columns = Columns({**detector.columns.spec, **_OWN, **own})
+        taught = detector.columns.spec
+        assert not taught.keys() & (_OWN.keys() | own.keys())
+        self.columns = detector.columns = Columns({**taught, **_OWN, **own})
         self._detector = detector
         self._settings = settings
         self._clock = WallClock(settings.time_zone)
-        self._taught = [name for name in detector.columns.spec if name not in _OWN and name not in own]
+        self._taught = list(taught)
         self._relearn_s, self._memory_s = settings.relearn_after / 1_000, settings.memory / 1_000
 
     def turns(self, points: Points) -> Iterator[Turn]:
@@ -88,12 +90,12 @@ class Learner:
 
     def is_warm(self, turn: Turn) -> Flags:
         """Which series have been watched for as long as the rule asks for."""
-        return np.asarray(turn.at_s - self.columns["first_s"][turn.slots] >= self._settings.warm_up / 1_000)
+        return np.asarray(turn.at_s - self.columns["watched_s"][turn.slots] >= self._settings.warm_up / 1_000)
 
     def _look(self, index: NDArray[np.intp], slots: Ints, at_s: Floats, values: Floats) -> Turn:
         columns = self.columns
-        first_s = columns["first_s"][slots]
-        columns["first_s"][slots] = np.where(first_s == _UNSEEN, at_s, first_s)
+        first_s = columns["watched_s"][slots]
+        columns["watched_s"][slots] = np.where(first_s == _UNSEEN, at_s, first_s)
         still = self._standing_still(slots, at_s)
         kept = {name: columns[name][slots[still]] for name in self._taught} if len(still) else {}
         shift = self._shift(slots, at_s)
@@ -102,7 +104,7 @@ class Learner:
         finding = self._detector.look(slots, at_s, seen, self._clock(at_s))
         is_home = np.zeros(len(slots), bool)
         if shift.any():
-            finding, is_home = _moved(finding, values, shift, at_s - columns["moved_s"][slots] < _REMEMBERED_S)
+            finding, is_home = _moved(finding, values, shift, at_s - columns["shift_s"][slots] < _REMEMBERED_S)
             columns["shift"][slots] = np.where(is_home, 0.0, shift)
         for name, rows in kept.items():
             columns[name][slots[still]] = rows
@@ -112,8 +114,8 @@ class Learner:
         """Where nothing is learnt. After the level moved everything is, for as long as that took to be believed."""
         if self._settings.learn_anomalies:
             return np.empty(0, np.intp)
-        since_s = at_s - self.columns["moved_s"][slots]
-        return np.flatnonzero((self.columns["open"][slots] > 0) & (since_s >= 2 * self._relearn_s))
+        since_s = at_s - self.columns["shift_s"][slots]
+        return np.flatnonzero((self.columns["incident"][slots] > 0) & (since_s >= 2 * self._relearn_s))
 
     def _shift(self, slots: Ints, at_s: Floats) -> Floats:
         """By how much the band of each slot is moved: less and less where the detector learns the new level itself."""
@@ -126,23 +128,23 @@ class Learner:
     def settle(self, turn: Turn, strange: Flags) -> tuple[Flags, Flags]:
         """Go on with incidents: which of the values lie in one, and which begin one."""
         columns, slots, finding = self.columns, turn.slots, turn.finding
-        was = columns["open"][slots] > 0
+        was = columns["incident"][slots] > 0
         begins = strange & ~was & ~turn.is_home
         inside = (turn.values >= finding.lower) & (turn.values <= finding.upper)
-        calm = np.where(inside & was, np.minimum(columns["calm"][slots] + 1, _CALM), 0)
+        calm = np.where(inside & was, np.minimum(columns["incident_calm"][slots] + 1, _CALM), 0)
         lasts = was & (calm < _CALM) & ~turn.is_home
-        since_s = np.where(begins, turn.at_s, columns["since_s"][slots])
-        length = np.where(begins, 1, columns["length"][slots] + 1)
-        stray = np.where(begins, 0.0, columns["stray"][slots])
+        since_s = np.where(begins, turn.at_s, columns["incident_s"][slots])
+        length = np.where(begins, 1, columns["incident_length"][slots] + 1)
+        stray = np.where(begins, 0.0, columns["incident_stray"][slots])
         with np.errstate(over="ignore"):
             far = np.clip(turn.values - finding.expected, -_LARGEST / 4, _LARGEST / 4)
             stray = stray + (far - stray) * np.maximum(1 / np.minimum(length, 2**30), _STRAY)
         moves = lasts & (turn.at_s - since_s >= self._relearn_s)
         columns["shift"][slots[moves]] += stray[moves]
-        columns["moved_s"][slots[moves]] = turn.at_s[moves]
+        columns["shift_s"][slots[moves]] = turn.at_s[moves]
         goes_on = (lasts & ~moves) | begins
-        for name, value in (("open", goes_on), ("calm", calm), ("since_s", since_s), ("length", length),
-                            ("stray", stray)):  # fmt: skip
+        incident = {"incident": goes_on, "incident_calm": calm, "incident_s": since_s}
+        for name, value in {**incident, "incident_length": length, "incident_stray": stray}.items():
             columns[name][slots] = value
         columns.touch(slots)
         return goes_on, begins

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from tocsin.schemas.labels import SHADOW
 from tocsin.schemas.learning import Baseline, Learning
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Notice, Signal
+
+_LONG: Final = 1e300  # beyond, shortening may go over the largest number there is
 
 
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
@@ -98,7 +100,8 @@ def _learnt(signal: Signal, rule: Rule, step: Level) -> dict[str, Any]:
     nothing = {"value": None, "threshold": None, "operator": None}
     if "expected" not in facts:  # it ended for another reason than a value
         return nothing
-    expected = {"value": facts["expected"], "lower": facts["lower"], "upper": facts["upper"], "score": facts["score"]}
+    names = {"value": "expected", "lower": "lower", "upper": "upper", "score": "score"}
+    expected = {name: _shortened(facts[fact]) for name, fact in names.items()}
     if not isinstance(settings, Baseline):
         return nothing | {"value": facts["value"], "expected": expected}
     ends = _ends(settings, abs(step.threshold or 0.0), facts)
@@ -115,7 +118,13 @@ def _ends(settings: Baseline, deviation: float, facts: Mapping[str, float]) -> t
     expected = facts["expected"]
     unit = {"scales": facts["scale"], "percent": abs(expected) / 100, "absolute": 1.0}[settings.unit]
     largest = sys.float_info.max
-    return max(expected - deviation * unit, -largest), min(expected + deviation * unit, largest)
+    lower, upper = max(expected - deviation * unit, -largest), min(expected + deviation * unit, largest)
+    return _shortened(lower), _shortened(upper)
+
+
+def _shortened(figure: float) -> float:
+    """Baselines are kept in single precision: further digits would say nothing."""
+    return float(f"{figure:.7g}") if abs(figure) < _LONG else figure
 
 
 def _unit(rule: Rule, signal: Signal) -> str | None:

@@ -31,7 +31,7 @@ class Deviation(Derivation):
     def inherit(self, other: Derivation) -> None:
         """See Derivation. What was an incident by other settings is none by these."""
         super().inherit(other)
-        self.columns["open"][:] = 0
+        self.columns["incident"][:] = 0
 
     def derive(self, points: Points) -> Points:
         """See Derivation."""

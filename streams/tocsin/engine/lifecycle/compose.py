@@ -172,7 +172,7 @@ def _template_values(
 ) -> dict[str, Any]:
     return {
         "labels": signal.labels,
-        "value": shown["value"],
+        "value": 0.0 if shown["value"] is None else shown["value"],  # what ended without one
         "threshold": shown["threshold"],
         "operator": operator_symbol(shown["operator"] or rule.operator),
         "expected": shown.get("expected") or {},

@@ -15,6 +15,7 @@ from tocsin.schemas.learning import Baseline
 
 _WARM: Final = 30  # values
 _SIGMA: Final = 1.25  # a standard deviation in mean sizes, where values are normally distributed
+BAND_SCALES: Final = WIDE / _SIGMA  # half of the band of ordinary values, in scales
 _LEAST: Final = 1e-6  # a scale of a series that never changes, in parts of its level
 _STRANGE: Final = 5.0  # scales from which a value is an incident, and not learnt
 
@@ -53,7 +54,7 @@ class Deviation(Derivation):
         with np.errstate(over="ignore"):
             half = turn.finding.upper / 2 - turn.finding.lower / 2
         least = np.maximum(_LEAST * np.abs(turn.finding.expected), np.finfo(float).tiny)
-        return np.asarray(np.maximum(half * (_SIGMA / WIDE), least))
+        return np.asarray(np.maximum(half / BAND_SCALES, least))
 
     def _judged(self, turn: Turn, distance: Floats, scales: Floats) -> Floats:
         expected, settings = turn.finding.expected, self._settings

@@ -12,6 +12,7 @@ import typer
 from tocsin.cli import (
     alerts,
     backtest,
+    baselines,
     channels,
     dlq,
     escalations,
@@ -45,7 +46,17 @@ produce.register(app)
 backtest.register(app)
 sim.register(app)
 oncall.register(app)
-for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
+for group in (
+    kafka.app,
+    topics.app,
+    rules.app,
+    baselines.app,
+    shadows.app,
+    alerts.app,
+    channels.app,
+    routes.app,
+    silences.app,
+):
     app.add_typer(group)
 for group in (*escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)

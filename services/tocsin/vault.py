@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -33,8 +34,13 @@ class Vault:
     def __init__(self, key: bytes) -> None:
         if len(key) != _KEY_BYTES:
             raise VaultError(f"the secret key has {len(key)} bytes, not {_KEY_BYTES}")
+        self._key = key
         self._cipher = AESGCM(key)
         self.key_id = hashlib.sha256(b"tocsin key id\0" + key).hexdigest()[:8]
+
+    def derived(self, purpose: str) -> bytes:
+        """A key for another purpose, from which nothing is learnt about this one or about those for others."""
+        return hmac.new(self._key, f"tocsin derived key\0{purpose}".encode(), hashlib.sha256).digest()
 
     def seal(self, channel_id: str, field: str, text: str) -> str:
         """The text as `sealed:v1:<key id>:<base64>`, to be opened for this channel and field only."""

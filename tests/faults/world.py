@@ -22,6 +22,7 @@ from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import decode, encode, encode_document
+from tocsin.schemas.escalation import EscalationPolicy
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.rule import Rule
@@ -72,6 +73,7 @@ class Shape:
     processes: Sequence[str] = SERVICES
     later: Sequence[str] = ()
     rules: Sequence[Rule] = tuple(RULES)
+    policies: Sequence[EscalationPolicy] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -196,6 +198,8 @@ async def world(kafka: str, directory: Path, prefix: str, base_ms: int, shape: S
         await stack.enter_async_context(started(producer, kafka))
         for rule in shape.rules:
             await producer.send_and_wait(topics.rules, encode_document(rule), key=rule.id.encode())
+        for policy in shape.policies:
+            await producer.send_and_wait(topics.escalations, encode_document(policy), key=policy.id.encode())
         vault = load_or_create_key(directory, KEY)
         hook = seal_config(Channel(id="hook", type="webhook", config={"url": receiver.url}), vault)
         await producer.send_and_wait(topics.channels, encode_document(hook), key=b"hook")
@@ -219,4 +223,5 @@ def words(events: Sequence[AlertEvent]) -> set[bytes]:
 
 def wanted_notifications(events: Sequence[AlertEvent]) -> set[str]:
     """Which the events ask for."""
-    return {stable_id("notification", one.id, "hook") for one in events if one.type in ("firing", "resolved")}
+    told = ("firing", "escalated", "resolved")
+    return {stable_id("notification", one.id, "hook") for one in events if one.type in told}

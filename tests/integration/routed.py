@@ -32,6 +32,11 @@ class World:
     directory: Path
     environment: dict[str, str]
 
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self.environment['TOCSIN_API_PORT']}"
+
     async def command(self, *arguments: str, wanted: int = 0) -> str:
         """Run `tocsin ...`; what it said."""
         process = ServiceProcess(arguments[0], self.environment, self.directory)

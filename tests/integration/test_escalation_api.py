@@ -110,8 +110,13 @@ async def test_what_names_nothing_is_refused_with_its_field_and_mend(client: Cli
 
 
 async def test_what_is_in_use_is_not_deleted(client: Client) -> None:
-    rule = {"id": "slow", "metric_type": "x", "threshold": 1, "escalation_policy": "page"}
-    await client.call("POST", "/rules", rule, 201)
+    rule = {"id": "slow", "metric_type": "x", "threshold": 1, "escalation_policy": "pages"}
+    doubt = {
+        "field": "escalation_policy",
+        "message": "there is no escalation policy 'pages' yet; add it, or name another",
+    }
+    assert (await client.call("POST", "/rules", rule, 201))["warnings"] == [doubt]
+    assert "warnings" not in await client.call("PATCH", "/rules/slow", {"escalation_policy": "page"})
     for path, said in (
         ("/channels/hook", "channel 'hook' is named by person 'anna', escalation policy 'page'"),
         ("/people/anna", "person 'anna' is named by schedule 'primary'"),

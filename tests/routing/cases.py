@@ -21,6 +21,7 @@ from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.notification import Notification
@@ -73,6 +74,7 @@ class Driver:
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     joins: list[Join] = field(default_factory=list)
+    incidents: dict[str, Incident] = field(default_factory=dict)
 
     def alert(self, event: AlertEvent, at_s: int) -> None:
         """Lifecycle wrote an event."""
@@ -110,6 +112,7 @@ class Driver:
             self.entries.pop(key, None)
         self.notifications += done.notifications
         self.decisions += done.decisions
+        self.incidents |= {one.id: one for one in done.incidents}
 
     def again(self, at_s: int) -> None:
         """A crash: what was sent to groups is sent once more."""

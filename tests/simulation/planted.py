@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from tests.simulation.bug import Bug
 
+from tocsin.engine import run_table
 from tocsin.engine.evaluate import cell, step
 from tocsin.engine.evaluate.checkpoint import HEADER, checkpoint, restore
 from tocsin.engine.evaluate.columns import Columns
@@ -30,17 +31,9 @@ from tocsin.engine.simulation import evaluating
 from tocsin.engine.simulation.broker import METRICS, SAMPLES
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
-from tocsin.engine.simulation.table import Output, RunTable
-from tocsin.engine.simulation.world import World
+from tocsin.engine.simulation.table import RunTable
+from tocsin.engine.simulation.world import Process, World
 from tocsin.engine.watermark import TopicProgress
-
-
-@dataclass(frozen=True)
-class Bug:
-    """What is wrong, and how to make it so."""
-
-    name: str
-    plant: Callable[[pytest.MonkeyPatch], None]
 
 
 def commit_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
@@ -68,8 +61,8 @@ def checkpoint_before_signals(patch: pytest.MonkeyPatch) -> None:
             return
         signals, self.outbox.pending = self.outbox.pending, []
         entries, header = checkpoint(state)
-        self.table.write(partition, {name.encode(): value for name, value in entries.items()})
-        self.table.write(partition, {HEADER.encode(): header})
+        self.table.put(partition, {name.encode(): value for name, value in entries.items()})
+        self.table.put(partition, {HEADER.encode(): header})
         self.saved[partition] = state.offset
         self.committable[SAMPLES, partition] = state.offset + 1
         self.outbox.pending += signals
@@ -84,8 +77,8 @@ def header_before_entries(patch: pytest.MonkeyPatch) -> None:
             return
         entries, header = checkpoint(state)
         self.outbox.acknowledged()
-        self.table.write(partition, {HEADER.encode(): header})
-        self.table.write(partition, {name.encode(): value for name, value in entries.items()})
+        self.table.put(partition, {HEADER.encode(): header})
+        self.table.put(partition, {name.encode(): value for name, value in entries.items()})
         self.saved[partition] = state.offset
         self.committable[SAMPLES, partition] = state.offset + 1
 
@@ -93,45 +86,30 @@ def header_before_entries(patch: pytest.MonkeyPatch) -> None:
 
 
 def journal_not_replayed(patch: pytest.MonkeyPatch) -> None:
-    def recover(self: RunTable, partition: int) -> None:
-        if partition not in self._recovered:
-            self._empty(partition)
-            self._recovered.add(partition)
-
-    patch.setattr(RunTable, "recover", recover)
+    patch.setattr(RunTable, "_last_run", lambda *_: run_table._NOTHING)
 
 
 def no_journal(patch: pytest.MonkeyPatch) -> None:
-    def finish(
-        self: RunTable,
-        partition: int,
-        _run: str,
-        entries: Any,
-        outputs: list[Output],
-        done: Callable[[], None] = lambda: None,
-    ) -> None:
-        done()
-        self.table.write(partition, entries)
-        self._send(outputs)
+    async def finish(self: RunTable, partition: int, run: str, entries: Any, outputs: Any) -> bool:
+        reign = self._reigns[partition]
+        if not await reign.holds():
+            return False
+        await self._carry_out(partition, reign, run_table._Journal(run, dict(entries), list(outputs)))
+        return True
 
     patch.setattr(RunTable, "finish", finish)
 
 
-def broken_journal_counts(patch: pytest.MonkeyPatch) -> None:
-    def recover(self: RunTable, partition: int) -> None:
-        if partition in self._recovered:
-            return
-        pieces = self._pieces(partition)
-        self.table.write(partition, {key: value for piece in pieces for key, value in piece.entries})
-        self._send([output for piece in pieces for output in piece.outputs])
-        self._empty(partition)
-        self._recovered.add(partition)
-
-    patch.setattr(RunTable, "recover", recover)
-
-
 def zombie_goes_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(World, "rejoin", lambda self, process: self.paused.discard(process.number))
+    rejoined = World.rejoin
+
+    def rejoin(self: World, process: Process) -> None:
+        if isinstance(process, EvaluateProcess):
+            self.paused.discard(process.number)
+        else:
+            rejoined(self, process)
+
+    patch.setattr(World, "rejoin", rejoin)
 
 
 def cooldown_not_persisted(patch: pytest.MonkeyPatch) -> None:
@@ -283,7 +261,6 @@ PLANTED = (
     Bug("a checkpoint's header is written before its entries", header_before_entries),
     Bug("a journal is emptied, not replayed", journal_not_replayed),
     Bug("there is no journal: entries, then outputs", no_journal),
-    Bug("a journal with a piece missing counts", broken_journal_counts),
     Bug("a paused process goes on with partitions that went to others", zombie_goes_on),
     Bug("a cooldown is not persisted", cooldown_not_persisted),
     Bug("the order of signals is not compared", order_not_compared),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.simulation.planted import PLANTED, Bug
+from tests.simulation.bug import Bug
+from tests.simulation.planted import PLANTED
+from tests.simulation.planted_route import PLANTED_IN_ROUTE
 
 from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.schedule import Outcome, run
@@ -41,7 +43,10 @@ def test_a_violation_is_one_line_that_says_how_to_repeat_it() -> None:
     )
 
 
-@pytest.mark.parametrize("bug", PLANTED, ids=[bug.name for bug in PLANTED])
+EVERY_BUG = (*PLANTED, *PLANTED_IN_ROUTE)
+
+
+@pytest.mark.parametrize("bug", EVERY_BUG, ids=[bug.name for bug in EVERY_BUG])
 def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     bug.plant(monkeypatch)
     assert any(run(seed).invariant for seed in range(MOST_SEEDS))

@@ -51,8 +51,12 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     the transitions of this fingerprint. `notifications` are the rule's channels at that time, `escalation_policy` is
     its policy, and `escalation` the last step of that which was taken. `reason` says why it happened: `condition`,
     `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled` or `rule changed`, or a time that came:
-    `acknowledgement over`, `snooze over`, `reminder` or `time over`. `changed` says that the alert reached another
-    severity, `reminded` that it still fires while somebody takes care of it. A `drill` is an exercise.
+    `acknowledgement over`, `snooze over`, `reminder`, `time over` or `flapping over`. `changed` says that the alert
+    reached another severity, or of one that flaps that its condition began, ended, or is calm; `reminded` that it still
+    fires while somebody takes care of it. A `drill` is an exercise.
+
+    `flapping` says of one that comes and goes too often: `started`, `ongoing`, `worse` than anything since then, or
+    `stopped`; meanwhile it stays active.
     """
 
     id: str
@@ -87,11 +91,20 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     escalation_policy: str = ""
     escalation: Escalation | None = None
     drill: bool = False
+    flapping: Literal["", "started", "ongoing", "worse", "stopped"] = ""
 
     @property
     def is_said_again(self) -> bool:
-        """Whether those who heard of the alert are to hear of it once more: a time came at which it still fires."""
+        """Whether those who heard of the alert are to hear of it once more: a time came at which it still fires, or it
+        begins to flap or is calm."""
+        if self.type == "changed":
+            return self.flapping in ("started", "stopped")
         return self.type == "reminded" or (self.type == "unacknowledged" and self.reason != "manual")
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether nobody is to hear of it: it changes once more, as was said that it does."""
+        return self.type == "changed" and self.flapping == "ongoing"
 
     @property
     def fired_ms(self) -> int:

@@ -7,11 +7,13 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.audit import AuditEntry
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import KINDS, EscalationDocument, EscalationPolicy, kind_of
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.oncall import Person, Schedule
@@ -23,10 +25,32 @@ from tocsin.schemas.signal import Signal
 from tocsin.schemas.silence import Silence
 
 Record = (
-    Signal | Command | AlertEvent | Notification | Delivery | Remembered | ShadowProgress | Decision | Join | RouteTick
+    Signal
+    | Command
+    | AlertEvent
+    | Notification
+    | Delivery
+    | Remembered
+    | ShadowProgress
+    | Decision
+    | Join
+    | RouteTick
+    | Incident
+    | AuditEntry
 )
 _Record = TypeVar(
-    "_Record", Signal, Command, AlertEvent, Notification, Delivery, Remembered, ShadowProgress, Decision, RouteTick
+    "_Record",
+    Signal,
+    Command,
+    AlertEvent,
+    Notification,
+    Delivery,
+    Remembered,
+    ShadowProgress,
+    Decision,
+    RouteTick,
+    Incident,
+    AuditEntry,
 )
 Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)

@@ -14,6 +14,23 @@ MetricName = Annotated[str, Field(min_length=1, max_length=1_024)]
 NoData = Literal["ok", "keep", "alert"]
 
 
+class Flapping(BaseModel):
+    """When an alert that comes and goes, or changes its severity, counts as one: at so many changes within a time,
+    until there was none for as long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    changes: int = Field(default=5, ge=3, le=100)
+    within: Duration = milliseconds("10m")
+
+    @field_validator("within")
+    @classmethod
+    def _bounded(cls, value: int) -> int:
+        if not 1_000 <= value <= 86_400_000:
+            raise ValueError("must be from 1s to 1d; try 10m")
+        return value
+
+
 class Severity(StrEnum):
     """How bad it is, worst first."""
 

@@ -14,7 +14,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `again` (a
     reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`; `digest` where a channel's
-    rate limit made one message of several.
+    rate limit made one message of several. Of an `incident`, which is named by its id, `why` says of its alerts why
+    they belong to it.
     """
 
     route: str
@@ -22,6 +23,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     alerts: tuple[AlertEvent, ...]
     truncated: int = 0
+    incident: str = ""
+    why: dict[str, str] = {}
 
     @property
     def status(self) -> str:

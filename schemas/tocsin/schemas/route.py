@@ -4,11 +4,12 @@ The names and the meaning of fields are Alertmanager's, but for `match` (as in r
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tocsin.schemas.correlation import Correlation
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.inhibition import Dependencies, Inhibition
 from tocsin.schemas.interval import TimeInterval
@@ -88,6 +89,7 @@ class Routing(BaseModel):
     time_intervals: tuple[TimeInterval, ...] = Field(default=(), max_length=500)
     inhibit_rules: tuple[Inhibition, ...] = Field(default=(), max_length=500)
     dependencies: tuple[Dependencies, ...] = Field(default=(), max_length=50)
+    correlations: tuple[Correlation, ...] = Field(default=(), max_length=100)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -103,6 +105,7 @@ class Routing(BaseModel):
             if len(path) > 2 * MAX_DEPTH:
                 problems.append((path, f"lies deeper than {MAX_DEPTH} levels; flatten the tree"))
             problems += _unknown_times(path, node, known)
+        problems += _correlation_problems(self.correlations, {graph.label for graph in self.dependencies})
         if problems:
             raise Wrong(*problems)
         return self
@@ -121,6 +124,16 @@ def _root_problems(root: Route) -> Iterator[Problem]:
     for name in ("mute_time_intervals", "active_time_intervals"):
         if getattr(root, name):
             yield ("route", name), "do not go with the first route; put them into one below it"
+
+
+def _correlation_problems(correlations: Sequence[Correlation], graphs: set[str]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for place, one in enumerate(correlations):
+        if one.name in names:
+            yield ("correlations", place, "name"), f"{one.name!r} stands twice; rename one"
+        names.add(one.name)
+        if one.along is not None and one.along not in graphs:
+            yield ("correlations", place, "along"), f"there is no graph over {one.along!r}; add it under dependencies"
 
 
 def _unknown_times(path: Path, node: Route, known: list[str]) -> Iterator[Problem]:

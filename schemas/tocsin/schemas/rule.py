@@ -25,6 +25,7 @@ from tocsin.schemas.kinds import (
     BurnRate,
     Change,
     Combine,
+    Flapping,
     Id,
     LabelName,
     Level,
@@ -159,6 +160,7 @@ class Rule(BaseModel):
     notifications: tuple[Id, ...] = Field(default=(), max_length=64, description="channel ids or types")
     escalation_policy: Id | None = Field(default=None, description="who is told after that, until somebody answers")
     cooldown: Duration = Field(default=milliseconds("0s"), description="least time between two firings (event time)")
+    flapping: Flapping | None = Field(default=None, description="when it comes and goes too often: {changes, within}")
     allowed_lateness: Duration | None = Field(
         default=None, description="how long to wait for older samples; 0s, and 5s with group_by"
     )

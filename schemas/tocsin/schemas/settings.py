@@ -143,6 +143,11 @@ class DeliverySettings(_Section):
         default=(), description="internal networks (CIDR) that channels may reach"
     )
     public_url: str | None = Field(default=None, description="address of the dashboard in messages")
+    action_links: Duration = Field(
+        default=milliseconds("1d"),
+        le=milliseconds("4d"),
+        description="how long links that act are valid; 0s makes none",
+    )
     files_dir: Path | None = Field(default=None, description="where channels of type file write; else in the data dir")
     port: int = Field(default=0, ge=0, le=65_535, description="metrics of delivery, on loopback; 0 is any")
 

@@ -45,7 +45,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `order` is (rule epoch, event time, number at that time): it only grows for one fingerprint, so a replayed signal is
     known by it. `since_ms` is when the condition began, `at_ms` when this transition took place, both in event time.
-    `level` is the index of the rule's level in force. A `notice` stands in for a rule.
+    `level` is the index of the rule's level in force. A `notice` stands in for a rule. `written_ms` is when it was put
+    on its topic, as whoever reads it there knows.
 
     `value` is finite, as JSON has no other numbers: a sum beyond the largest float counts as that one (1.8e308 with its
     sign), and one that went beyond it both ways as 0.
@@ -65,6 +66,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = "condition"
     level: Integer = 0
     notice: Notice | None = None
+    written_ms: InstantMs = 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):

@@ -89,6 +89,7 @@ class Topics:
         "dlq",
         "escalations",
         "groups",
+        "incidents",
         "late",
         "messages",
         "partials",
@@ -119,6 +120,7 @@ class Topics:
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
         self.groups = f"{prefix}groups"
+        self.incidents = f"{prefix}incidents"
         self.messages = f"{prefix}messages"
         self.decisions = f"{prefix}decisions"
         self.shadow_alerts = f"{prefix}shadow-alerts"
@@ -184,6 +186,7 @@ def topic_specs(
         *(kept(names.notifications(channel_type), 7 * _DAY_MS) for channel_type in channel_types),
         # An alert that joined a group is in that group's state, so these records only bridge a worker that is down.
         kept(names.groups, 7 * _DAY_MS),
+        compacted(names.incidents, partitions, churning),
         kept(names.decisions, 30 * _DAY_MS),
         kept(names.deliveries, 30 * _DAY_MS),
         compacted(names.messages, partitions, churning),

@@ -55,6 +55,9 @@ async def trigger(request: web.Request) -> web.Response:
         return answer(standing)
     stored = await queries.one_document(api.database, "rules", body.rule_id)
     rule = Rule.model_validate(stored.body) if stored else None
+    policy = body.escalation_policy
+    if policy and await queries.one_document(api.database, "escalations", policy) is None:
+        raise invalid([FieldError("escalation_policy", f"there is no escalation policy {policy!r}; name another")])
     command = _command(fingerprint, "trigger", body, trigger=_trigger(body, rule))
     return await _sent(api, command, "firing", 201)
 
@@ -91,6 +94,14 @@ def _differs(command: Command, before: dict[str, Any] | None) -> bool:
 
 async def _sent(api: Api, command: Command, status: str, code: int) -> web.Response:
     """Send a command and answer with what came of it; 202 when that takes longer than a client should wait."""
+    event = await carried_out(api, command, status)
+    if event is None:
+        return answer({"status": "accepted", "command": command.id, "fingerprint": command.fingerprint}, 202)
+    return answer(event, code)
+
+
+async def carried_out(api: Api, command: Command, status: str) -> Any:
+    """Send a command; the event that came of it, None when that takes long."""
     before = await queries.timeline(api.database, command.fingerprint, 1)
     await api.send(api.context.topics.commands, command.fingerprint, encode(command))
     at = format_instant(command.at_ms)
@@ -105,10 +116,7 @@ async def _sent(api: Api, command: Command, status: str, code: int) -> web.Respo
         is_there = (standing["status"] if standing else "resolved") == status
         return ours[-1] if ours and is_there else None
 
-    event = await api.projector.until(done, READ_BACK_S)
-    if event is None:
-        return answer({"status": "accepted", "command": command.id, "fingerprint": command.fingerprint}, 202)
-    return answer(event, code)
+    return await api.projector.until(done, READ_BACK_S)
 
 
 def _command(fingerprint: str, kind: CommandType, said: Said, **more: Any) -> Command:
@@ -137,6 +145,7 @@ def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
         operator=body.operator or (rule.operator if rule else None),
         notifications=body.notifications if body.notifications is not None else (rule.notifications if rule else ()),
         runbook_url=rule.runbook_url if rule else "",
+        escalation_policy=body.escalation_policy or (rule and rule.escalation_policy) or "",
         drill=body.drill,
     )
 

@@ -84,6 +84,7 @@ class TriggerBody(Ending):
     threshold: float | None = None
     operator: Operator | None = None
     notifications: tuple[Id, ...] | None = Field(default=None, max_length=64)
+    escalation_policy: Id | None = None
     drill: bool = False
 
     def all_labels(self) -> dict[str, str]:

@@ -14,12 +14,14 @@ from aiohttp.typedefs import Handler
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tocsin.api import health
+from tocsin.api import auditing, events, health, permitted
+from tocsin.api.acting import ACTOR
 from tocsin.api.connections import connection_of
+from tocsin.api.feed import Feed
 from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
 from tocsin.api.problems import Problem, bad_parameter, unavailable
-from tocsin.api.routes import OPEN, PREFIX, ROUTES
+from tocsin.api.routes import OPEN, PREFIX, READING, ROUTES
 from tocsin.api.state import API, Api, answer
 from tocsin.kafka.errors import KafkaUnreachable
 from tocsin.projection.queries import BadCursor
@@ -42,20 +44,31 @@ log = structlog.get_logger("tocsin.api")
 
 def make_app(api: Api) -> web.Application:
     """The application of one API process."""
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _addressed, _authorised])
+    app = web.Application(
+        client_max_size=_MAX_BODY, middlewares=[_measured, _answered, _addressed, _authorised, _recorded]
+    )
     app[API] = api
+    app[auditing.TRAIL] = auditing.Trail()
+    app[events.FEED] = Feed(api.context)
+    app.on_cleanup.append(_stop_feed)
     app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, route.handler)
     for path, handler in OPEN:
         app.router.add_get(path, handler)
+    app.router.add_get(permitted.ROUTE, permitted.show)
+    app.router.add_post(permitted.ROUTE, permitted.act)
     app.router.add_get(f"{PREFIX}/openapi.json", _openapi)
     app.router.add_get(f"{PREFIX}/docs", _docs)
     app.router.add_get("/", _asset("index.html"))
     for name in _ASSETS:
         app.router.add_get(f"/assets/{name}", _asset(name))
     return app
+
+
+async def _stop_feed(app: web.Application) -> None:
+    await app[events.FEED].stop()
 
 
 async def _openapi(_request: web.Request) -> web.Response:
@@ -95,15 +108,22 @@ async def _measured(request: web.Request, handler: Handler) -> web.StreamRespons
     metrics = request.app[API].metrics
     metrics.requests.labels(request.method, route, str(response.status)).inc()
     metrics.latency.labels(route).observe(time.perf_counter() - began)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
+
+
+def _place(request: web.Request) -> str:
+    """The path for the log; of a link that acts its form only, since who has all of it may use it."""
+    resource = request.match_info.route.resource
+    return permitted.ROUTE if resource is not None and resource.canonical == permitted.ROUTE else request.path
 
 
 @web.middleware
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every way to fail becomes a problem document."""
     try:
-        async with asyncio.timeout(_REQUEST_S):
+        async with asyncio.timeout(None if request.match_info.handler is events.stream else _REQUEST_S):
             return await handler(request)
     except Problem as problem:
         return problem.response()
@@ -124,10 +144,10 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except (SQLAlchemyError, KafkaUnreachable, KafkaError, OSError) as error:
         # asyncpg says with an OSError that nobody listens.
         what = "Kafka" if isinstance(error, KafkaUnreachable | KafkaError) else "the database"
-        log.warning("what a request needs does not answer", path=request.path, what=what, error=_first_line(error))
+        log.warning("what a request needs does not answer", path=_place(request), what=what, error=_first_line(error))
         return unavailable(f"{what} does not answer ({type(error).__name__}); try again").response()
     except Exception as error:
-        log.exception("a request failed", method=request.method, path=request.path, error=type(error).__name__)
+        log.exception("a request failed", method=request.method, path=_place(request), error=type(error).__name__)
         return Problem(500, "this failed inside tocsin; its log says why").response()
 
 
@@ -161,3 +181,11 @@ async def _authorised(request: web.Request, handler: Handler) -> web.StreamRespo
         detail = "send `Authorization: Bearer TOKEN` with a token that is known"
         return Problem(401, detail, headers=headers).response()
     return await handler(request)
+
+
+@web.middleware
+async def _recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    if request.match_info.handler not in READING:
+        await auditing.record(request, response, ACTOR, PREFIX)
+    return response

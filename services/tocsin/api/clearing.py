@@ -1,21 +1,24 @@
-"""Silences that were over long ago are removed, lest every worker reads them for ever."""
+"""What was over long ago is removed: silences, lest every worker reads them for ever, and incidents."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from tocsin.api import incidents, silences
 from tocsin.api.problems import Problem
-from tocsin.api.silences import KIND
 from tocsin.api.state import Api, clock_ms
 from tocsin.projection.queries import documents, one_document
+from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.silence import Silence
 
-KEPT_MS: Final = 5 * 86_400_000  # as long as Alertmanager keeps them
+KEPT_MS: Final = 5 * 86_400_000  # as long as Alertmanager keeps silences
+INCIDENTS_KEPT_MS: Final = 90 * 86_400_000
 _EVERY_S: Final = 3_600.0
 _log = structlog.get_logger("tocsin.api.clearing")
 
@@ -27,21 +30,30 @@ async def clear_for_ever(api: Api) -> None:
         try:
             await clear(api, clock_ms())
         except (Problem, SQLAlchemyError, KafkaError, OSError, TimeoutError) as error:
-            _log.warning("old silences are looked at again later", error=str(error) or type(error).__name__)
+            _log.warning("what is over long ago is looked at again later", error=str(error) or type(error).__name__)
         await asyncio.sleep(_EVERY_S)
 
 
 async def clear(api: Api, now_ms: int) -> None:
-    """Remove what is over for so long. What is over cannot be changed, so another process may do the same at once."""
-    topic = api.context.topics.silences
-    for entry in await documents(api.database, KIND):
-        if not _is_old(entry.body, now_ms):
+    """Remove what is over for so long. That cannot be changed any more, so another process may do the same at once."""
+    topics = api.context.topics
+    await _clear(api, silences.KIND, topics.silences, lambda body: _is_old_silence(body, now_ms))
+    await _clear(api, incidents.KIND, topics.incidents, lambda body: _is_old_incident(body, now_ms))
+
+
+async def _clear(api: Api, kind: str, topic: str, is_old: Callable[[Any], bool]) -> None:
+    for entry in await documents(api.database, kind):
+        if not is_old(entry.body):
             continue
         async with api.changing(topic, entry.id):
-            latest = await one_document(api.database, KIND, entry.id)
-            if latest is not None and _is_old(latest.body, now_ms):
+            latest = await one_document(api.database, kind, entry.id)
+            if latest is not None and is_old(latest.body):
                 await api.write(topic, entry.id, None)
 
 
-def _is_old(body: object, now_ms: int) -> bool:
+def _is_old_silence(body: Any, now_ms: int) -> bool:
     return not Silence.model_validate(body).windows(now_ms - KEPT_MS)
+
+
+def _is_old_incident(body: Any, now_ms: int) -> bool:
+    return body["ended_at"] is not None and parse_instant(body["ended_at"]) <= now_ms - INCIDENTS_KEPT_MS

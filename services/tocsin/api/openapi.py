@@ -18,15 +18,19 @@ from tocsin.api.routes import PREFIX, ROUTES, Route
 from tocsin.api.routing_schemas import added_by_answers, routing_schemas
 from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.audit import AuditEntry
 from tocsin.schemas.decision import Decision
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.silence import Silence
 
 _REF = "#/components/schemas/{name}"
 _LISTED = (
-    "Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence", "Person", "Schedule", "EscalationPolicy", "OnCall",
+    "Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence", "Incident", "AuditEntry", "Person", "Schedule",
+    "EscalationPolicy", "OnCall",
 )  # fmt: skip
 _LISTS = {f"{name}List": name for name in _LISTED}
+_RECORDS = (AlertEvent, Delivery, Decision, Incident, AuditEntry)
 _OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
@@ -108,7 +112,9 @@ def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [Silence, *(route.body for route in ROUTES if route.body)]
     for model in dict.fromkeys(models):
         _add_model(found, model)
-    _, components = msgspec.json.schema_components([AlertEvent, Delivery, Decision], ref_template=_REF)
+    _, components = msgspec.json.schema_components(
+        [AlertEvent, Delivery, Decision, Incident, AuditEntry], ref_template=_REF
+    )
     found |= components
     found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
     for name, item in _LISTS.items():

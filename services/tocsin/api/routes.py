@@ -12,12 +12,15 @@ from tocsin.api import (
     acting,
     acts,
     alerts,
+    auditing,
     backtests,
     baselines,
     channels,
     deadletters,
     escalations,
+    events,
     health,
+    incidents,
     oncall,
     overview,
     previews,
@@ -43,7 +46,8 @@ _DELIVERY = ("channel_id", "channel_type", "outcome", "rule_id", "fingerprint", 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method on a path below /api/v1. `answers` is the schema in the document, or a media type that is not JSON."""
+    """A method on a path below /api/v1. `answers` is the schema in the document, or a media type that is not JSON;
+    one that only `reads`, with whatever method, goes on no record."""
 
     method: str
     path: str
@@ -54,6 +58,7 @@ class Route:
     query: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
+    reads: bool = False
 
     @property
     def pattern(self) -> str:
@@ -113,10 +118,10 @@ ROUTES: tuple[Route, ...] = (
         "DELETE", "/rules", rules.delete, "rules", "", 204,
         query=("id",), body=rules.RuleName, errors=(404, 409, 412, 422, 503),
     ),
-    Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule),
+    Route("POST", "/rules/validate", rules.validate, "rules", "Validation", body=Rule, reads=True),
     Route(
         "POST", "/rules/backtest", backtests.backtest, "rules", "Backtest",
-        body=backtests.BacktestBody, errors=(413, 422, 429, 503),
+        body=backtests.BacktestBody, errors=(413, 422, 429, 503), reads=True,
     ),
     Route("GET", "/rules/{id}", rules.get, "rules", "Rule", errors=(404,)),
     Route("PUT", "/rules/{id}", rules.replace, "rules", "Rule", body=Rule, errors=(412, 422, 503)),
@@ -141,7 +146,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/channels/preview", previews.show, "channels", "Preview",
-        body=previews.PreviewBody, errors=(404, 409, 422),
+        body=previews.PreviewBody, errors=(404, 409, 422), reads=True,
     ),
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
@@ -150,8 +155,14 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
     Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),
     Route(
-        "POST", "/routes/test", routing.test, "routing", "RouteTest", body=routing.RouteTestBody, errors=(404, 422)
+        "POST", "/routes/test", routing.test, "routing", "RouteTest",
+        body=routing.RouteTestBody, errors=(404, 422), reads=True,
     ),
+    Route(
+        "GET", "/incidents", incidents.list_, "alerts", "IncidentList",
+        query=("status", "severity", "correlation", *_PAGE),
+    ),
+    Route("GET", "/incidents/{id}", incidents.get, "alerts", "Incident", errors=(404,)),
     Route("GET", "/silences", silences.list_, "routing", "SilenceList", query=("state", *_PAGE)),
     Route(
         "POST", "/silences", silences.create, "routing", "Silence", 201,
@@ -159,7 +170,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/silences/preview", silences.preview, "routing", "SilencePreview",
-        body=silences.SilenceBody, errors=(422,),
+        body=silences.SilenceBody, errors=(422,), reads=True,
     ),
     Route("GET", "/silences/calendar", windows.list_, "routing", "SilenceCalendar", query=("from", "to")),
     Route("GET", "/silences/calendar.ics", windows.file, "routing", CALENDAR, query=("from", "to")),
@@ -177,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
     *_resource(escalations.SCHEDULES, "Schedule"),
     Route(
         "POST", "/schedules/preview", oncall.preview, "escalations", "SchedulePreview",
-        query=("from", "to"), body=Schedule, errors=(422,),
+        query=("from", "to"), body=Schedule, errors=(422,), reads=True,
     ),
     Route(
         "GET", "/schedules/{id}/shifts", oncall.shifts, "escalations", "SchedulePreview",
@@ -202,6 +213,13 @@ ROUTES: tuple[Route, ...] = (
     *_resource(escalations.POLICIES, "EscalationPolicy"),
     Route("GET", "/statistics", overview.figures, "overview", "Statistics", query=("from", "to", "bucket")),
     Route("GET", "/configuration", overview.configuration, "overview", "Configuration"),
+    Route(
+        "GET", "/audit", auditing.list_, "overview", "AuditEntryList", query=("actor", "action", "from", "to", *_PAGE)
+    ),
+    Route(
+        "GET", "/events", events.stream, "alerts", events.TYPE, query=("severity", "type", "rule_id"), errors=(503,)
+    ),
+    Route("GET", "/audit/verify", auditing.verify, "overview", "AuditVerdict", errors=(503,)),
     Route("GET", "/deliveries", deadletters.deliveries, "deliveries", "DeliveryList", query=_DELIVERY),
     Route("GET", "/dlq", deadletters.dead_letters, "deliveries", "DeadLetterList", query=("reason", *_PAGE)),
     Route(
@@ -210,6 +228,7 @@ ROUTES: tuple[Route, ...] = (
     ),
 )  # fmt: skip
 
+READING = frozenset(route.handler for route in ROUTES if route.reads)
 OPEN: tuple[tuple[str, Handler], ...] = (
     ("/healthz", health.healthz),
     ("/readyz", health.readyz),

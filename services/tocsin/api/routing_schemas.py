@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about answers on routes and silences, beyond what was written."""
+"""What the OpenAPI document says about answers on routes, silences and the like, beyond what was written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STORED: Final[dict[str, Any]] = {"revision": _COUNT, "updated_at": _TIME}
 
 
 def routing_schemas() -> dict[str, Any]:
-    """`RouteTest`, what is shown of silences, and `Explanation`."""
+    """`RouteTest`, what is shown of silences and of the audit trail, and `Explanation`."""
     alert = dict.fromkeys(("fingerprint", "rule_id", "severity", "status"), _TEXT)
     alert |= {"labels": {"type": "object"}, "starts_at": _TIME}
     taken = dict.fromkeys(("route", "path", "group_key"), _TEXT)
@@ -28,9 +28,11 @@ def routing_schemas() -> dict[str, Any]:
         "match": _TEXTS,
         **dict.fromkeys(("silence", "created_by", "comment"), _TEXT),
     }
+    verdict = {"whole": {"type": "boolean"}, "entries": _COUNT, "fault": {"type": ["string", "null"]}}
     listed = {"items": _list(_object(planned)), "next_cursor": {"type": "null"}, "total": _COUNT}
     return {
         "SilenceCalendar": _object(listed),
+        "AuditVerdict": _object(verdict),
         "RouteTest": _object({"routes": _list(_object(taken | {"group_labels": {"type": "object"}}))}),
         "SilencePreview": _object(preview),
         "Explanation": _object({"receivers": _list(_object(_receiver())), "escalation": escalation_steps()}),
@@ -48,7 +50,8 @@ def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:
     """What answers have beside what was written, by schema; `reference` is how a schema names another."""
     errors = _list(_object({"field": _TEXT, "message": _TEXT}))
     found = {
-        **dict.fromkeys(("Rule", "Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
+        **dict.fromkeys(("Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
+        "Rule": {**_STORED, "warnings": errors},
         "Routing": {**_STORED, "warnings": errors},
         "Silence": {
             **_STORED,

@@ -20,7 +20,7 @@ from tocsin.schemas.rule import Id, Rule, Severity
 
 KIND = "rules"
 _FILTERS = ("category", "metric_type")
-ADDED = ("revision", "updated_at")
+ADDED = ("revision", "updated_at", "warnings")
 
 
 class RuleName(BaseModel):
@@ -139,7 +139,7 @@ async def one(request: web.Request, rule_id: str) -> web.Response:
     found = await one_document(api_of(request).database, KIND, rule_id)
     if found is None:
         raise not_found("rule", rule_id)
-    return answer(_body(found), headers={"ETag": etag(found.revision)})
+    return answer(await _warned(api_of(request), _body(found)), headers={"ETag": etag(found.revision)})
 
 
 async def store(api: Api, rule: Rule, status: int) -> web.Response:
@@ -151,7 +151,7 @@ async def store(api: Api, rule: Rule, status: int) -> web.Response:
     headers = {"ETag": etag(revision)}
     if status == 201:
         headers["Location"] = f"/api/v1/rules/{rule.id}"
-    return answer(body, status, headers)
+    return answer(await _warned(api, body), status, headers)
 
 
 def _checked(body: dict[str, Any]) -> Rule:
@@ -187,6 +187,15 @@ async def check_members(api: Api, rule: Rule) -> None:
 
 def _body(entry: Document) -> dict[str, Any]:
     return {**entry.body, "revision": entry.revision, "updated_at": format_instant(entry.updated_ms)}
+
+
+async def _warned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    """With what is doubtful in it. A policy may be added after the rule; until it is, its alerts reach nobody by it."""
+    policy = body.get("escalation_policy")
+    if not policy or await one_document(api.database, "escalations", policy) is not None:
+        return body
+    text = f"there is no escalation policy {policy!r} yet; add it, or name another"
+    return {**body, "warnings": [{"field": "escalation_policy", "message": text}]}
 
 
 def _merged(before: Any, change: Any) -> Any:

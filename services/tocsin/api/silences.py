@@ -33,6 +33,7 @@ from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import Id
+from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
 from tocsin.schemas.silence import Recurrence, Reminder, Silence
@@ -48,6 +49,8 @@ _HOUR_MS: Final = 3_600_000
 _TAKEN_OVER: Final = ("match", "schedule", "ends_with_alert", "reminder", "created_by", "comment")
 # More than half of all alerts is broad, once there are enough of them to tell.
 _ENOUGH: Final = 10
+_CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
+PERMITTED: Final = "link-"  # how the ids of silences begin that say that a link was used
 
 
 class SilenceBody(BaseModel):
@@ -127,6 +130,26 @@ async def replace(request: web.Request) -> web.Response:
         return answered
 
 
+async def permitted(api: Api, identity: str, alert: AlertEvent, length_ms: int, by: str, comment: str) -> bool:
+    """Silence one alert until it is over, but not for longer than that; False where there is this silence already."""
+    now_ms = clock_ms()
+    match = [Matcher(name, "=", value) for name, value in routing_labels(alert).items() if name not in _CHANGING]
+    silence = Silence(
+        id=identity,
+        match=tuple(match),
+        starts_at=now_ms,
+        ends_at=now_ms + length_ms,
+        ends_with_alert=True,
+        created_by=by,
+        comment=comment,
+    )
+    async with api.changing(api.context.topics.silences, identity):
+        if await one_document(api.database, KIND, identity) is not None:
+            return False
+        await api.write(api.context.topics.silences, identity, encode_document(silence))
+    return True
+
+
 async def _store(api: Api, silence: Silence, status: int, *, is_allowed: bool) -> web.Response:
     """Write a silence, and answer with it. Raises Problem for one that is too broad, unless that is allowed."""
     now_ms = clock_ms()
@@ -150,13 +173,16 @@ async def preview(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """End a silence now; one that is over is removed."""
+    """End a silence now; one that is over is removed, unless it says that a link was used."""
     only(request, ())
     api, silence_id, now_ms = api_of(request), request.match_info["id"], clock_ms()
     async with api.changing(api.context.topics.silences, silence_id):
         silence = Silence.model_validate((await _stored(request)).body)
         value = None
-        if silence.state(now_ms) != "expired":
+        if silence.state(now_ms) == "expired":
+            if silence_id.startswith(PERMITTED):
+                return web.Response(status=204)  # it goes when no link is as old
+        else:
             times = {"starts_at": min(silence.starts_at, now_ms), "ends_at": now_ms}
             value = encode_document(silence.model_copy(update=times))
         await api.write(api.context.topics.silences, silence_id, value)

@@ -11,11 +11,13 @@ import typer
 
 from tocsin.cli import (
     alerts,
+    audit,
     backtest,
     baselines,
     channels,
     dlq,
     escalations,
+    incidents,
     kafka,
     oncall,
     produce,
@@ -58,7 +60,7 @@ for group in (
     silences.app,
 ):
     app.add_typer(group)
-for group in (*escalations.APPS, dlq.app, settings.app):
+for group in (audit.app, incidents.app, *escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)
 
 

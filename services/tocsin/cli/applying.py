@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tocsin.cli.client import ApiClient, in_path
+from tocsin.cli.client import Answer, ApiClient, in_path
 from tocsin.cli.files import Found
 from tocsin.cli.printing import as_yaml, remark
 from tocsin.cli.rulebooks import cross_checked
@@ -38,11 +38,13 @@ async def apply(client: ApiClient, found: Found[Rule], *, prune: bool, dry_run: 
                 print_difference(rule_id, before.get(rule_id), after.get(rule_id))
         else:
             for rule_id in created:
-                await client.send("POST", "/rules", after[rule_id])
+                written = await client.send("POST", "/rules", after[rule_id])
                 print(f"created {rule_id}")
+                _warn(rule_id, written)
             for rule_id in changed:
-                await client.send("PUT", f"/rules/{in_path(rule_id)}", after[rule_id])
+                written = await client.send("PUT", f"/rules/{in_path(rule_id)}", after[rule_id])
                 print(f"changed {rule_id}")
+                _warn(rule_id, written)
             for rule_id in deleted:
                 await client.send("DELETE", f"/rules/{in_path(rule_id)}")
                 print(f"deleted {rule_id}")
@@ -58,6 +60,12 @@ def as_rule(item: Mapping[str, Any]) -> Rule | dict[str, Any]:
         return Rule.model_validate(known)
     except ValidationError:
         return known  # it differs, so it is written anew
+
+
+def _warn(rule_id: str, written: Answer) -> None:
+    """Say what the API finds doubtful."""
+    for one in (written.body or {}).get("warnings", ()):
+        remark(f"{rule_id}: {one['field']}: {one['message']}")
 
 
 def print_difference(entry_id: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:

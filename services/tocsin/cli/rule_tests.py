@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from tocsin.cli.failures import Failure, wrong_usage
 from tocsin.cli.files import Found, in_order, line, lines, read_document, read_rules, take
+from tocsin.cli.routing_files import read_routing
 from tocsin.cli.rulebooks import cross_checked
 from tocsin.documents import Document, Location
 from tocsin.schemas.channel import Channel
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.terminal import escape
 
@@ -30,6 +32,7 @@ class SuiteFile:
     suite: Suite
     rules: Sequence[Rule]
     channels: Sequence[Channel] | None
+    routing: Routing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def run_suites(files: Sequence[SuiteFile], names: Sequence[str]) -> list[Outcome
         near = difflib.get_close_matches(names[0], known, n=1, cutoff=0)
         wrong_usage(f"--run: no test has {names[0]!r} in its name; there is {near[0]!r}")
     return [
-        Outcome(file, place, test, outcome(test, file.rules, file.channels, file.suite.interval))
+        Outcome(file, place, test, outcome(test, file.rules, file.channels, file.suite.interval, routing=file.routing))
         for file, place, test in chosen
     ]
 
@@ -110,6 +113,7 @@ def _suites(path: Path, mistakes: list[str]) -> Iterator[SuiteFile]:
     before = len(mistakes)
     rules = _rules(document, path, mistakes)
     channels = _channels(document, mistakes)
+    routing = _routing(document, path, mistakes)
     try:
         suite = Suite.model_validate(document.value)
     except ValidationError as error:
@@ -118,7 +122,7 @@ def _suites(path: Path, mistakes: list[str]) -> Iterator[SuiteFile]:
     names = {rule.id for rule in rules}
     if len(mistakes) == before:
         mistakes += _unknown_rules(document, suite, names)
-    yield SuiteFile(document, suite, rules, channels)
+    yield SuiteFile(document, suite, rules, channels, routing)
 
 
 def _rules(document: Document, path: Path, mistakes: list[str]) -> list[Rule]:
@@ -136,6 +140,20 @@ def _rules(document: Document, path: Path, mistakes: list[str]) -> list[Rule]:
     except Failure as failure:
         mistakes += failure.lines
         return []
+
+
+def _routing(document: Document, path: Path, mistakes: list[str]) -> Routing | None:
+    """The routes of a file, or of one that it names, which is relative to it; None where it leaves them out."""
+    given, named = document.value.get("routing"), document.value.get("routing_file")
+    try:
+        if named and isinstance(named, str):
+            return read_routing((path.parent if str(path) != "-" else Path()) / named)[0]
+        return Routing.model_validate(given) if isinstance(given, dict) else None
+    except Failure as failure:
+        mistakes += failure.lines
+    except ValidationError as error:
+        mistakes += lines(document, ("routing",), error, Routing)
+    return None
 
 
 def _channels(document: Document, mistakes: list[str]) -> list[Channel] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tocsin.context import Context
+from tocsin.deliver.actions import Actions
 from tocsin.deliver.message import compose
 from tocsin.deliver.pictures import Pictures
 from tocsin.deliver.protocol import Outgoing
@@ -13,14 +14,17 @@ from tocsin.schemas.notification import Notification, Remembered
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """`base_url` is where the dashboard is; without `pictures`, no message has a chart."""
+    """`base_url` is where the dashboard is; without `pictures` no message has a chart, without `actions` no link that
+    does something."""
 
     base_url: str
     pictures: Pictures | None = None
+    actions: Actions | None = None
 
     def outgoing(self, notification: Notification, template: str = "", earlier: Remembered | None = None) -> Outgoing:
         """The notification as it is sent; `earlier` is what the channel said about the same before."""
-        message = compose(notification, self.base_url, template)
+        actions = self.actions.of(notification) if self.actions else ()
+        message = compose(notification, self.base_url, template, actions)
         return Outgoing(notification, message, earlier=(earlier.reference or None) if earlier else None)
 
     async def illustrated(self, outgoing: Outgoing) -> Outgoing:

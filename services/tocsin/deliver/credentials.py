@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from tocsin.deliver.channels import UnknownChannelType, channel_type, check_config
+from tocsin.permits import without_tokens
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.problems import FieldError, field_errors
 from tocsin.vault import Vault, is_sealed
@@ -80,10 +81,10 @@ def config_errors(type_name: str, error: ValidationError) -> tuple[FieldError, .
 
 
 def redacted(text: str, settings: BaseModel) -> str:
-    """The text without the settings' secrets, which a receiver may reflect in its answer."""
+    """The text without the settings' secrets and without links that act: a receiver may reflect both in its answer."""
     for secret in sorted(_open_secrets(settings), key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return text
+    return without_tokens(text)
 
 
 def _open_secrets(settings: BaseModel) -> set[str]:

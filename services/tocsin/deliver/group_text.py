@@ -23,15 +23,17 @@ def counted(group: Group) -> str:
 def others(group: Group, verdict: Callable[[AlertEvent], str]) -> list[str]:
     """A line for each alert but the first, and how many more there are."""
     rest = group.alerts[1:]
-    lines = [_line(alert, verdict) for alert in rest[:_MOST_LINES]]
+    lines = [_line(alert, verdict, group.why.get(alert.fingerprint, "")) for alert in rest[:_MOST_LINES]]
     more = len(rest) - len(lines) + group.truncated
     return [*lines, f"and {more} more"] if more else lines
 
 
-def _line(alert: AlertEvent, verdict: Callable[[AlertEvent], str]) -> str:
+def _line(alert: AlertEvent, verdict: Callable[[AlertEvent], str], why: str) -> str:
     state = "resolved" if alert.status == "resolved" else alert.severity
     where = f" ({where_of(alert.labels)})" if alert.labels else ""
-    return one_line(f"{state}: {alert.rule_name or alert.rule_id}{where}: {verdict(alert)}", 400)
+    return one_line(
+        f"{state}: {alert.rule_name or alert.rule_id}{where}: {verdict(alert)}{f' [{why}]' if why else ''}", 400
+    )
 
 
 def where_of(labels: Mapping[str, str]) -> str:

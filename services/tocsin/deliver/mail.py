@@ -70,9 +70,7 @@ def plain_text(message: Message) -> str:
     lines += [f"{fact.name + ':':<{width + 1}} {fact.value}" for fact in message.facts]
     if message.labels:
         lines += ["", "Where:", *(f"  {label.name}={label.value}" for label in message.labels)]
-    lines += ["", f"Open the alert: {message.link}"]
-    if message.runbook:
-        lines.append(f"Runbook: {message.runbook}")
+    lines += ["", *(f"{link.label}: {link.url}" for link in message.links)]
     return visible("\n".join(lines)) + "\n"
 
 
@@ -88,6 +86,7 @@ def _html(message: Message, chart: str) -> str:
             "facts": [{"name": fact.name, "value": visible(fact.value)} for fact in message.facts],
             "colour": message.colour,
             "link": message.link,
+            "actions": [{"label": action.label, "url": action.url} for action in message.actions],
             "runbook": message.runbook,
             "chart": chart,
         }

@@ -104,6 +104,8 @@ def compose(notification: Notification, base_url: str, template: str = "", actio
     if group and len(group.alerts) + group.truncated > 1:
         state, where = f"{exercise}{counted(group)}", where_of(group.labels)
         title = f"{title} and {len(group.alerts) + group.truncated - 1} more"
+    if group and group.incident:
+        title = one_line(f"Incident {group.route.removeprefix('incident/')}: {title}", 240)
     subject = f"[{state}] {event.severity}: {title}" + (f" ({where})" if where else "")
     link = f"{base_url.rstrip('/')}/#/alerts/{event.fingerprint}"
     values = template_values(notification, title, link)
@@ -196,12 +198,14 @@ def _rendered(template: str, values: Mapping[str, Any]) -> tuple[str, ...]:
 def _verdict(event: AlertEvent) -> str:
     """The one sentence that says what is the matter."""
     who = f" by {event.actor}" if event.actor else ""
+    if event.flapping == "started":
+        return f"Flapping, now {event.severity}: it comes and goes, and is told again when it is calm or worse."
     if event.type == "resolved":
         lasted = _span(event.starts_at, event.ends_at or event.updated_at)
         why = {"condition": "the condition is over", "manual": f"closed by hand{who}"}.get(event.reason, event.reason)
         return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
     if event.type == "changed":
-        return f"Now {event.severity}."
+        return f"Calm again, still {event.severity}." if event.flapping == "stopped" else f"Now {event.severity}."
     if event.is_said_again:
         return _again(event)
     if event.type in ("acknowledged", "unacknowledged", "escalated"):

@@ -20,6 +20,7 @@ from prometheus_client import start_http_server
 from tocsin.agents.background import ended
 from tocsin.config import ConfigError
 from tocsin.context import Context
+from tocsin.deliver.actions import Actions
 from tocsin.deliver.channels import CHANNELS, channel_type
 from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
@@ -34,6 +35,7 @@ from tocsin.deliver.protocol import Transport
 from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
 from tocsin.kafka.clients import producer_arguments, started
+from tocsin.permits import PURPOSE, Permits
 from tocsin.readiness import announce_ready
 from tocsin.vault import load_or_create_key
 
@@ -125,10 +127,9 @@ async def surroundings(
         Drawing() as drawing,
         AsyncExitStack() as stack,
     ):
-        journal, composer = (
-            Journal(producer, context.topics),
-            Composer(base_url(context), Pictures(history.read, drawing)),
-        )
+        journal, address = Journal(producer, context.topics), base_url(context)
+        actions = Actions(Permits(vault.derived(PURPOSE)), address, context.settings.delivery.action_links)
+        composer = Composer(address, Pictures(history.read, drawing), actions)
         writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
         arounds = {}
         for kind in kinds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.deliver.message import Fact, Message
+from tocsin.deliver.message import Action, Fact, Message
 from tocsin.deliver.text import shortened, visible
 
 # Slack refuses the whole message when one part is longer (header 150, section 3,000, 10 fields of 2,000).
@@ -23,8 +23,11 @@ def blocks_of(message: Message, mention: str = "") -> list[dict[str, Any]]:
     if message.labels:
         labels = "  ".join(f"`{_code(label)}`" for label in message.labelled)
         blocks.append({"type": "context", "elements": [_marked(labels, _FIELD)]})
-    links = "  ·  ".join(f"<{_address(link.url)}|{link.label}>" for link in message.links)
+    acting = {action.url for action in message.actions}
+    links = "  ·  ".join(f"<{_address(link.url)}|{link.label}>" for link in message.links if link.url not in acting)
     blocks.append({"type": "section", "text": _marked(links, _SECTION)})
+    if message.actions:
+        blocks.append({"type": "actions", "elements": [_button(action) for action in message.actions]})
     return blocks
 
 
@@ -63,6 +66,12 @@ def _plain(text: str, limit: int) -> dict[str, Any]:
 def _marked(text: str, limit: int) -> dict[str, Any]:
     # Verbatim, else Slack makes links of addresses, and mentions of names, that stand in labels.
     return {"type": "mrkdwn", "text": _cut(text, limit), "verbatim": True}
+
+
+def _button(action: Action) -> dict[str, Any]:
+    """A button that leads to a page, which asks before it does anything."""
+    text = {"type": "plain_text", "text": action.label, "emoji": False}
+    return {"type": "button", "text": text, "url": action.url, "action_id": action.label.partition(" ")[0].lower()}
 
 
 def _field(fact: Fact) -> dict[str, Any]:

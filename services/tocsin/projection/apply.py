@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tocsin.projection import tables
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.audit import AuditEntry
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import UnreadableRecord, decode, decode_document, decode_escalation
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import kind_of
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.notification import Delivery
@@ -52,6 +54,8 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
         topics.silences: lambda record: _document("silences", lambda value: decode_document(Silence, value).id, record),
         topics.escalations: _escalation,
         topics.decisions: _decision,
+        topics.audit: _audit,
+        topics.incidents: lambda record: _document("incidents", lambda value: decode(Incident, value).id, record),
         topics.alert_state: _state,
         topics.alerts: _event,
         topics.deliveries: _delivery,
@@ -245,6 +249,13 @@ def _decision(record: ConsumerRecord) -> Change | None:
     one = decode(Decision, record.value)
     row = {"id": one.id, "fingerprint": one.fingerprint, "outcome": one.outcome, "at_ms": parse_instant(one.at)}
     return tables.decision, one.id, {**row, "body": _body(record)}
+
+
+def _audit(record: ConsumerRecord) -> Change | None:
+    one = decode(AuditEntry, record.value)
+    identity = f"{record.offset:020d}"
+    row = {"id": identity, "at_ms": parse_instant(one.at), "actor": one.actor, "action": one.action}
+    return tables.audit, identity, {**row, "body": _body(record)}
 
 
 def _dead_letter(record: ConsumerRecord) -> Change | None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
 from tocsin.projection.database import Database
-from tocsin.projection.tables import UNREADABLE, active, dead_letter, decision, delivery, document, event
+from tocsin.projection.tables import UNREADABLE, active, audit, dead_letter, decision, delivery, document, event
 
 Item = dict[str, Any]
 
@@ -71,6 +71,20 @@ async def deliveries(database: Database, fields: Mapping[str, Sequence[str]], pa
     """Attempts to deliver, the latest first."""
     conditions = [delivery.c[name].in_(values) for name, values in fields.items()]
     return await _list(database, delivery, conditions, (delivery.c.at_ms, delivery.c.id), page)
+
+
+async def audit_entries(
+    database: Database, fields: Mapping[str, Sequence[str]], span: tuple[int | None, int | None], page: Page
+) -> Found:
+    """What was changed through the API, the latest first."""
+    conditions = [audit.c[name].in_(values) for name, values in fields.items()] + _between(audit, *span)
+    return await _list(database, audit, conditions, (audit.c.at_ms, audit.c.id), page)
+
+
+async def latest_seal(database: Database) -> str:
+    """The seal of the last entry of the audit trail; empty while there is none."""
+    found = await _one(database, select(audit.c.body).order_by(audit.c.id.desc()).limit(1))
+    return str(found["seal"]) if found else ""
 
 
 async def decisions(database: Database, fingerprint: str, limit: int = 200) -> list[Item]:
@@ -131,6 +145,17 @@ async def timeline(database: Database, fingerprint: str, limit: int = 200) -> li
     query = select(event.c.body).where(event.c.fingerprint == fingerprint).order_by(*order).limit(limit)
     async with database.reading() as connection:
         return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
+
+
+async def acknowledged_since(database: Database, fingerprint: str, starts_ms: int, sequence: int) -> Item | None:
+    """The first acknowledgement in an episode of an alert after the event of this number."""
+    query = select(event.c.body).where(
+        event.c.fingerprint == fingerprint,
+        event.c.starts_ms == starts_ms,
+        event.c.sequence > sequence,
+        event.c.type == "acknowledged",
+    )
+    return await _one(database, query.order_by(event.c.sequence).limit(1))
 
 
 async def delivery_of(database: Database, notification_id: str) -> Item | None:

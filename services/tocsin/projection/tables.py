@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 metadata = MetaData()
 
@@ -21,7 +21,7 @@ position = Table(
 UNREADABLE: Final = "unreadable-"
 
 # The configuration: kind is `rules`, `shadows`, `channels`, `routes`, `silences`, `people`, `schedules`, `escalations`,
-# or one of these after UNREADABLE: no record of that kind.
+# or one of these after UNREADABLE: no record of that kind. `incidents` lie there too.
 document = Table(
     "tocsin_document",
     metadata,
@@ -110,6 +110,17 @@ dead_letter = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Index("tocsin_dead_letter_order", "at_ms", "id"),
+)
+
+audit = Table(
+    "tocsin_audit",
+    metadata,
+    Column("id", String(20), primary_key=True),  # the offset, so that it sorts
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("action", String(128), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_audit_order", "at_ms", "id"),
 )
 
 # What candidates in shadow would have said, and how much they have seen. `revision` is that of the candidate.

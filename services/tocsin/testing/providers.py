@@ -345,6 +345,14 @@ def _are_blocks(blocks: list[Json]) -> bool:
             and len(one.get("fields", [])) <= 10
             and all(fits(text, 2_000) for text in one.get("fields", []))
         ),
+        "actions": lambda one: (
+            len(one["elements"]) <= 25
+            and all(
+                each["type"] == "button" and fits(each["text"], 75) and 0 < len(each["url"]) <= 3_000
+                for each in one["elements"]
+            )
+            and len({each["action_id"] for each in one["elements"]}) == len(one["elements"])
+        ),
         "context": lambda one: len(one["elements"]) <= 10 and all(fits(text, 3_000) for text in one["elements"]),
     }
     known = all(block["type"] in checks and checks[block["type"]](block) for block in blocks)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 from faust.types import TP
 
@@ -27,7 +28,6 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.grouping import RouteTick
-from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -88,7 +88,7 @@ class Lifecycle:
 
     def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
-        states = [self._state(record) for name, record in changes.records.items() if not is_shadow(name)]
+        states = [self._state(name, event) for name, event in changes.states()]
         events = [self._event(event) for event in changes.events]
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
@@ -102,9 +102,8 @@ class Lifecycle:
     def _shadow(self, event: AlertEvent) -> Output:
         return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
-    def _state(self, record: AlertRecord) -> Output:
-        value = codec.encode(record.event) if record.event else None
-        return Output(self._topics.alert_state, record.fingerprint.encode(), value)
+    def _state(self, fingerprint: str, event: AlertEvent | None) -> Output:
+        return Output(self._topics.alert_state, fingerprint.encode(), codec.encode(event) if event else None)
 
 
 def _record(value: bytes | None) -> AlertRecord | None:
@@ -116,7 +115,7 @@ def _record(value: bytes | None) -> AlertRecord | None:
 
 
 def _signal(record: Any) -> Input:
-    return codec.decode(Signal, record.value)
+    return msgspec.structs.replace(codec.decode(Signal, record.value), written_ms=max(record.timestamp, 0))
 
 
 def _command(record: Any) -> Input:

@@ -84,7 +84,7 @@ class Route:
 
     async def _finish(self, index: Index, run: KeyedRun[Any], outcome: Outcome) -> bool:
         topics = self._topics
-        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands)
+        told = (topics.deliveries, topics.groups, topics.decisions, topics.commands, topics.incidents)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
         outputs = [*outcome.outputs, *run.dead]
         if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
@@ -109,6 +109,8 @@ class Route:
         if isinstance(changes, Changes):
             found += [Output(topics.groups, one.group_key.encode(), codec.encode(one)) for one in changes.joins]
             found += [Output(topics.commands, one.fingerprint.encode(), codec.encode(one)) for one in changes.commands]
+        if isinstance(changes, GroupChanges):
+            found += [Output(topics.incidents, one.id.encode(), codec.encode(one)) for one in changes.incidents]
         found += [Output(topics.decisions, one.fingerprint.encode(), codec.encode(one)) for one in changes.decisions]
         return found
 

@@ -155,7 +155,7 @@ def _follow(episode: Episode, event: AlertEvent, tell: TellOf) -> None:
     episode.severity = max(episode.severity, event.severity, key=lambda name: Severity(name).rank)
     if event.ends_at is not None:
         episode.ended_ms = parse_instant(event.ends_at)
-    if event.type in ("changed", "resolved"):
+    if event.type in ("changed", "resolved") and not event.is_noise:
         episode.told.update((name, event.type) for name in tell(event, event.type))
 
 
@@ -171,7 +171,7 @@ def teller(channels: Mapping[str, Channel], types: Collection[str], tree: Tree |
 
 
 def _routed(event: AlertEvent, tree: Tree | None) -> Iterable[str]:
-    nodes = tree.root.find(routing_labels(event)) if tree else ()
+    nodes = tree.find(routing_labels(event)) if tree else ()
     return dict.fromkeys(name for node in nodes for name in node.options.channels)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from tocsin.engine import frame, partial
@@ -27,6 +28,8 @@ from tocsin.engine.lifecycle.step import Input, NumberedCommand
 from tocsin.engine.lifecycle.step import step as lifecycle
 from tocsin.engine.memory_log import LogRecord, MemoryLog
 from tocsin.engine.partial import Partial
+from tocsin.engine.route.known import Known
+from tocsin.engine.route.memory import MemoryRoute
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
 from tocsin.engine.wakes import Wakes
@@ -68,7 +71,9 @@ class Pipeline:
         shape: Shape = Shape(),
         timing: Timing = Timing(),  # noqa: B008 - frozen
         max_ahead_ms: int = _DEFAULT_MAX_AHEAD_MS,
+        known: Known | None = None,
     ) -> None:
+        """With what is `known` of routes, alerts go through them too; else only to the channels that rules name."""
         self.log = MemoryLog()
         self.channels: dict[str, Channel] = {channel.id: channel for channel in channels}
         self.signals: list[Signal] = []
@@ -87,6 +92,7 @@ class Pipeline:
         self._states = [PartitionState(source=str(partition)) for partition in range(shape.samples)]
         self._combining = [CombineState(partition) for partition in range(shape.samples)]
         self._told: dict[str, RouteRecord] = {}
+        self._route = MemoryRoute(known) if known else None
         self._wakes = Wakes()  # alerts that wait for a time
         self._commands = 0
         self._clock_ms: int | None = None
@@ -164,6 +170,9 @@ class Pipeline:
                 continue
         self._tick(clock_ms)
         self._judge()
+        if self._route is not None:
+            self._route.tick(clock_ms)
+            self._hear(self._route)
 
     def _judge(self) -> None:
         for partition, state in enumerate(self._states):
@@ -189,7 +198,8 @@ class Pipeline:
 
     def _tell(self, signals: Sequence[Signal], shares: Sequence[Partial]) -> None:
         self.signals += signals
-        self._lifecycle(signals)
+        written_ms = max(self._clock_ms or 0, 0)
+        self._lifecycle([msgspec.structs.replace(one, written_ms=written_ms) for one in signals])
         for item in shares:
             for partition, share in partial.spread(item, self._shape.samples).items():
                 self.log.append(_PARTIALS, partition, None, partial.encode(share), self._clock_ms or 0)
@@ -229,7 +239,20 @@ class Pipeline:
         self._wakes.update({name: record.wake_ms for name, record in changes.records.items()})
         self.events += changes.events
         self.shadow_events += changes.shadows
+        if self._route is not None:
+            self._route.take(changes.events, self._clock_ms or 0)
+            self._hear(self._route)
+            return
         told = route(changes.events, self._told.get, self.channels, CHANNEL_TYPES)
         self._told |= told.records
         self.notifications += told.notifications
         self.unroutable += told.unroutable
+
+    def _hear(self, said: MemoryRoute) -> None:
+        self.notifications += said.notifications
+        self.unroutable += said.unroutable
+        commands = list(said.commands)
+        for told in (said.notifications, said.unroutable, said.commands):
+            told.clear()
+        for command in commands:
+            self.command(command)

@@ -10,7 +10,7 @@ from tocsin.api.openapi import document
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("Rule", {"revision", "updated_at"}),
+        ("Rule", {"revision", "updated_at", "warnings"}),
         ("Channel", {"revision", "updated_at"}),
         ("Person", {"revision", "updated_at"}),
         ("Schedule", {"revision", "updated_at"}),

@@ -118,6 +118,25 @@ def test_rules_may_lie_in_files_of_their_own(tmp_path: Path) -> None:
     assert run(["rules", "test", "tests/api.yaml"]) == 0
 
 
+def test_routes_may_lie_in_a_file_of_their_own_and_show_what_is_sent_when(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "routes.yaml").write_text("route: {channels: [chat], group_wait: 10s}\n")
+    (tmp_path / "t.yaml").write_text(
+        "rules: [{id: errors, metric_type: errors, threshold: 0}]\nrouting_file: routes.yaml\ntests:\n"
+        "  - name: it is told\n"
+        "    input: [{series: errors, values: 3}]\n"
+        "    expect: [{at: 1m, notifications: [{channel: chat, type: firing, at: 30s, alerts: 2, reason: first}]}]\n"
+    )
+    assert run(["rules", "test", "t.yaml"]) == 1
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["at", "30s", "10s"] in shown
+    assert ["alerts", "2", "1"] in shown
+    (tmp_path / "routes.yaml").write_text("route: {channel: [chat]}\n")
+    assert run(["rules", "test", "t.yaml"]) == 1
+    assert "routes.yaml:1:9: route.channel: is not a known field" in capsys.readouterr().err
+
+
 def test_a_partial_list_may_leave_out_alerts_and_labels(tmp_path: Path) -> None:
     (tmp_path / "partial.yaml").write_text(
         RULES + "tests:\n"

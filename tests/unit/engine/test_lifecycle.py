@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from tocsin.engine.lifecycle.step import step
 from tocsin.engine.pipeline import Pipeline
 from tocsin.schemas.command import Command, CommandType
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Evidence, Signal, SignalKind
 
 AT_MS = 1_700_000_000_000
 RULE = Rule(id="r", metric_type="m", threshold=1)
@@ -51,3 +53,16 @@ def test_a_command_that_names_no_episode_means_the_current_one() -> None:
     pipeline = played(9, 0, 9)
     pipeline.command(Command("1", "resolve", pipeline.events[0].fingerprint, "anna", AT_MS + 2_500))
     assert pipeline.events[-1].type == "resolved"
+
+
+def test_an_alert_that_is_over_and_gone_within_one_run_is_over_first() -> None:
+    """Who orders states by their numbers would else believe it active for ever: none has no number."""
+    kinds: tuple[SignalKind, ...] = ("pending", "firing", "ended", "pending", "ended")
+    signals = [
+        Signal("f", kind, "r", 0, (0, number, 0), number, number, {}, 9.0, Evidence("m", (0, 1), 1))
+        for number, kind in enumerate(kinds)
+    ]
+    changes = step(signals, lambda _: None, lambda *_: RULE)
+    assert [event and event.status for _, event in changes.states()] == ["resolved", None]
+    changes = step(signals[:1] + signals[-1:], lambda _: None, lambda *_: RULE)
+    assert [event and event.status for _, event in changes.states()] == [None]

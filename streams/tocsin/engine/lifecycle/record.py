@@ -14,16 +14,17 @@ _BEFORE_ALL: Order = (-1, 0, 0)
 
 class Timers(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Points in time: when an acknowledgement ends (`care_ms`), when somebody is reminded of it (`remind_ms`), when an
-    alert that was raised by hand ends (`end_ms`); 0 for none."""
+    alert that was raised by hand ends (`end_ms`), when one that flaps is calm again (`calm_ms`); 0 for none."""
 
     care_ms: int = 0
     remind_ms: int = 0
     end_ms: int = 0
+    calm_ms: int = 0
 
     @property
     def wake_ms(self) -> int:
         """When the next one is due; 0 for never."""
-        return min(filter(None, (self.care_ms, self.remind_ms, self.end_ms)), default=0)
+        return min(filter(None, (self.care_ms, self.remind_ms, self.end_ms, self.calm_ms)), default=0)
 
 
 class AlertRecord(Timers, omit_defaults=True):
@@ -31,7 +32,8 @@ class AlertRecord(Timers, omit_defaults=True):
 
     `condition` is what the rule last said, which a person may have overruled. `episode_ms` and `transitions` (within
     the episode) make event ids. `order`, `command_offset` and `command_ids` (the last few) tell which inputs are in
-    here already. `touched_ms` is the latest time among them.
+    here already. `touched_ms` is the latest time among them. `flips` are the times of the last changes, of a rule that
+    looks for flapping, and `peak` is the highest rank of a severity since it flaps.
     """
 
     fingerprint: str
@@ -44,6 +46,8 @@ class AlertRecord(Timers, omit_defaults=True):
     order: Order = _BEFORE_ALL
     command_offset: int = -1
     command_ids: tuple[str, ...] = ()
+    flips: tuple[int, ...] = ()
+    peak: int = 0
 
     @property
     def status(self) -> str:
@@ -54,6 +58,11 @@ class AlertRecord(Timers, omit_defaults=True):
     def is_active(self) -> bool:
         """Whether somebody is to care."""
         return self.status in ("firing", "acknowledged")
+
+    @property
+    def is_flapping(self) -> bool:
+        """Whether it came and went so often that it counts as one."""
+        return self.calm_ms > 0
 
     @property
     def is_spent(self) -> bool:

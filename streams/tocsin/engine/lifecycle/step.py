@@ -36,6 +36,20 @@ class Changes:
     events: list[AlertEvent] = field(default_factory=list)
     shadows: list[AlertEvent] = field(default_factory=list)
 
+    def states(self) -> Iterator[tuple[str, AlertEvent | None]]:
+        """What is to be said on `alert-state`, by fingerprint; None where there is no alert.
+
+        An alert that is over and gone within one run is over first: a reader orders states by their numbers, and
+        none has no number.
+        """
+        over = {event.fingerprint: event for event in self.events if event.status == "resolved"}
+        for name, record in self.records.items():
+            if is_shadow(name):
+                continue
+            if record.event is None and name in over:
+                yield name, over[name]
+            yield name, record.event
+
 
 Input = Signal | NumberedCommand | RouteTick
 
@@ -70,7 +84,8 @@ def _pass(changes: Changes, now_ms: int, find: FindRecord, find_due: FindDue) ->
         if record is not None:
             changes.records[fingerprint] = record
             events.extend(on_time(record, now_ms))
-    changes.events.extend(sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)))
+    for event in sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)):
+        (changes.shadows if is_shadow(event.fingerprint) else changes.events).append(event)
 
 
 def _is_known(record: AlertRecord, item: Signal | NumberedCommand) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.engine.lifecycle import compose
+from tocsin.engine.lifecycle import compose, flapping
 from tocsin.engine.lifecycle.record import AlertRecord, Condition
 from tocsin.schemas.alert import Acknowledgement, AlertEvent, AlertStatus, AlertType
 from tocsin.schemas.command import Command
@@ -32,21 +32,32 @@ def on_signal(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEv
     if record.condition == "firing":
         record.end_ms = 0  # it was raised by hand for a while, and is real now
     if signal.kind == "ended":
-        if record.status == "pending":
-            record.event = None
-            return None
-        if was != "firing" or not record.is_active:
-            return None
-        facts = compose.from_signal(signal, rule, record.episode_ms)
-        return _transition(record, "resolved", "resolved", signal.at_ms, facts | {"reason": signal.reason})
+        return _end(record, signal, rule) if was == "firing" or record.status == "pending" else None
     if signal.kind == "changed":
+        return _change(record, signal, rule)
+    if record.is_flapping and was != "firing" and signal.kind == "firing":
         return _change(record, signal, rule)
     if record.is_active or record.status == signal.kind:
         return None
     if record.status != "pending":
         _begin(record, signal.since_ms)
     facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
+    if signal.kind == "firing":
+        facts["flapping"] = flapping.changed(record, signal, rule, Severity(facts["severity"]).rank)
     return _transition(record, signal.kind, signal.kind, signal.at_ms, facts)
+
+
+def _end(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
+    """The condition is over: so is the alert, unless it flaps."""
+    if record.status == "pending":
+        record.event = None
+    if record.event is None or not record.is_active:
+        return None
+    facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
+    phase = flapping.changed(record, signal, rule, Severity(record.event.severity).rank)
+    if record.is_flapping and phase:
+        return _transition(record, "changed", record.event.status, signal.at_ms, facts | {"flapping": phase})
+    return _transition(record, "resolved", "resolved", signal.at_ms, facts)
 
 
 def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
@@ -54,11 +65,13 @@ def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEven
     if record.event is None or not record.is_active:
         return None
     facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
-    is_worse = Severity(facts["severity"]).rank > Severity(record.event.severity).rank
+    rank = Severity(facts["severity"]).rank
+    phase = flapping.changed(record, signal, rule, max(rank, Severity(record.event.severity).rank))
+    is_worse = phase == "worse" or (phase != "ongoing" and rank > Severity(record.event.severity).rank)
     if is_worse:
         facts["acknowledged"] = None
     status: AlertStatus = "firing" if is_worse else record.event.status
-    return _transition(record, "changed", status, signal.at_ms, facts)
+    return _transition(record, "changed", status, signal.at_ms, facts | {"flapping": phase})
 
 
 def on_command(record: AlertRecord, command: Command) -> AlertEvent | None:
@@ -112,6 +125,8 @@ def _due(record: AlertRecord, event: AlertEvent, at_ms: int, now_ms: int) -> Ale
     facts, care = compose.from_event(event), event.acknowledged
     if at_ms == record.end_ms:
         return _transition(record, "resolved", "resolved", at_ms, facts | {"reason": "time over"})
+    if at_ms == record.calm_ms:
+        return _calm(record, event, at_ms, facts)
     if at_ms == record.care_ms or care is None:
         reason = "snooze over" if care and care.snoozed else "acknowledgement over"
         return _transition(record, "unacknowledged", "firing", at_ms, facts | {"reason": reason, "acknowledged": None})
@@ -119,6 +134,15 @@ def _due(record: AlertRecord, event: AlertEvent, at_ms: int, now_ms: int) -> Ale
     # Those that were missed are one; the times stay where they are.
     record.remind_ms = at_ms + ((now_ms - at_ms) // care.remind_every_ms + 1) * care.remind_every_ms
     return made
+
+
+def _calm(record: AlertRecord, event: AlertEvent, at_ms: int, facts: dict[str, Any]) -> AlertEvent:
+    """It flaps no more: it fires, or is over."""
+    record.calm_ms, record.flips = 0, ()
+    facts |= {"reason": flapping.OVER, "flapping": "stopped"}
+    if record.condition == "firing":
+        return _transition(record, "changed", event.status, at_ms, facts)
+    return _transition(record, "resolved", "resolved", at_ms, facts)
 
 
 def _trigger(record: AlertRecord, command: Command, by_hand: dict[str, Any]) -> AlertEvent | None:
@@ -148,6 +172,12 @@ def _transition(
         record.care_ms = record.remind_ms = 0
     if kind in ("firing", "resolved"):
         record.end_ms = 0
+    if record.is_flapping and not facts.get("flapping"):
+        facts["flapping"] = "stopped" if status == "resolved" else "ongoing"
+    if status == "resolved":
+        if facts["reason"] not in ("condition", "no data"):
+            record.flips = ()
+        record.calm_ms = 0
     before, at = record.event, format_instant(at_ms)
     names = ("fired_at", "acknowledged", "escalation") if before else ()
     kept = {name: getattr(before, name) for name in names}

@@ -17,7 +17,7 @@ class Board:
         """Whether a state, None where there is no alert, is not one from before the last word; if so it is that now.
 
         Numbers count, unless lifecycle lost its state and counts anew: then the episode is a later one. A state without
-        an alert has no number, but follows only a pending one.
+        an alert has no number, but never follows an active one.
         """
         number, began, is_active = self._last.get(fingerprint, (0, "", False))
         if event is None:

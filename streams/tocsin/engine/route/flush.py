@@ -9,8 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.engine.route.channels import find_channels
+from tocsin.engine.route.correlation import Common
 from tocsin.engine.route.decisions import Subject, decision
 from tocsin.engine.route.group_record import GroupRecord, Told
+from tocsin.engine.route.incidents import is_past
 from tocsin.engine.route.muting import Mute, Muting
 from tocsin.engine.route.telling import Saying, View, is_hushed, say
 from tocsin.engine.route.tree import Options
@@ -39,6 +41,11 @@ class World:
         """What is in force at a route; one that is no more has no channels."""
         tree = self.muting.tree
         return tree.by_key[route].options if tree and route in tree.by_key else _GONE
+
+    def common(self, route: str) -> Common | None:
+        """What makes alerts there one incident; None of a route that is no correlation rule."""
+        tree = self.muting.tree
+        return tree.by_key[route].common if tree and route in tree.by_key else None
 
     def waiting(self, record: GroupRecord, event: AlertEvent, until_ms: int, now_ms: int) -> Iterator[Decision]:
         """That an alert waits with its group, unless that was said before."""
@@ -87,7 +94,8 @@ class Flush:
         told = {name: told for name, told in record.told.items() if told.alerts}
         self.has_changed = self.has_changed or bool(self.gone) or told.keys() != record.told.keys()
         record.told = told
-        self.is_empty = is_due and not members
+        is_kept = record.incident is not None and not is_past(record, self.now_ms, options.keep_ms)
+        self.is_empty = is_due and not members and not is_kept
 
     def _decide(self, name: str, *facts: Any, **more: Any) -> None:
         made = list(_decided(self.record, name, self.now_ms, *facts, **more))
@@ -173,7 +181,7 @@ class Flush:
             id=stable_id("notification", record.key, record.began_ms, record.number, channel.id),
             channel_id=channel.id,
             channel_type=channel.type,
-            group_key=record.key,
+            group_key=record.told_as,
             event=alerts[0],
             created_at=format_instant(self.now_ms),
             group=Group(
@@ -182,8 +190,14 @@ class Flush:
                 reason=saying.reason,
                 alerts=tuple(alerts),
                 truncated=len(saying.firing) + len(saying.over) - len(alerts),
+                incident=record.incident.id if record.incident else "",
+                why={one.fingerprint: why for one in alerts if (why := self._why(one))},
             ),
         )
+
+    def _why(self, event: AlertEvent) -> str:
+        joined = self.record.incident.joined.get(event.fingerprint) if self.record.incident else None
+        return joined.why if joined else ""
 
     def _worded(self, saying: Saying) -> Iterator[AlertEvent]:
         """The events to speak of; of very many alerts only so many are looked for."""
@@ -229,7 +243,7 @@ def _decided(
         reason=next((one.group.reason for one in sent if one.group), ""),
         by=by,
         route=record.route,
-        group_key=record.key,
+        group_key=record.told_as,
     )
 
 

@@ -36,6 +36,29 @@ class Told(msgspec.Struct, omit_defaults=True):
     again: frozenset[str] = frozenset()
 
 
+class Involved(msgspec.Struct, array_like=True):
+    """An alert of an incident; `ended_ms` is 0 while it is active."""
+
+    rule_id: str
+    severity: str
+    joined_ms: int
+    why: str
+    ended_ms: int = 0
+
+
+class Kept(msgspec.Struct, omit_defaults=True):
+    """What is known of an incident beside its group: the labels of its `first` alert that count, the worst severity,
+    and since when it is over (0 while it is not)."""
+
+    id: str
+    first: dict[str, str]
+    severity: str = ""
+    joined: dict[str, Involved] = {}
+    count: int = 0
+    over_ms: int = 0
+    changed_ms: int = 0
+
+
 class Snapshot(msgspec.Struct, omit_defaults=True):
     """The alerts of a group, and what channels know of it, as look number `looks` left them."""
 
@@ -53,7 +76,8 @@ class Joined(msgspec.Struct, array_like=True):
 
 
 class GroupRecord(msgspec.Struct, omit_defaults=True):
-    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0.
+    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0. That of
+    a correlation rule is an `incident` too.
 
     `looks` counts these, `active` the members that are.
     """
@@ -71,6 +95,12 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     members: dict[str, Member] = {}
     told: dict[str, Told] = {}
     missing: dict[str, str] = {}
+    incident: Kept | None = None
+
+    @property
+    def told_as(self) -> str:
+        """What receivers know it by: of an incident not the same as of the next one."""
+        return f"incident/{self.incident.id}" if self.incident else self.key
 
     @property
     def next_ms(self) -> int:

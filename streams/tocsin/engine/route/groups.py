@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from tocsin.engine.route import incidents
 from tocsin.engine.route.flush import Flush, World
 from tocsin.engine.route.group_record import GroupRecord, Member, Progress
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import GroupInput, Join
+from tocsin.schemas.incident import Incident
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.rule import Severity
 
@@ -44,6 +46,7 @@ class GroupChanges:
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     unroutable: list[Delivery] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
 
 
 def step(inputs: Iterable[tuple[int, GroupInput]], progress: Progress, store: Store, world: World) -> GroupChanges:
@@ -56,6 +59,7 @@ def step(inputs: Iterable[tuple[int, GroupInput]], progress: Progress, store: St
         elif item.number > progress.applied.get(item.source, -1):
             progress.applied[item.source] = item.number
             run.join(item, progress.clock_ms)
+    run.changes.incidents += [incidents.incident_of(one, one.incident) for one in run.joined.values() if one.incident]
     return run.changes
 
 
@@ -64,6 +68,7 @@ class _Run:
 
     def __init__(self, changes: GroupChanges, store: Store, world: World) -> None:
         self.changes: Final = changes
+        self.joined: Final[dict[str, GroupRecord]] = {}  # incidents that are others than they were
         self._store: Final = store
         self._world: Final = world
 
@@ -84,6 +89,9 @@ class _Run:
             self._flush(record, now_ms)  # what was due before goes first
             record = self._group(join.group_key)
         options, member = self._world.options(join.route), _member(join)
+        if record is not None and incidents.is_past(record, now_ms, options.keep_ms):
+            self._forget(record)
+            record = None
         before = record.members.get(fingerprint) if record else None
         if not member.active and before is None and not (record and record.heard_of(fingerprint)):
             return  # it was over before anybody could be told
@@ -91,7 +99,7 @@ class _Run:
         begins_ms = now_ms if member.fired_ms + options.wait_ms <= now_ms else now_ms + options.wait_ms
         if record is None:
             record = GroupRecord(join.group_key, join.route, dict(join.labels), now_ms, begins_ms)
-        elif not record.flushed:
+        elif not record.flushed or (record.incident and not record.members):
             record.due_ms = min(record.due_ms, begins_ms)
         self._admit(record, join, member, before, now_ms)
         if not member.active and options.resolve_at_once and record.is_over and record.told:
@@ -100,6 +108,12 @@ class _Run:
             self._flush(record, now_ms)
         elif member.active and not record.heard_of(fingerprint):
             self.changes.decisions += self._world.waiting(record, join.event, record.next_ms, now_ms)
+
+    def _forget(self, record: GroupRecord) -> None:
+        """An incident is past, and what comes now is another one."""
+        self.changes.groups[record.key] = None
+        self.changes.looked.add(record.key)
+        self.changes.events |= {(record.key, name): None for name in record.members}
 
     def _admit(self, record: GroupRecord, join: Join, member: Member, before: Member | None, now_ms: int) -> None:
         fingerprint = join.event.fingerprint
@@ -111,7 +125,14 @@ class _Run:
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms
             self.changes.looked.add(record.key)
+        common = self._world.common(join.route)
+        if common is not None:
+            is_new = before is None
+            incidents.note(record, join.event, common, now_ms, is_active=member.active, is_new=is_new)
         record.admit(fingerprint, member)
+        if record.incident is not None:
+            incidents.settle(record, now_ms)
+            self.joined[record.incident.id] = record
         self.changes.groups[record.key] = record
         self.changes.events[record.key, fingerprint] = join.event
 

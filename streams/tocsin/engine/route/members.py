@@ -62,7 +62,7 @@ class Members:
             return ()
         labels = routing_labels(event)
         found: dict[str, Membership] = {}
-        for node in self.tree.root.find(labels):
+        for node in self.tree.find(labels):
             group = node.group_labels(labels)
             key = node.group_key(group)
             found[key] = Membership(key, node.key, group)

@@ -53,8 +53,8 @@ def step(
 ) -> Changes:
     """Apply a run of events at a time. `find` gives stored records, which are changed; `numbers` go on.
 
-    Told are `firing`, and to those who heard of it `changed` and `resolved`. An event that is in its record already
-    changes nothing.
+    Told are `firing`, and to those who heard of it `changed` and `resolved`, but for what is noise. An event that is in
+    its record already changes nothing.
     """
     changes = Changes()
     direct = Direct(channels, types, muting, at_ms, changes.notifications, changes.unroutable, changes.decisions)
@@ -66,8 +66,9 @@ def step(
             continue
         changes.records[event.fingerprint] = record
         record.sequence, record.starts_at, record.updated_at = event.sequence, event.starts_at, event.updated_at
-        direct.take(record, event)
-        members.take(record, event)
+        if not event.is_noise:
+            direct.take(record, event)
+            members.take(record, event)
         escalations.take(record, event)
     return changes
 

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from tocsin.engine.route.correlation import Common
+from tocsin.engine.route.incidents import PREFIX
+from tocsin.schemas.correlation import Correlation
 from tocsin.schemas.duration import milliseconds
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.problems import Path
@@ -16,7 +19,7 @@ Labels = Mapping[str, str]
 class Options:
     """What a node says, with what comes from above filled in; durations in milliseconds.
 
-    `group_by` None means every label.
+    `group_by` None means every label. An incident goes on for `keep_ms` after its last alert.
     """
 
     channels: tuple[str, ...] = ()
@@ -27,22 +30,27 @@ class Options:
     resolve_at_once: bool = True
     mute: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
+    keep_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One route. `key` is the way to it by matchers, and stays as it is when other routes come and go."""
+    """One route. `key` is the way to it by matchers, and stays as it is when other routes come and go.
+
+    A correlation rule is one too: `common` says which alerts are one incident.
+    """
 
     key: str
     path: Path
     match: tuple[Matcher, ...]
     options: Options
     continues: bool
-    children: tuple["Node", ...]
+    children: tuple["Node", ...] = ()
+    common: Common | None = None
 
     def find(self, labels: Labels) -> list["Node"]:
         """The nodes that take an alert: depth first, the deepest ones, further ones only where it goes on."""
-        if not matches_all(self.match, labels):
+        if not matches_all(self.match, labels) or (self.common and self.common.of(labels) is None):
             return []
         found: list[Node] = []
         for child in self.children:
@@ -60,6 +68,8 @@ class Node:
 
     def group_labels(self, labels: Labels) -> dict[str, str]:
         """The labels that an alert is grouped by; one that it lacks is left out."""
+        if self.common is not None:
+            return self.common.of(labels) or {}
         names = sorted(labels) if self.options.group_by is None else sorted(self.options.group_by)
         return {name: labels[name] for name in names if labels.get(name)}
 
@@ -75,8 +85,21 @@ class Tree:
         self.routing = routing
         self.version = version
         self.root = _node(routing.route, "", ("route",), _ROOT)
-        self.by_key: Final = {node.key: node for node in self.root.walk()}
+        self._correlations: Final = [
+            _correlation(place, one, routing) for place, one in enumerate(routing.correlations)
+        ]
+        self.by_key: Final = {node.key: node for node in (*self._correlations, *self.root.walk())}
         self._intervals: Final = {interval.name: interval for interval in routing.time_intervals}
+
+    def find(self, labels: Labels) -> list[Node]:
+        """The nodes that take an alert: correlation rules first, then routes unless one of these keeps it."""
+        found: list[Node] = []
+        for node in self._correlations:
+            taken = node.find(labels)
+            found += taken
+            if taken and not node.continues:
+                return found
+        return found + self.root.find(labels)
 
     def quiet(self, options: Options, at_ms: int) -> tuple[str, ...]:
         """The time intervals that keep a route quiet: active ones if none of them holds, else mute ones that do."""
@@ -86,6 +109,14 @@ class Tree:
 
 
 _ROOT: Final = Options()
+
+
+def _correlation(place: int, of: Correlation, routing: Routing) -> Node:
+    given = {"wait_ms": of.group_wait, "interval_ms": of.group_interval, "repeat_ms": of.repeat_interval}
+    said = {name: value for name, value in given.items() if value is not None}
+    options = replace(_ROOT, channels=of.channels, keep_ms=of.within, **said)  # type: ignore[arg-type]
+    common = Common(of, routing)
+    return Node(f"{PREFIX}{of.name}", ("correlations", place), of.match, options, of.continues, common=common)
 
 
 def _node(route: Route, above: str, path: Path, inherited: Options, again: int = 0) -> Node:
@@ -133,5 +164,5 @@ def taken_by(routing: Routing, labels: Labels) -> list[dict[str, Any]]:
             "mute_time_intervals": list(node.options.mute),
             "active_time_intervals": list(node.options.active),
         }
-        for node in Tree(routing).root.find(labels)
+        for node in Tree(routing).find(labels)
     ]

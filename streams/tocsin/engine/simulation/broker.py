@@ -1,10 +1,11 @@
 """Kafka as the stages see it: partitions of records, committed offsets, compaction, and writes that end in a crash.
 
-A process dies only at a durable write: its fuse counts these, and the write at which it is burnt out never happens.
+A process dies only at a durable write: its fuse counts these, and the write at which it is burnt out never happens. It
+stands still there too, and writes later what it was about to.
 What was sent and not yet acknowledged may have reached the log or not, but in the order in which it was sent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Generator, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -19,16 +20,20 @@ SAMPLES: Final = "samples"
 SIGNALS: Final = "signals"
 COMMANDS: Final = "commands"
 ALERTS: Final = "alerts"
+GROUPED: Final = "groups"
 STATES: Final = "alert-state"
 RULES: Final = "rules"
 CHANNELS: Final = "channels"
+ROUTES: Final = "routes"
+SILENCES: Final = "silences"
+DECISIONS: Final = "decisions"
 DELIVERIES: Final = "deliveries"
 DEAD: Final = "dlq"
 CHECKPOINTS: Final = "evaluate-checkpoint"
 ALERT_TABLE: Final = "route-alerts"
 TOLD_TABLE: Final = "route-notified"
-COMPACTED: Final = (STATES, RULES, CHANNELS, CHECKPOINTS, ALERT_TABLE, TOLD_TABLE)
-NOBODY: Final = -1
+TABLES: Final = (CHECKPOINTS, ALERT_TABLE, TOLD_TABLE)
+COMPACTED: Final = (STATES, RULES, CHANNELS, ROUTES, SILENCES, *TABLES)
 
 
 class Crashed(Exception):
@@ -44,12 +49,14 @@ class Violation(Exception):
 
 
 class Partition:
-    """Records in order of offset; compaction leaves gaps. `end` is the offset of the next one."""
+    """Records in order of offset; compaction leaves gaps. `end` is the offset of the next one, `image` what the last
+    record of each key says."""
 
-    __slots__ = ("end", "records")
+    __slots__ = ("end", "image", "records")
 
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
+        self.image: dict[bytes, bytes] = {}
         self.end = 0
 
     def read(self, offset: int, limit: int = 1_000_000) -> list[LogRecord]:
@@ -58,13 +65,13 @@ class Partition:
             return self.records[offset : offset + limit]
         return [record for record in self.records if record.offset >= offset][:limit]
 
-    def compact(self, keep_from: int) -> None:
-        """Below an offset only the last record of each key stays; tombstones go too."""
-        last = {record.key: record.offset for record in self.records}
+    def compact(self, keep_from: int, *, with_tombstones: bool = True) -> None:
+        """Below an offset only the last record of each key stays; tombstones may go too."""
+        last = {record.key: record for record in self.records}
+        if with_tombstones:
+            last = {key: record for key, record in last.items() if record.value is not None}
         self.records = [
-            record
-            for record in self.records
-            if record.offset >= keep_from or (last[record.key] == record.offset and record.value is not None)
+            record for record in self.records if record.offset >= keep_from or last.get(record.key) is record
         ]
 
 
@@ -75,12 +82,18 @@ def item_of(value: bytes) -> Frame | Tick:
 
 
 class Broker:
-    """The log. `clock_ms` stamps records; `owners` says which process may write for a changelog's partition."""
+    """The log. `clock_ms` stamps records; `owners` says which process may write for a changelog's partition.
+
+    `generations` counts the rebalances of each group. `states` are all records that ever were on `alert-state`, each
+    behind the number of its write.
+    """
 
     def __init__(self) -> None:
         self.partitions: dict[Place, Partition] = {}
         self.committed: dict[tuple[str, Place], int] = {}
         self.owners: dict[Place, int] = {}
+        self.generations: dict[str, int] = {}
+        self.states: list[tuple[int, bytes | None]] = []
         self.clock_ms = 0
         self.writes = 0
 
@@ -99,6 +112,14 @@ class Broker:
         found.records.append(LogRecord(offset, key, value, self.clock_ms))
         found.end = offset + 1
         self.writes += 1
+        if topic in TABLES:
+            assert key is not None
+            if value is None:
+                found.image.pop(key, None)
+            else:
+                found.image[key] = value
+        elif topic == STATES:
+            self.states.append((self.writes, value))
         return offset
 
     def of_topic(self, topic: str) -> list[tuple[int, Partition]]:
@@ -115,17 +136,26 @@ class Broker:
         return self.committed.get((group, place), 0)
 
 
-_Pending = tuple[str, int, bytes | None, bytes | None, Callable[[], None] | None]
+_Pending = tuple[str, int, bytes | None, bytes | None]
+
+
+class Standstill:
+    """To be awaited where a process may be stopped: whoever drives it lets it go on when it likes."""
+
+    def __await__(self) -> Generator[None]:
+        yield
 
 
 class Outbox:
-    """What one process has sent and not yet seen acknowledged, and how many durable writes it has left to live."""
+    """What one process has sent and not yet seen acknowledged, and how many durable writes it has left to live, or to
+    go on until it stands still."""
 
     def __init__(self, broker: Broker, owner: int, spread: int) -> None:
         self.broker, self.owner = broker, owner
         self._spread = spread
         self.pending: list[_Pending] = []
         self.fuse: int | None = None
+        self.rest: int | None = None
 
     def burn(self) -> None:
         """One more durable step; raises Crashed if it does not take place."""
@@ -134,18 +164,11 @@ class Outbox:
             if self.fuse < 0:
                 raise Crashed
 
-    def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None = None,
-        landed: Callable[[], None] | None = None,
-    ) -> None:
-        """Queue one record; `landed` is told when it lies on the log."""
+    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        """Queue one record."""
         if partition is None:
             partition = partition_of(key or b"", self._spread)
-        self.pending.append((topic, partition, key, value, landed))
+        self.pending.append((topic, partition, key, value))
 
     def acknowledged(self) -> None:
         """Wait until everything sent lies on the log."""
@@ -153,14 +176,27 @@ class Outbox:
             self.burn()
             self._land(self.pending.pop(0))
 
+    async def arrived(self) -> None:
+        """The same, of a process that may be stopped between any two records."""
+        while self.pending:
+            await self.stop()
+            self.burn()
+            self._land(self.pending.pop(0))
+
+    async def stop(self) -> None:
+        """Stand still here, if it is time."""
+        if self.rest is not None:
+            self.rest -= 1
+            if self.rest < 0:
+                self.rest = None
+                await Standstill()
+
     def _land(self, record: _Pending) -> None:
-        topic, partition, key, value, landed = record
+        topic, partition, key, value = record
         owner = self.broker.owners.get((topic, partition), self.owner)
         if owner != self.owner:
             raise Violation("one-writer", f"process {self.owner} wrote to {topic}/{partition}, which {owner} owns")
         self.broker.append(topic, partition, key, value)
-        if landed is not None:
-            landed()
 
     def die(self, chance: Chance) -> None:
         """The process is gone: of what was under way to each partition, the first few records still arrive."""

@@ -193,8 +193,8 @@ class EvaluateProcess:
             return
         entries, header = checkpoint(state)
         self.outbox.acknowledged()
-        self.table.write(partition, {name.encode(): value for name, value in entries.items()})
-        self.table.write(partition, {HEADER.encode(): header})
+        self.table.put(partition, {name.encode(): value for name, value in entries.items()})
+        self.table.put(partition, {HEADER.encode(): header})
         self.saved[partition] = state.offset
         self.committable[SAMPLES, partition] = state.offset + 1
 

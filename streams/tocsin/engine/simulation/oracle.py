@@ -12,10 +12,14 @@ from tocsin.engine.memory_log import LogRecord
 from tocsin.engine.simulation.broker import SAMPLES, Violation, item_of
 from tocsin.engine.simulation.model_alerts import AlertModel
 from tocsin.engine.simulation.model_rules import RuleModel, Said
+from tocsin.engine.simulation.routing import Attempt, input_of
 from tocsin.engine.simulation.world import World
+from tocsin.schemas.codec import UnreadableRecord
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.matcher import matches_all
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.signal import Signal
 
 _UNSEEN_MS: Final = -1
 InForce = dict[str, tuple[Rule, int]]  # rule id -> rule, revision
@@ -158,7 +162,7 @@ def rules_at(world: World, end: int) -> InForce:
 
 
 class Oracle:
-    """All that must have come of a run."""
+    """All that must have come of a run, up to the events of alerts."""
 
     def __init__(self, world: World) -> None:
         self.said: dict[str, list[Said]] = {}
@@ -171,17 +175,41 @@ class Oracle:
             for place, samples in model.taken.items():
                 self.taken.setdefault(place, []).extend(samples)
         self._revisions = {offset: rule for offset, _, rule in world.edits if rule is not None}
-        for fingerprint in [*self.said, *(one for one in world.applied if one not in self.said)]:
-            self._alert(world, fingerprint)
+        self._left = {fingerprint: list(reversed(said)) for fingerprint, said in self.said.items()}
+        for partition in range(world.scenario.partitions):
+            self._lifecycle(world.runs.get((True, partition), []))
+        for fingerprint, left in self._left.items():
+            while left:
+                self._alert(fingerprint).hear(left.pop())
 
-    def _alert(self, world: World, fingerprint: str) -> None:
-        """Signals as foreseen; commands between them where lifecycle took them."""
-        model = self.alerts[fingerprint] = AlertModel(fingerprint, self._revisions.__getitem__)
-        left = list(reversed(self.said.get(fingerprint, [])))
-        for command in world.applied.get(fingerprint, []):
-            if command is not None:
-                model.obey(command)
-            elif left:
+    def _alert(self, fingerprint: str) -> AlertModel:
+        found = self.alerts.get(fingerprint)
+        if found is None:
+            found = self.alerts[fingerprint] = AlertModel(fingerprint, self._revisions.__getitem__)
+        return found
+
+    def _lifecycle(self, attempts: list[Attempt]) -> None:
+        """Signals as foreseen; commands and time between them where lifecycle took them, each once."""
+        known: set[tuple[str, object]] = set()
+        mine: dict[str, AlertModel] = {}
+        for topic, record in ((attempt.topic, record) for attempt in attempts for record in attempt.records):
+            try:
+                item = input_of(topic, record)
+            except UnreadableRecord:
+                continue
+            if isinstance(item, RouteTick):
+                for alert in mine.values():
+                    alert.wait(item.at_ms)
+                continue
+            name: tuple[str, object]
+            name = (
+                (item.fingerprint, item.order) if isinstance(item, Signal) else (item.command.fingerprint, item.offset)
+            )
+            if name in known:
+                continue
+            known.add(name)
+            model = mine[name[0]] = self._alert(name[0])
+            if not isinstance(item, Signal):
+                model.obey(item.command)
+            elif left := self._left.get(name[0]):
                 model.hear(left.pop())
-        while left:
-            model.hear(left.pop())

@@ -3,14 +3,16 @@
 from typing import Final
 
 from tocsin.engine.memory_log import partition_of
-from tocsin.engine.simulation.broker import ALERTS, COMMANDS, METRICS, RULES, SIGNALS
+from tocsin.engine.simulation.broker import ALERTS, COMMANDS, METRICS, ROUTES, RULES, SIGNALS, SILENCES
+from tocsin.engine.simulation.routes import Document, draw_routing, draw_silence, encoded
+from tocsin.engine.simulation.routing import alert_in
 from tocsin.engine.simulation.scenario import METRIC, changed
 from tocsin.engine.simulation.world import World
 from tocsin.schemas import codec
-from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.command import Command, CommandType, Trigger
 from tocsin.schemas.labels import alert_fingerprint
+from tocsin.schemas.route import ROUTING_ID
 from tocsin.schemas.rule import Rule
 
 _GAPS: Final = (50, 150, 150, 400, 400, 1_100)
@@ -24,7 +26,9 @@ _BAD: Final[tuple[bytes | None, ...]] = (
     b'{"name":"m","value":1,"timestamp":1700000000000,"labels":{"s":7}}',
     b"\xff\xfe",
 )
-_ACTIONS: Final[tuple[CommandType, ...]] = ("acknowledge", "acknowledge", "resolve", "unacknowledge")
+_ACTIONS: Final[tuple[CommandType, ...]] = ("acknowledge", "acknowledge", "resolve", "unacknowledge", "snooze")
+_SPANS_MS: Final = (None, None, 900, 3_000, 12_000, 90_000)
+_SEVERITIES: Final = ("info", "warning", "warning", "error")
 
 
 class Producer:
@@ -91,17 +95,33 @@ class Producer:
         chance, world = self._chance, self._world
         if self._last_command is not None and chance.happens(15):
             command = self._last_command
-        elif chance.happens(25):
+        elif chance.happens(45 if world.scenario.is_about_routes else 25):
             command = self._trigger()
         else:
-            fingerprint, starts_at = self._known_alert()
-            command = Command(
-                self._id(), chance.one_of(_ACTIONS), fingerprint, "ann", world.broker.clock_ms, starts_at=starts_at
-            )
+            command = self._action()
         self._last_command = command
         partition = partition_of(command.fingerprint.encode(), world.scenario.partitions)
         world.broker.append(COMMANDS, partition, command.fingerprint.encode(), codec.encode(command))
         world.say(lambda: f"command {command.type} {command.fingerprint} {command.id}")
+
+    def _action(self) -> Command:
+        chance, now_ms = self._chance, self._world.broker.clock_ms
+        fingerprint, starts_at = self._known_alert()
+        span_ms, every_ms = chance.one_of(_SPANS_MS), 0
+        kind = chance.one_of(_ACTIONS)
+        if kind == "acknowledge" and chance.happens(25):
+            every_ms = chance.one_of((700, 4_000, 30_000))
+        until_ms = now_ms + span_ms if span_ms and kind in ("acknowledge", "snooze") else None
+        return Command(
+            self._id(),
+            kind,
+            fingerprint,
+            chance.one_of(("ann", "ann", "bea")),
+            now_ms,
+            starts_at=starts_at,
+            until_ms=until_ms,
+            remind_every_ms=every_ms,
+        )
 
     def _id(self) -> str:
         self._commands += 1
@@ -112,14 +132,41 @@ class Producer:
         found = list(self._world.broker.records(ALERTS))
         if not found or self._chance.happens(10):
             return self._chance.one_of(sorted(self._world.scenario.fingerprints)), None
-        event = codec.decode(AlertEvent, self._chance.one_of(found[-4:]).value)
+        event = alert_in(self._chance.one_of(found[-4:]).value)
         return event.fingerprint, event.starts_at if self._chance.happens(60) else None
 
     def _trigger(self) -> Command:
-        labels = {"by": str(self._chance.below(2))}
+        chance, now_ms = self._chance, self._world.broker.clock_ms
+        labels = {"by": str(chance.below(3)), "zone": chance.one_of("ab")}
+        names = ("c0", "console") if chance.happens(40) else ()
+        span_ms = chance.one_of(_SPANS_MS)
+        severity, drill = chance.one_of(_SEVERITIES), chance.happens(10)
+        if drill:
+            labels["drill"] = "true"
+        trigger = Trigger("hand", "By hand", severity=severity, labels=labels, notifications=names, drill=drill)
         fingerprint = alert_fingerprint("hand", labels)
-        trigger = Trigger("hand", "By hand", labels=labels, notifications=("c0", "console"))
-        return Command(self._id(), "trigger", fingerprint, "bob", self._world.broker.clock_ms, trigger=trigger)
+        until_ms = now_ms + span_ms if span_ms else None
+        return Command(self._id(), "trigger", fingerprint, "bob", now_ms, trigger=trigger, until_ms=until_ms)
+
+    def route(self) -> None:
+        """The routes are changed, or deleted."""
+        self.put_routing(draw_routing(self._chance) if self._chance.happens(90) else None)
+
+    def put_routing(self, routing: Document | None) -> None:
+        """Write the routes, or a tombstone."""
+        world = self._world
+        world.broker.append(ROUTES, 0, ROUTING_ID.encode(), encoded(routing) if routing else None)
+        world.routings.append((world.broker.writes, routing))
+        world.say(lambda: f"routes: {routing}")
+
+    def silence(self) -> None:
+        """A silence begins, is changed, or is over before its time."""
+        world, chance = self._world, self._chance
+        name = f"s{chance.below(3)}"
+        silence = None if chance.happens(25) else draw_silence(chance, name, world.broker.clock_ms)
+        world.broker.append(SILENCES, 0, name.encode(), encoded(silence) if silence else None)
+        world.silences.append((world.broker.writes, name, silence))
+        world.say(lambda: f"silence {name}: {silence}")
 
     def edit(self) -> None:
         """A rule is changed, switched off or on, deleted, or written by somebody who cannot write rules."""

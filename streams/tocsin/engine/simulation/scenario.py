@@ -8,6 +8,7 @@ import orjson
 
 from tocsin.engine.memory_log import partition_of
 from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.routes import Document, draw_routing
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.labels import alert_fingerprint, series_id, series_key
@@ -40,6 +41,7 @@ _WINDOWS: tuple[dict[str, Any], ...] = (
 )
 _AGGREGATIONS = ("avg", "min", "max", "sum", "count", "first", "last")
 _NAMES = ("c0", "c1", "c2", "webhook", "console", "nowhere")
+_PIECES = (300, 2_000, 500_000)  # bytes of an entry's pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Series:
 class Scenario:
     """One configuration. `late_ms` is how far samples may be behind; `immediate` says that every series lies on one
     partition in order of arrival, so that nothing need be waited for. `has_lulls` says that producers stop for a while
-    now and then, for so long that silence may be found in the samples; rules change then only when it has been told."""
+    now and then, for so long that silence may be found in the samples; rules change then only when it has been told.
+    One that `is_about_routes` has few samples, and much of everything that comes behind them."""
 
     seed: int
     sources: int
@@ -71,8 +74,10 @@ class Scenario:
     evaluate_processes: int
     route_processes: int
     deliver_processes: int
-    piece: int
+    piece_bytes: int
     timing: Timing
+    routing: Document | None
+    is_about_routes: bool
     max_ahead_ms: int = MAX_AHEAD_MS
     may_jump: bool = False
     has_lulls: bool = False
@@ -87,7 +92,11 @@ class Scenario:
 
 
 def draw(seed: int, chance: Chance) -> Scenario:
-    """The configuration of a seed."""
+    """The configuration of a seed: every other one is about routes."""
+    return _about_routes(seed, chance) if seed % 2 else _about_samples(seed, chance)
+
+
+def _about_samples(seed: int, chance: Chance) -> Scenario:
     sources = chance.one_of((1, 2, 2, 3))
     partitions = chance.one_of((1, 1, 1, 1, 2, 2, 3))
     style = chance.one_of(("keyed", "keyed", "unkeyed", "mixed"))
@@ -96,25 +105,56 @@ def draw(seed: int, chance: Chance) -> Scenario:
     immediate = sources == 1 or all(one.keyed for one in series)
     may_jump = immediate and not late_ms and chance.happens(15)
     rules = [_rule(f"r{index}", late_ms, immediate, chance) for index in range(chance.one_of((1, 1, 1, 2, 2, 3)))]
-    scenario = Scenario(
-        seed,
-        sources,
-        partitions,
-        late_ms,
-        immediate,
-        series,
-        rules,
-        [_channel(index, chance) for index in range(chance.between(1, 3))],
-        chance.one_of((1, 1, 2, 3)),
-        chance.one_of((1, 1, 2, 3)),
-        chance.one_of((1, 1, 2)),
-        chance.one_of((1, 2, 8)),
-        Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=JUMPY_STRIDE_MS if may_jump else STRIDE_MS),
-        may_jump=may_jump,
-        has_lulls=chance.happens(25),
+    return _named(
+        Scenario(
+            seed,
+            sources,
+            partitions,
+            late_ms,
+            immediate,
+            series,
+            rules,
+            [_channel(index, chance) for index in range(chance.between(1, 3))],
+            chance.one_of((1, 1, 2, 3)),
+            chance.one_of((1, 1, 2, 3)),
+            chance.one_of((1, 1, 2)),
+            chance.one_of(_PIECES),
+            Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=JUMPY_STRIDE_MS if may_jump else STRIDE_MS),
+            draw_routing(chance) if chance.happens(15) else None,
+            is_about_routes=False,
+            may_jump=may_jump,
+            has_lulls=chance.happens(25),
+        )
     )
+
+
+def _about_routes(seed: int, chance: Chance) -> Scenario:
+    partitions = chance.one_of((1, 1, 2))
+    series = [_series(number, "keyed", 1, partitions, chance) for number in range(chance.between(1, 2))]
+    return _named(
+        Scenario(
+            seed,
+            1,
+            partitions,
+            0,
+            True,
+            series,
+            [plain(f"r{index}", chance.below(_POOL)) for index in range(chance.one_of((1, 1, 2)))],
+            [_channel(index, chance) for index in range(chance.between(1, 3))],
+            1,
+            chance.one_of((1, 2, 2, 2, 3)),
+            1,
+            chance.one_of(_PIECES),
+            Timing(idle_ms=IDLE_MS, quiet_ms=QUIET_MS, stride_ms=STRIDE_MS),
+            draw_routing(chance) if chance.happens(85) else None,
+            is_about_routes=True,
+        )
+    )
+
+
+def _named(scenario: Scenario) -> Scenario:
     for rule in ("r0", "r1", "r2"):
-        for number, one in enumerate(series):
+        for number, one in enumerate(scenario.series):
             scenario.fingerprints[_fingerprint(rule, number)] = rule, number
             assert _fingerprint(rule, number) == alert_fingerprint(rule, one.labels)
     return scenario
@@ -162,7 +202,7 @@ def pooled(rule_id: str, late_ms: int, number: int) -> Rule:
         "duration": f"{chance.one_of(_DURATIONS)}ms",
         "on_no_data": chance.one_of(("keep", "keep", "ok", "alert")),
         "no_data_after": f"{NO_DATA_MS}ms",
-        "notifications": sorted({chance.one_of(_NAMES) for _ in range(chance.between(1, 3))}),
+        "notifications": sorted({chance.one_of(_NAMES) for _ in range(chance.between(0, 3))}),
         "annotations": {"summary": "{{ value }} over {{ threshold }}"} if chance.happens(30) else {},
     }
     if chance.happens(15):
@@ -174,6 +214,24 @@ def pooled(rule_id: str, late_ms: int, number: int) -> Rule:
         body |= {"window": chance.one_of(_WINDOWS), "aggregation": chance.one_of(_AGGREGATIONS)}
         body["require_full_window"] = chance.happens(15) and body["window"].get("type") in (None, "hopping")
     return Rule.model_validate(body | _condition(chance))
+
+
+@lru_cache(maxsize=20_000)
+def plain(rule_id: str, number: int) -> Rule:
+    """One of a fixed set of rules of which every sample is judged at once, most of them for the route tree."""
+    chance = Chance(number * 1_000 + 13)
+    body: dict[str, Any] = {
+        "id": rule_id,
+        "metric_type": METRIC,
+        "operator": "gt",
+        "duration": f"{chance.one_of((0, 0, 400))}ms",
+        "on_no_data": "keep",
+        "notifications": sorted({chance.one_of(_NAMES) for _ in range(2)}) if chance.happens(30) else [],
+    }
+    threshold = chance.between(0, 2)
+    severities = ("warning", "error") if chance.happens(40) else (chance.one_of(("info", "warning", "error")),)
+    levels = [{"severity": severity, "threshold": threshold + 2 * n} for n, severity in enumerate(severities)]
+    return Rule.model_validate(body | {"levels": levels})
 
 
 def _condition(chance: Chance) -> dict[str, Any]:

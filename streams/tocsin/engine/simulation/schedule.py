@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from tocsin.engine.simulation import checkers
-from tocsin.engine.simulation.broker import CHANNELS, COMPACTED, METRICS, RULES, SAMPLES, Violation
+from tocsin.engine.simulation.broker import CHANNELS, METRICS, SAMPLES, Violation
 from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
+from tocsin.engine.simulation.faults import Faults, wind_down
 from tocsin.engine.simulation.producing import Producer
+from tocsin.engine.simulation.routing import RouteProcess
 from tocsin.engine.simulation.scenario import LONG_REST_MS, LULLS_MS, SHORT_REST_MS, draw
 from tocsin.engine.simulation.world import GROUPS, Process, World
 from tocsin.schemas.codec import encode_document
 
-FAULTS: Final = (
-    "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
-)  # fmt: skip
+_SAMPLING: Final = ("evaluate", "evaluate", "evaluate", "route", "route", "deliver")
+_ROUTING: Final = ("evaluate", "route", "route", "route", "route", "route", "deliver")
 _LEAST_STRIDE_MS: Final = 100
+_RESTS_MS: Final = ((3_000,), (1_000, 20_000), (6_000, 70_000, 300_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,17 @@ class _Schedule:
         self._world, self._chance = world, world.chance
         self._producer = Producer(world)
         self._watch = checkers.Watch(world)
+        self._faults = Faults(world, self._people)
         self._faulty = self._chance.happens(90)
 
     def play(self) -> None:
-        self._begin()
         chance, world = self._chance, self._world
+        self._begin()
         phases = chance.one_of((1, 1, 2))
         for phase in range(phases):
             for _ in range(chance.between(2, 4)):
-                self._round(chance.between(5, 22) // phases)
+                is_short = world.scenario.is_about_routes
+                self._round(chance.below(4) if is_short else chance.between(5, 22) // phases)
             is_last = phase == phases - 1
             is_long = is_last or world.scenario.has_lulls
             self._rest(is_long or (not world.scenario.is_instant and chance.happens(20)))
@@ -89,6 +93,8 @@ class _Schedule:
             world.broker.append(CHANNELS, 0, channel.id.encode(), encode_document(channel))
         for rule in world.scenario.rules:
             self._producer.put(rule.id, rule)
+        if world.scenario.routing:
+            self._producer.put_routing(world.scenario.routing)
         for group in GROUPS:
             for _ in range(world.wanted[group]):
                 world.start(group)
@@ -124,11 +130,10 @@ class _Schedule:
         producer.samples(samples)
         self._world.say(lambda: f"{samples} messages")
         if self._world.paused and chance.happens(50):
-            self._resume()
+            self._faults.resume()
         if self._faulty and chance.happens(55):
-            self._fault(chance.one_of(FAULTS))
-        if chance.happens(25):
-            producer.command()
+            self._faults.strike()
+        self._people()
         if chance.happens(2):
             producer.garble()
         if self._world.scenario.is_instant and chance.happens(20):
@@ -137,10 +142,27 @@ class _Schedule:
             self._act()
         self._watch.look()
 
+    def _people(self) -> None:
+        """What people do: about alerts, silences and routes."""
+        chance, producer = self._chance, self._producer
+        if not self._world.scenario.is_about_routes:
+            if chance.happens(25):
+                producer.command()
+            return
+        for _ in range(chance.between(1, 4)):
+            self._world.broker.clock_ms += chance.one_of((0, 200, 900, 2_500))
+            choice = chance.below(100)
+            if choice < 70:
+                producer.command()
+            elif choice < 90:
+                producer.silence()
+            else:
+                producer.route()
+
     def _act(self) -> None:
         """One process does one thing."""
         chance, world = self._chance, self._world
-        group = chance.one_of(("evaluate", "evaluate", "evaluate", "route", "route", "deliver"))
+        group = chance.one_of(_ROUTING if world.scenario.is_about_routes else _SAMPLING)
         members = world.running(group)
         if not members:
             if len(world.processes[group]) < world.wanted[group]:
@@ -149,6 +171,8 @@ class _Schedule:
             return
         process = chance.one_of(members)
         if not world.guarded(process, lambda: self._do(process)):
+            if process.number in world.paused and chance.happens(20):
+                return  # not for so long that the group would notice
             if chance.happens(50):
                 world.start(group)
             world.rebalance(group)
@@ -157,28 +181,32 @@ class _Schedule:
         chance = self._chance
         if isinstance(process, EvaluateProcess):
             self._evaluate(process)
+        elif isinstance(process, RouteProcess):
+            self._route(process)
         else:
-            process.follow() if process.group == "route" and chance.happens(30) else None  # type: ignore[union-attr]
-            self._take(process)
-        if chance.happens(30):
+            self._faults.take(process)
+        if chance.happens(30) and process.number not in self._world.paused:
             process.commit()
             self._world.say(lambda: f"{process.group} {process.number} commits")
             self._watch.committed()
 
-    def _take(self, process: Process, only: str = "") -> None:
-        backlog = [place for place in process.backlog() if only in ("", place[0])]
-        if not backlog:
-            return
-        topic, partition = self._chance.one_of(backlog)
-        limit = self._chance.one_of((2, 20, 1_000))
-        process.take(topic, partition, limit)
-        self._world.say(lambda: f"{process.group} {process.number} takes {topic}/{partition}, at most {limit}")
+    def _route(self, process: RouteProcess) -> None:
+        chance = self._chance
+        if chance.happens(20):
+            process.follow()
+        if chance.happens(40):
+            process.tick()
+            self._world.say(lambda: f"route {process.number} ticks")
+        for _ in range(chance.between(1, 3)):
+            self._faults.take(process)
+            if process.is_still:
+                return
 
     def _evaluate(self, process: EvaluateProcess) -> None:
         chance = self._chance
         if chance.happens(40):
             process.follow()
-        self._take(process, METRICS)
+        self._faults.take(process, METRICS)
         if chance.happens(50) or not process.has_ticked:
             process.tick()
             self._world.say(lambda: f"evaluate {process.number} ticks")
@@ -187,105 +215,13 @@ class _Schedule:
             self._watch.committed()
         if chance.happens(60):
             process.outbox.acknowledged()
-            self._take(process, SAMPLES)
+            self._faults.take(process, SAMPLES)
         if chance.happens(30):
             process.outbox.acknowledged()
         if chance.happens(40) and process.samples:
             partition = chance.one_of(process.samples)
             process.save(partition)
             self._world.say(lambda: f"evaluate {process.number} saves {partition}")
-
-    def _fault(self, kind: str) -> None:
-        chance, world = self._chance, self._world
-        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(("evaluate", *GROUPS))
-        members = world.running(group)
-        if kind == "crash" and members:
-            fuse = chance.below(chance.one_of((3, 6, 20)))
-            chance.one_of(members).outbox.fuse = fuse
-            world.say(lambda: f"{group}: a process will die after {fuse} writes")
-        elif kind == "pause" and members:
-            self._pause(chance.one_of(members))
-        elif kind == "rescale":
-            self._rescale(group, chance.one_of((1, 2, 3)))
-        elif kind == "rebalance":
-            world.say(lambda: f"{group} rebalances")
-            world.rebalance(group)
-        elif kind == "stop" and members:
-            self._stop(chance.one_of(members))
-        else:
-            self._disturb(kind)
-
-    def _disturb(self, kind: str) -> None:
-        """Faults of the world around."""
-        chance, world = self._chance, self._world
-        channel = chance.one_of(world.scenario.channels).id
-        if kind == "receiver":
-            world.failing[channel] = chance.between(2, 9)
-            self._hand_over()
-        elif kind == "refusal":
-            world.refusing.add(channel)
-        elif kind == "compaction":
-            self._compact()
-        elif kind == "clock" and world.scenario.may_jump:
-            world.scenario.clock_error_ms = chance.one_of((-300_000, -3_000, 0, 3_000, 300_000))
-        world.say(lambda: f"{kind} {channel}, clock error {world.scenario.clock_error_ms} ms")
-
-    def _hand_over(self) -> None:
-        """Partitions go from one to another while notifications of them wait to be tried again."""
-        world = self._world
-        for process in world.running("deliver"):
-            if not world.guarded(process, lambda one=process: self._take(one)):  # type: ignore[misc]
-                continue
-            if self._chance.happens(50):
-                world.guarded(process, process.commit)
-        world.rebalance("deliver")
-
-    def _compact(self) -> None:
-        """Rules are compacted only long after nobody needs what was superseded: at rests."""
-        topic = self._chance.one_of([topic for topic in COMPACTED if topic != RULES])
-        for _, partition in self._world.broker.of_topic(topic):
-            partition.compact(self._chance.below(partition.end + 1))
-
-    def _pause(self, process: Process) -> None:
-        """For so long that its partitions go to others; it comes back at a rebalance."""
-        world = self._world
-        world.say(lambda: f"{process.group} {process.number} is paused")
-        world.paused.add(process.number)
-        world.rebalance(process.group)
-
-    def _resume(self) -> None:
-        """A process that was paused wakes up; it has nothing to do until the next rebalance."""
-        world = self._world
-        number = min(world.paused)
-        process = next(one for group in GROUPS for one in world.processes[group] if one.number == number)
-        world.say(lambda: f"{process.group} {number} goes on")
-        world.rejoin(process)
-
-    def _rescale(self, group: str, count: int) -> None:
-        world = self._world
-        world.say(lambda: f"{group} is rescaled to {count}")
-        world.wanted[group] = count
-        members = world.processes[group]
-        for process in list(members):
-            world.rejoin(process)
-        while len(members) > count:
-            self._leave(members[-1])
-        while len(members) < count:
-            world.start(group)
-        world.rebalance(group)
-
-    def _stop(self, process: Process) -> None:
-        """A graceful stop: all is finished and committed; another takes its place."""
-        world = self._world
-        world.say(lambda: f"{process.group} {process.number} stops")
-        self._leave(process)
-        world.start(process.group)
-        world.rebalance(process.group)
-
-    def _leave(self, process: Process) -> None:
-        world = self._world
-        if world.guarded(process, lambda: _wind_down(process)):
-            world.processes[process.group].remove(process)
 
     def _rest(self, is_long: bool) -> None:
         """Faults stop; everything is taken; then time goes by without input."""
@@ -300,6 +236,9 @@ class _Schedule:
             world.drain()
             world.heal()
         world.drain()
+        if world.scenario.is_about_routes:
+            self._rest_of_routes()
+            return
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
         self._tick_all()
@@ -311,7 +250,25 @@ class _Schedule:
             self._tick_all(only_readers=left > 0)
         world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()
+        self._tick_routes()
         world.drain()
+        self._end_rest(is_long)
+
+    def _rest_of_routes(self) -> None:
+        """Nothing waits for time but route."""
+        for ms in self._chance.one_of(_RESTS_MS):
+            self._world.broker.clock_ms += ms
+            self._tick_routes()
+            self._world.drain()
+        self._end_rest(is_long=False)
+
+    def _tick_routes(self) -> None:
+        for process in self._world.processes["route"]:
+            assert isinstance(process, RouteProcess)
+            process.tick()
+
+    def _end_rest(self, is_long: bool) -> None:
+        world = self._world
         for partition, rests in world.rests.items():
             rests.append((world.broker.partition(SAMPLES, partition).end, is_long))
         self._watch.look()
@@ -332,6 +289,9 @@ class _Schedule:
     def _die_catching_up(self) -> None:
         """One more process dies, while all there is is taken at once."""
         process = self._chance.one_of(self._world.processes[self._chance.one_of(GROUPS)])
+        if isinstance(process, RouteProcess) and self._chance.happens(50):
+            self._faults.stop_still(process)
+            return
         fuse = process.outbox.fuse = self._chance.below(self._chance.one_of((4, 12, 30)))
         self._world.say(lambda: f"{process.group} {process.number} will die after {fuse} writes")
 
@@ -343,16 +303,7 @@ class _Schedule:
         world = self._world
         for group in GROUPS:
             for process in world.processes[group]:
-                _wind_down(process)
+                wind_down(process)
         self._watch.committed()
         if self._chance.happens(50):
             world.compact_rules()
-
-
-def _wind_down(process: Process) -> None:
-    if isinstance(process, EvaluateProcess):
-        process.settle()
-        for partition in process.samples:
-            process.save(partition)
-    process.outbox.acknowledged()
-    process.commit()

@@ -1,40 +1,15 @@
-"""Tables as the agents keep them: a changelog on the log, a copy in memory, and a journal that makes a run whole.
-
-A run's entries and outputs are first written to the changelog together (the journal), then the entries, then the
-outputs are sent, then the journal is emptied, and only then the run's offset may be committed. Whoever takes over
-writes and sends again what a whole journal holds; a journal of which a piece is missing never counted.
-"""
+"""Tables as the agents keep them: a changelog on the log, and a copy in memory; over it, the engine's table of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import msgspec
+from tocsin.engine import run_table
+from tocsin.engine.pieces import PieceTable
+from tocsin.engine.run_table import Output
+from tocsin.engine.simulation.broker import Outbox, Violation
 
-from tocsin.engine.simulation.broker import Outbox
-
-_JOURNAL: Final = b"\x00journal/%d"
 Entries = Mapping[bytes, bytes | None]
-
-
-class Output(msgspec.Struct, array_like=True, frozen=True):
-    """One record to send."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-
-
-class _Piece(msgspec.Struct, array_like=True, frozen=True):
-    """A part of a journal; `of` pieces of the same `run` make it whole."""
-
-    run: str
-    of: int
-    entries: list[tuple[bytes, bytes | None]]
-    outputs: list[Output]
-
-
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Piece)
+Counts = Callable[[str], None]
 
 
 class Table:
@@ -48,103 +23,68 @@ class Table:
         """The entries of a partition."""
         found = self._stores.get(partition)
         if found is None:
-            found = self._stores[partition] = {}
-            for _, key, value, _ in self._outbox.broker.partition(self.topic, partition).records:
-                assert key is not None
-                _put(found, key, value)
+            found = self._stores[partition] = dict(self._outbox.broker.partition(self.topic, partition).image)
         return found
 
-    def write(self, partition: int, entries: Entries) -> None:
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        """An entry."""
+        return self.store(partition).get(key)
+
+    def keys(self, partition: int, prefix: bytes) -> list[bytes]:
+        """The keys that begin with a prefix, in order."""
+        return sorted(key for key in self.store(partition) if key.startswith(prefix))
+
+    def put(self, partition: int, entries: Entries) -> None:
         """Write entries durably, then to the copy; None removes one."""
-        if not entries:
-            return
-        store = self.store(partition)
         for key, value in entries.items():
             self._outbox.send(self.topic, key, value, partition)
         self._outbox.acknowledged()
+        _put_all(self.store(partition), entries)
+
+    async def write(self, partition: int, entries: Entries) -> None:
+        """The same, of a process that may stand still meanwhile."""
+        store = self.store(partition)
         for key, value in entries.items():
-            _put(store, key, value)
+            self._outbox.send(self.topic, key, value, partition)
+        await self._outbox.arrived()
+        _put_all(store, entries)
 
     def forget(self) -> None:
         """At a rebalance: another process may have gone on with our partitions."""
         self._stores.clear()
 
 
-def _put(store: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
-    if value is None:
-        store.pop(key, None)
-    else:
-        store[key] = value
+def _put_all(store: dict[bytes, bytes], entries: Entries) -> None:
+    for key, value in entries.items():
+        if value is None:
+            store.pop(key, None)
+        else:
+            store[key] = value
 
 
-class RunTable:
-    """A table changed run by run: entries and outputs of a run survive a crash together. `piece` bounds how many of
-    them one journal record holds."""
+class RunTable(run_table.RunTable):
+    """The engine's, over a Table. `counts` hears the name of a run from which there is no way back: it is carried out,
+    by its owner or by whoever came after."""
 
-    def __init__(self, outbox: Outbox, topic: str, piece: int) -> None:
-        self._outbox, self.table, self._piece = outbox, Table(outbox, topic), piece
-        self._recovered: set[int] = set()
+    def __init__(self, outbox: Outbox, topic: str, piece_bytes: int, counts: Counts) -> None:
+        self.table: Final = Table(outbox, topic)
+        super().__init__(PieceTable(self.table, piece_bytes), self._say, _damaged)
+        self._outbox, self._counts = outbox, counts
 
-    def get(self, partition: int, key: str) -> bytes | None:
-        """An entry."""
-        return self.table.store(partition).get(key.encode())
+    async def _say(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            self._outbox.send(output.topic, output.key, output.value, output.partition)
+        await self._outbox.arrived()
 
-    def recover(self, partition: int) -> None:
-        """Finish what a crashed run had begun; once for each assignment."""
-        if partition in self._recovered:
-            return
-        pieces = self._pieces(partition)
-        if pieces and len(pieces) == pieces[0].of:
-            self.table.write(partition, {key: value for piece in pieces for key, value in piece.entries})
-            self._send([output for piece in pieces for output in piece.outputs])
-        self._empty(partition)
-        self._recovered.add(partition)
-
-    def finish(
-        self,
-        partition: int,
-        run: str,
-        entries: Entries,
-        outputs: Sequence[Output],
-        done: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Store entries and send outputs; `done` is told at the moment since which the run counts."""
-        pieces = self._cut(run, list(entries.items()), list(outputs))
-        for index, piece in enumerate(pieces):
-            last = done if index == len(pieces) - 1 else None
-            self._outbox.send(self.table.topic, _JOURNAL % index, piece, partition, last)
-        if not pieces:
-            done()
-        self._outbox.acknowledged()
-        store = self.table.store(partition)
-        store.update({_JOURNAL % index: piece for index, piece in enumerate(pieces)})
-        self.table.write(partition, entries)
-        self._send(outputs)
-        self._empty(partition)
+    async def _carry_out(self, partition: int, reign: run_table._Reign, run: run_table._Journal) -> None:
+        self._counts(run.run)
+        await super()._carry_out(partition, reign, run)
 
     def forget(self) -> None:
         """At a rebalance."""
-        self._recovered.clear()
+        super().forget()
         self.table.forget()
 
-    def _cut(self, run: str, entries: list[tuple[bytes, bytes | None]], outputs: list[Output]) -> list[bytes]:
-        count = -(-max(len(entries), len(outputs)) // self._piece)
-        parts = [slice(index * self._piece, (index + 1) * self._piece) for index in range(count)]
-        return [_encoder.encode(_Piece(run, count, entries[part], outputs[part])) for part in parts]
 
-    def _pieces(self, partition: int) -> list[_Piece]:
-        store = self.table.store(partition)
-        pieces: list[_Piece] = []
-        while (value := store.get(_JOURNAL % len(pieces))) is not None:
-            pieces.append(_decoder.decode(value))
-        return [piece for piece in pieces if piece.run == pieces[0].run]
-
-    def _empty(self, partition: int) -> None:
-        store = self.table.store(partition)
-        journal = [key for key in store if key.startswith(b"\x00")]
-        self.table.write(partition, dict.fromkeys(journal))
-
-    def _send(self, outputs: Sequence[Output]) -> None:
-        for output in outputs:
-            self._outbox.send(output.topic, output.key, output.value)
-        self._outbox.acknowledged()
+def _damaged(what: str) -> None:
+    raise Violation("nothing-damaged", what)

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.simulation.broker import (
-    ALERT_TABLE,
     CHECKPOINTS,
+    COMMANDS,
     RULES,
     SAMPLES,
-    TOLD_TABLE,
+    SIGNALS,
     Broker,
     Crashed,
     Violation,
@@ -18,12 +18,11 @@ from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.delivering import TYPES, DeliverProcess
 from tocsin.engine.simulation.digest import difference, digest
 from tocsin.engine.simulation.evaluating import EvaluateProcess
-from tocsin.engine.simulation.routing import Input, RouteProcess, notifications
+from tocsin.engine.simulation.routes import Document
+from tocsin.engine.simulation.routing import Attempt, RouteProcess, Runs, notifications
 from tocsin.engine.simulation.scenario import BEGIN_MS, Scenario
-from tocsin.schemas.command import Command
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import Rule
-from tocsin.schemas.signal import Signal
 
 Process = EvaluateProcess | RouteProcess | DeliverProcess
 GROUPS: Final = ("evaluate", "route", "deliver")
@@ -56,8 +55,10 @@ class World:
         self.garbled: set[tuple[str, int, int]] = set()  # on signals and commands
         self.edits: list[tuple[int, str, Rule | None]] = []
         self.rests: dict[int, list[tuple[int, bool]]] = {at: [] for at in range(scenario.partitions)}
-        self.applied: dict[str, list[Command | None]] = {}
-        self._known: set[tuple[Any, ...]] = set()
+        self.routings: list[tuple[int, Document | None]] = []  # each behind the number of its write
+        self.silences: list[tuple[int, str, Document | None]] = []
+        self.runs: dict[tuple[bool, int], list[Attempt]] = {}  # of lifecycle or not, and partition
+        self._tried: dict[str, Attempt] = {}
         self.received: list[tuple[str, Notification]] = []
         self.failing: dict[str, int] = {}  # channel -> attempts that will fail
         self.refusing: set[str] = set()
@@ -80,8 +81,7 @@ class World:
             made.on_replayed = self._replayed
             made.follow()
         elif group == "route":
-            made = RouteProcess(self.started, self.broker, self.scenario)
-            made.on_applied = self._applied
+            made = RouteProcess(self.started, self.broker, self.scenario, Runs(self._tried.__setitem__, self._counts))
             made.follow()
         else:
             made = DeliverProcess(self.started, self.broker, self.scenario)
@@ -99,6 +99,7 @@ class World:
         if not members:
             return
         self.joining.discard(group)
+        self.broker.generations[group] = self.broker.generations.get(group, 0) + 1
         turn = self.chance.below(len(members))
         for index, process in enumerate(members):
             place = (index + turn) % len(members)
@@ -106,26 +107,24 @@ class World:
                 samples = range(place, self.scenario.partitions, len(members))
                 process.assign(range(place, self.scenario.sources, len(members)), samples)
                 process.replay_to = {at: state["offset"] for at, state in self._crash_state.items()}
-                self._own((CHECKPOINTS,), samples, process.number)
+                for partition in samples:
+                    self.broker.owners[CHECKPOINTS, partition] = process.number
             elif isinstance(process, RouteProcess):
-                mine = range(place, self.scenario.partitions, len(members))
-                process.assign(mine)
-                self._own((ALERT_TABLE, TOLD_TABLE), mine, process.number)
+                process.assign(range(place, self.scenario.partitions, len(members)))
             else:
                 places = [(notifications(kind), at) for kind in TYPES for at in range(self.scenario.partitions)]
                 process.assign(places[place :: len(members)])
 
-    def _own(self, topics: tuple[str, ...], partitions: range, number: int) -> None:
-        for topic in topics:
-            for partition in partitions:
-                self.broker.owners[topic, partition] = number
-
     def guarded(self, process: Process, act: Callable[[], None]) -> bool:
-        """Let a process do something; False if it died of it."""
+        """Let a process do something; False if it died of it, or stands still."""
         try:
             act()
         except Crashed:
             self.kill(process)
+            return False
+        if isinstance(process, RouteProcess) and process.is_still and process.number not in self.paused:
+            self.say(lambda: f"{process.group} {process.number} stands still in a run")
+            self.paused.add(process.number)
             return False
         return True
 
@@ -152,17 +151,12 @@ class World:
                 f"{SAMPLES}/{partition}@{state.offset}: {difference(before, after)} differ",
             )
 
-    def _applied(self, inputs: list[Input]) -> None:
-        for one in inputs:
-            if isinstance(one, Signal):
-                known: tuple[Any, ...] = (one.fingerprint, one.order)
-                fingerprint, entry = one.fingerprint, None
-            else:
-                known = (one.command.fingerprint, one.offset)
-                fingerprint, entry = one.command.fingerprint, one.command
-            if known not in self._known:
-                self._known.add(known)
-                self.applied.setdefault(fingerprint, []).append(entry)
+    def _counts(self, name: str) -> None:
+        """There is no way back from a run; its owner and whoever comes after it say so."""
+        attempt = self._tried.pop(name, None)
+        if attempt is not None:
+            key = attempt.topic in (SIGNALS, COMMANDS), attempt.partition
+            self.runs.setdefault(key, []).append(attempt)
 
     def _receive(self, told: Notification) -> bool | None:
         if self.failing.get(told.channel_id, 0) > 0:
@@ -181,12 +175,14 @@ class World:
             members = self.processes[group]
             is_whole = len(members) == self.wanted[group] and group not in self.joining
             is_whole = is_whole and not any(one.number in self.paused for one in members)
-            for process in members:
-                process.outbox.fuse = None
+            for process in list(members):
+                process.outbox.fuse = process.outbox.rest = None
+                if isinstance(process, RouteProcess):
+                    process.rest_in_run = None
+                if not is_whole:
+                    self.rejoin(process)
             if is_whole:
                 continue
-            for process in members:
-                self.rejoin(process)
             while len(members) < self.wanted[group]:
                 self.start(group)
             self.rebalance(group)
@@ -194,10 +190,15 @@ class World:
         self.refusing.clear()
 
     def rejoin(self, process: Process) -> None:
-        """A process that was paused finds that its partitions went to others: what it had under way is gone."""
+        """A process that was paused goes on, and then finds that its partitions went to others: what it had under way
+        is gone, but for what it wrote before it knew."""
         if process.number in self.paused:
             self.paused.discard(process.number)
             self.joining.add(process.group)
+            if isinstance(process, RouteProcess):
+                process.outbox.rest = process.rest_in_run = None
+                if not self.guarded(process, process.go_on):
+                    return
             process.outbox.pending.clear()
             if isinstance(process, EvaluateProcess):
                 process.assign((), ())
@@ -249,5 +250,7 @@ class World:
 def _take_all(process: Process, backlog: list[tuple[str, int]]) -> None:
     for topic, partition in backlog:
         process.take(topic, partition, _EVERYTHING)
+        if isinstance(process, RouteProcess) and process.is_still:
+            return
     if not isinstance(process, RouteProcess):
         process.outbox.acknowledged()

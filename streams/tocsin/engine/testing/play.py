@@ -8,6 +8,8 @@ from typing import Final
 
 from tocsin.engine.memory_log import partition_of
 from tocsin.engine.pipeline import Pipeline, Shape
+from tocsin.engine.route.known import Known
+from tocsin.engine.route.tree import Tree
 from tocsin.engine.testing.compare import Difference, Row, differences
 from tocsin.engine.testing.notation import format_labels, parse_series, parse_values
 from tocsin.engine.testing.scenario import Act, RuleTest
@@ -16,6 +18,7 @@ from tocsin.engine.watermark import Timing
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.labels import series_key
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import CHANNEL_TYPES
 
@@ -36,17 +39,20 @@ def outcome(
     channels: Iterable[Channel] | None,
     interval_ms: int,
     shape: Shape = Shape(),  # noqa: B008 - frozen
+    routing: Routing | None = None,
 ) -> tuple[Difference, ...]:
     """What differs from what a test expects; nothing if it passes.
 
-    Without `channels`, each name in the rules' notifications is a channel. Of `shape`, only partitions count.
+    Without `channels`, each name in the rules' notifications and in the routes is a channel. Of `shape`, only
+    partitions count.
     """
     rules = list(rules)
+    channels = named_channels(rules, routing) if channels is None else channels
     messages = _messages(test, test.interval or interval_ms)
     expected = sorted(enumerate(test.expect), key=lambda entry: entry[1].at)
     acts = sorted(enumerate(test.commands), key=lambda entry: entry[1].at)
     times = sorted({*messages, *(one.at for _, one in expected), *(one.at for _, one in acts)})
-    pipeline = _pipeline(rules, named_channels(rules) if channels is None else channels, shape, times[-1])
+    pipeline = _pipeline(rules, channels, shape, times[-1], _known(channels, routing) if routing else None)
     found: list[Difference] = []
     for at_ms in times:
         for message in messages.get(at_ms, ()):
@@ -62,16 +68,28 @@ def outcome(
     return tuple(found)
 
 
-def named_channels(rules: Iterable[Rule]) -> list[Channel]:
-    """A channel for each name that rules notify, as if everything were set up."""
+def named_channels(rules: Iterable[Rule], routing: Routing | None = None) -> list[Channel]:
+    """A channel for each name that rules notify, and routes, as if everything were set up."""
     names = dict.fromkeys(name for rule in rules for name in rule.notifications)
+    if routing is not None:
+        names |= dict.fromkeys(name for _, route in routing.route.walk() for name in route.channels or ())
+        names |= dict.fromkeys(name for one in routing.correlations for name in one.channels)
     return [Channel(id=name, type=name if name in CHANNEL_TYPES else "webhook") for name in names]
 
 
-def _pipeline(rules: Iterable[Rule], channels: Iterable[Channel], shape: Shape, length_ms: int) -> Pipeline:
+def _known(channels: Iterable[Channel], routing: Routing) -> Known:
+    known = Known(lambda *_: None)
+    known.channels = {channel.id: channel for channel in channels}
+    known.muting.put_tree(Tree(routing))
+    return known
+
+
+def _pipeline(
+    rules: Iterable[Rule], channels: Iterable[Channel], shape: Shape, length_ms: int, known: Known | None
+) -> Pipeline:
     # Silence is measured in ticks, so the stride of one is all of it.
     tick_ms = max(_LEAST_TICK_MS, -(-length_ms // _MOST_TICKS))
-    pipeline = Pipeline(rules, channels, replace(shape, tick_ms=tick_ms), Timing(stride_ms=tick_ms))
+    pipeline = Pipeline(rules, channels, replace(shape, tick_ms=tick_ms), Timing(stride_ms=tick_ms), known=known)
     pipeline.run(BEGIN_MS)
     return pipeline
 
@@ -110,7 +128,7 @@ def _act(pipeline: Pipeline, place: int, act: Act) -> Iterator[Difference]:
                 BEGIN_MS + act.at,
                 comment=act.comment,
                 until_ms=None if act.until is None else BEGIN_MS + act.until,
-                remind_every_ms=act.remind_every,
+                remind_every_ms=int(act.remind_every),  # of the plain kind, as it comes from a topic
             )
         )
 

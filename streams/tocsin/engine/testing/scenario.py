@@ -12,6 +12,7 @@ from tocsin.schemas.problems import Wrong
 State = Literal["ok", "pending", "firing", "acknowledged", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
 Told = Literal["firing", "changed", "unacknowledged", "reminded", "resolved"]
+Flaps = Literal["", "started", "ongoing", "worse", "stopped"]
 Number = float | tuple[float, float]
 
 
@@ -107,6 +108,7 @@ class ExpectedAlert(_Part):
     fired_at: Duration | None = None
     reason: str | None = None
     unit: str | None = None
+    flapping: Flaps | None = None
 
 
 class ExpectedNotification(_Part):
@@ -118,6 +120,11 @@ class ExpectedNotification(_Part):
     labels: Labels | None = None
     severity: Severity | None = None
     value: Figure | None = None
+    flapping: Flaps | None = None
+    at: Duration | None = Field(default=None, description="when it was sent")
+    reason: str | None = Field(default=None, description="of a group: first, new, worse, ...")
+    group: Labels | None = Field(default=None, description="the labels of a group")
+    alerts: int | None = Field(default=None, description="how many alerts a group has")
 
 
 class Expectation(_Part):
@@ -169,11 +176,13 @@ class RuleTest(_Part):
 
 
 class Suite(_Part):
-    """A file: rules of its own or of other files, and tests of them. Rules and channels are read by others."""
+    """A file: rules of its own or of other files, and tests of them. Rules, channels and routes are read by others."""
 
     rules: list[Any] = []
     rule_files: tuple[str, ...] = ()
     channels: list[Any] | None = None
+    routing: dict[str, Any] | None = None
+    routing_file: str = ""
     interval: Duration = milliseconds("1m")
     tests: tuple[RuleTest, ...] = Field(min_length=1)
 
@@ -186,6 +195,8 @@ class Suite(_Part):
     def _of_rules(self) -> Self:
         if not self.rules and not self.rule_files:
             raise Wrong((("rules",), "are missing; add rules or rule_files"))
+        if self.routing is not None and self.routing_file:
+            raise Wrong((("routing_file",), "does not go with routing; remove one"))
         return self
 
 

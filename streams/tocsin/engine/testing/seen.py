@@ -40,11 +40,18 @@ def _alert(event: AlertEvent, begin_ms: int) -> Facts:
         "fired_at": parse_instant(event.fired_at) - begin_ms if event.fired_at else None,
         "reason": event.reason,
         "unit": event.unit,
+        "flapping": event.flapping,
     }
 
 
 def _notification(one: Notification, begin_ms: int) -> Facts:
-    return {**_alert(one.event, begin_ms), "channel": one.channel_id, "type": one.event.type}
+    """Of a group, what it says of the worst of its alerts, and of itself."""
+    at_ms, group = parse_instant(one.created_at) - begin_ms, one.group
+    facts = {**_alert(one.event, begin_ms), "channel": one.channel_id, "type": one.event.type, "at": at_ms}
+    if group is None:
+        return facts | {"group": None, "alerts": 1}
+    size = len(group.alerts) + group.truncated
+    return facts | {"type": group.status, "reason": group.reason, "group": group.labels, "alerts": size}
 
 
 def subject_of(facts: Facts) -> str:
@@ -57,7 +64,7 @@ def text_of(field: str, value: Any) -> str:
     """A fact as people write it."""
     if value is None:
         return "none"
-    if field in ("starts_at", "fired_at"):
+    if field in ("starts_at", "fired_at", "at"):
         return format_duration(value) if value >= 0 else f"-{format_duration(-value)}"
     if isinstance(value, Mapping):
         return format_labels(value) or "{}"

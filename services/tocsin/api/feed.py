@@ -1,0 +1,160 @@
+"""Alert events as they happen: one consumer of `alerts` for a process, and a bounded queue for each who listens.
+
+A position is the next offset of each partition, written `0.15,1.20`: whoever names one gets all that came since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from tocsin.context import Context
+from tocsin.kafka.clients import consumer_arguments, read_to, started
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
+
+MOST_LISTENERS: Final = 1_000
+_MOST_WAITING: Final = 2_000  # events for one who does not read them
+_FETCH_MS: Final = 100
+_CALL_S: Final = 30.0
+_PLACE: Final = re.compile(r"(\d{1,6})\.(\d{1,18})", re.ASCII)
+_log = structlog.get_logger("tocsin.api.events")
+Positions = dict[int, int]
+
+
+class BadPosition(ValueError):
+    """A text that names no position."""
+
+
+def parse_positions(text: str) -> Positions:
+    """The inverse of `format_positions`; raises BadPosition."""
+    found = [_PLACE.fullmatch(part) for part in text.split(",")]
+    if not all(found) or len(found) > 10_000:
+        raise BadPosition
+    return {int(one[1]): int(one[2]) for one in found if one}
+
+
+def format_positions(positions: Mapping[int, int]) -> str:
+    """`0.15,1.20`."""
+    return ",".join(f"{partition}.{offset}" for partition, offset in sorted(positions.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, and where it lies."""
+
+    event: AlertEvent
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """Somebody who listens from `positions` on. `is_late` says that they read too slowly to get the rest."""
+
+    positions: Positions
+    queue: asyncio.Queue[Told] = field(default_factory=lambda: asyncio.Queue(_MOST_WAITING))
+    is_late: bool = False
+
+    def hear(self, told: Told) -> None:
+        """An event happened."""
+        try:
+            self.queue.put_nowait(told)
+        except asyncio.QueueFull:
+            self.is_late = True
+
+
+class Feed:
+    """Of one process; begins to read when somebody listens for the first time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._listeners: set[Listener] = set()
+        self._positions: Positions = {}
+        self._lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more can listen."""
+        return len(self._listeners) >= MOST_LISTENERS
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Listener]:
+        """Listen within the block, from now on."""
+        async with self._lock:
+            if self._following is None or self._following.done():
+                await self._begin()
+        listener = Listener(dict(self._positions))
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def between(self, begin: Positions, end: Positions) -> AsyncIterator[Told]:
+        """What came between two positions, as far as the topic still holds it."""
+        topic = self._context.topics.alerts
+        consumer = self._consumer()
+        async with started(consumer, self._context.connection.bootstrap_servers):
+            places = {TopicPartition(topic, number): end[number] for number in begin if number in end}
+            for place, first in (await consumer.beginning_offsets(list(places))).items():
+                consumer.seek(place, min(max(first, begin[place.partition]), places[place]))
+            async for record in read_to(consumer, places, _FETCH_MS):
+                told = _told(record)
+                if told is not None and record.offset < end[record.partition]:
+                    yield told
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._stack.aclose()
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        arguments: dict[str, Any] = {**consumer_arguments(self._context.connection), "fetch_max_wait_ms": _FETCH_MS}
+        return AIOKafkaConsumer(self._context.topics.alerts, **arguments)
+
+    async def _begin(self) -> None:
+        await self._stack.aclose()
+        consumer = self._consumer()
+        await self._stack.enter_async_context(started(consumer, self._context.connection.bootstrap_servers))
+        ends = await asyncio.wait_for(consumer.end_offsets(list(consumer.assignment())), _CALL_S)
+        for place, end in ends.items():
+            consumer.seek(place, end)
+        self._positions = {place.partition: end for place, end in ends.items()}
+        self._following = asyncio.create_task(self._follow(consumer))
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            while True:
+                for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
+                    for record in records:
+                        self._hear(record)
+        finally:
+            for listener in self._listeners:
+                listener.is_late = True  # they come back, and the next one begins anew
+
+    def _hear(self, record: ConsumerRecord) -> None:
+        self._positions[record.partition] = record.offset + 1
+        told = _told(record)
+        if told is not None:
+            for listener in self._listeners:
+                listener.hear(told)
+
+
+def _told(record: ConsumerRecord) -> Told | None:
+    try:
+        return Told(codec.decode(AlertEvent, record.value), record.partition, record.offset)
+    except codec.UnreadableRecord as error:
+        _log.warning("what is no alert event was passed over", offset=record.offset, reason=str(error))
+        return None

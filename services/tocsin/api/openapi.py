@@ -123,8 +123,7 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
-    found["Baseline"] = _baseline()
-    found["Preview"] = _preview()
+    found |= {"Baseline": _baseline(), "Preview": _preview()}
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     found |= escalation_schemas()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tests.bench.fleet import DAY, HOUR, LEARN_DAYS, WEEK, Fleet, Floats, Incident
 
-from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+from tocsin.engine.evaluate.detector import Detector
 
 _GRACE_S = 12 * HOUR  # after an incident: what alarms on the way back is no false alarm
 _ONE_ALARM_S = HOUR  # alarms closer than this are one
@@ -32,9 +32,14 @@ class Outcome:
         return float(np.median(delays)) if delays else float("nan")
 
 
-def scores(fleet: Fleet) -> Floats:
-    """Those of the default detector: one step a time, of the series that have a sample."""
-    detector = Ensemble()
+def together(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of equally many series of several fleets."""
+    found = [one for outcome in outcomes for one in outcome.found]
+    return Outcome(found, float(np.mean([outcome.false_a_week for outcome in outcomes])))
+
+
+def scores(fleet: Fleet, detector: Detector) -> Floats:
+    """Those of a new detector: one step a time, of the series that have a sample."""
     detector.columns.add(fleet.values.shape[1])
     out = np.zeros_like(fleet.values)
     for row, (at_s, values) in enumerate(zip(fleet.at_s, fleet.values, strict=True)):

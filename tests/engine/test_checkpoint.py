@@ -61,7 +61,9 @@ def assert_same(one: PartitionState, other: PartitionState) -> None:
         twin = other.lanes[key]
         assert (lane.late, lane.refused.pack()) == (twin.late, twin.refused.pack())
         assert all(same_table(*tables) for tables in zip(lane._tables(), twin._tables(), strict=True))
-        assert [judge.cells for judge in lane.judges.values()] == [judge.cells for judge in twin.judges.values()]
+        assert [list(judge.cells.items()) for judge in lane.judges.values()] == [
+            list(judge.cells.items()) for judge in twin.judges.values()
+        ]
     for lateness_ms, flow in one.flows.items():
         assert flow.pack() == other.flows[lateness_ms].pack()
 

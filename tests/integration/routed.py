@@ -77,7 +77,7 @@ def told(receiver: WebReceiver) -> list[tuple[str, list[str]]]:
 
 
 @asynccontextmanager
-async def world(kafka: str, directory: Path, prefix: str) -> AsyncIterator[World]:
+async def world(kafka: str, directory: Path, prefix: str, **settings: str) -> AsyncIterator[World]:
     (port,) = free_ports(1)
     await create_topics(kafka, topic_specs(prefix, PARTITIONS))
     environment = {
@@ -88,6 +88,7 @@ async def world(kafka: str, directory: Path, prefix: str) -> AsyncIterator[World
         "TOCSIN_API_PORT": str(port),
         "TOCSIN_API_TOKEN": TOKEN,
         "TOCSIN_LOG_FORMAT": "console",
+        **settings,
     }
     services = {name: ServiceProcess(name, environment, directory) for name in ("route", "deliver", "api")}
     async with AsyncExitStack() as stack:

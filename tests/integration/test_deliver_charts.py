@@ -18,8 +18,8 @@ from tocsin.deliver.drawing import Drawing, Undrawable
 from tocsin.deliver.history import History, Wanted
 from tocsin.deliver.pictures import Pictures, wanted_of
 from tocsin.engine.frame import Floats, Ints, encode
+from tocsin.engine.ingest.framing import pack
 from tocsin.engine.ingest.interning import Interner
-from tocsin.engine.ingest.step import pack
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.topics import Topics

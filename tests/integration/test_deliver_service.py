@@ -26,11 +26,12 @@ from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import decode, encode, encode_document
-from tocsin.schemas.notification import Delivery, Notification
+from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.settings import DeliverySettings, Settings
-from tocsin.schemas.topics import Topics
-from tocsin.testing import collect, eventually
-from tocsin.testing.alerts import Addressee, firing_event
+from tocsin.schemas.topics import Cleanup, Topics, TopicSpec
+from tocsin.testing import collect, create_topics, eventually
+from tocsin.testing.alerts import Addressee, firing_event, resolved_event
+from tocsin.testing.providers import Slack
 from tocsin.testing.receivers import MailReceiver, WebReceiver
 from tocsin.vault import load_or_create_key
 
@@ -243,3 +244,76 @@ async def test_a_test_send_reaches_a_disabled_channel_and_fails_at_once(service:
         assert delivered.test
         assert failed.detail == "HTTP 500: echo ********"
         assert await collect(service.kafka, service.topics.dlq) == []
+
+
+async def _messages(service: Service) -> dict[str, Remembered | None]:
+    """What lies on `messages`, as it is now."""
+    records = await collect(service.kafka, service.topics.messages)
+    return {record.key.decode(): decode(Remembered, record.value) if record.value else None for record in records}
+
+
+async def test_what_a_channel_said_is_gone_on_with_by_another_process_until_it_is_over(service: Service) -> None:
+    async with Slack().listening() as slack:
+        await service.channel("bot", "slack", bot_token=slack.token, channel=slack.channel, api_url=f"{slack.url}/api")
+        key = "bot/9f2c000000000001"
+        async with service.running("slack"):
+            await service.notify(notification("bot", "slack", firing_event(1)))
+            await service.deliveries(1, "delivered")
+        (root,) = slack.roots
+        kept = (await _messages(service))[key]
+        assert kept is not None
+        assert kept.reference["ts"] == root
+        async with service.running("slack"):
+            worse = firing_event(2, type="changed", severity="critical")
+            await service.notify(notification("bot", "slack", worse))
+            await service.deliveries(2, "delivered")
+            await service.notify(notification("bot", "slack", resolved_event(3)))
+            await service.deliveries(3, "delivered")
+            await eventually(lambda: _is_forgotten(service, key), 20, "the last word")
+        assert slack.roots == [root]
+        assert slack.edits == [root, root]
+        assert slack.complaints == []
+
+
+async def test_what_a_deleted_channel_said_is_forgotten_at_once_or_at_the_next_start(service: Service) -> None:
+    async with Slack().listening() as slack:
+        config = {"bot_token": slack.token, "channel": slack.channel, "api_url": f"{slack.url}/api"}
+        keys = {name: f"{name}/9f2c000000000001" for name in ("now", "later", "kept")}
+        for name in keys:
+            await service.channel(name, "slack", **config)
+        async with service.running("slack"):
+            await service.notify(*(notification(name, "slack") for name in keys))
+            await service.deliveries(3, "delivered")
+            await service.send(service.topics.channels, b"now", None)
+            await eventually(lambda: _is_forgotten(service, keys["now"]), 20, "the channel that is deleted")
+        assert (await _messages(service))[keys["later"]] is not None
+        await service.send(service.topics.channels, b"later", None)
+        async with service.running("slack"):
+            await eventually(lambda: _is_forgotten(service, keys["later"]), 20, "the one that was deleted meanwhile")
+        assert (await _messages(service))[keys["kept"]] is not None
+
+
+async def _is_forgotten(service: Service, key: str) -> bool:
+    found = await _messages(service)
+    return key in found and found[key] is None
+
+
+async def test_a_topic_of_the_users_gets_the_event_with_its_cloudevents_headers(
+    service: Service, topic_prefix: str
+) -> None:
+    topic = f"users-{topic_prefix}alerts"
+    await create_topics(service.kafka, [TopicSpec(topic, 3, Cleanup.DELETE)])
+    await service.channel("stream", "kafka", topic=topic)
+    event = firing_event(1)
+    async with service.running("kafka"):
+        await service.notify(notification("stream", "kafka", event), notification("stream", "kafka", resolved_event(2)))
+        sent = await service.deliveries(2, "delivered")
+    first, last = await collect(service.kafka, topic, count=2)
+    assert first.key == last.key == event.fingerprint.encode(), "in one partition, in order"
+    headers = {name: value.decode() for name, value in first.headers}
+    assert (headers["ce_specversion"], headers["ce_type"]) == ("1.0", "tocsin.alert.firing")
+    assert (headers["ce_id"], headers["ce_time"]) == (sent[0].notification_id, event.updated_at)
+    body = msgspec.json.decode(first.value)
+    assert (body["value"], body["message"]["title"]) == (1234.5, "High Response Time Alert")
+    assert [one.receipt for one in sent] == [f"{topic}, partition {first.partition}, offset {n}" for n in (0, 1)]
+    assert b"/act/" not in first.value, "programs have tokens of their own"

@@ -28,12 +28,12 @@ RULE = Rule.model_validate({"id": "high", "metric_type": "load", "threshold": 50
 # The worker as it is, but for one stage that raises on the run with the poisoned sample.
 RAISES = """
 from tocsin.agents import columnar
-take = columnar.Columnar.take
-async def failing(self, tp, batches, rules):
-    if any(b"poisoned" in (record.value or b"") for batch in batches for record in batch.records):
+step = columnar.Columnar._step
+async def failing(self, partition, items, rules):
+    if any(b"poisoned" in getattr(item, "keys", b"") for item in items):
         raise RuntimeError("a bug of ours")
-    await take(self, tp, batches, rules)
-columnar.Columnar.take = failing
+    await step(self, partition, items, rules)
+columnar.Columnar._step = failing
 from tocsin.__main__ import main
 main()
 """

@@ -34,6 +34,7 @@ CHANNELS = (
     Channel(id="pager", type="webhook"),
     Channel(id="mail", type="email", config={"send_resolved": False}),
     Channel(id="chat", type="slack"),
+    Channel(id="incident", type="pagerduty"),
 )
 
 

@@ -117,8 +117,9 @@ def cooldown_not_persisted(patch: pytest.MonkeyPatch) -> None:
         state = restore(get)
         for lane in state.lanes.values():
             for judge in lane.judges.values():
-                for found in judge.cells.values():
+                for place, found in judge.cells.items():
                     found.cool_ms = cell.NEVER
+                    judge.cells.put(*place, found)
         return state
 
     patch.setattr(evaluating, "restore", forgetful)

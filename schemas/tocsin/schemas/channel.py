@@ -9,6 +9,9 @@ from tocsin.schemas.rule import Id
 # Entries may be older than the rule that these are true or false and nothing else.
 _NO = frozenset({"false", "no", "off", "n", "f", "0"})
 
+# Their receivers keep something open until an alert is over, and show who takes care of it.
+_KEEPING = frozenset({"pagerduty", "opsgenie"})
+
 
 class Channel(BaseModel):
     """A destination, as users write it and as it lies on `channels`, where credentials in `config` are sealed."""
@@ -30,6 +33,11 @@ class Channel(BaseModel):
     def sends_resolved(self) -> bool:
         """Whether it is told when an alert is over."""
         return self._is_on("send_resolved")
+
+    @property
+    def hears_of_care(self) -> bool:
+        """Whether it is told of acknowledgements too, by whom it heard that an alert fires."""
+        return self.type in _KEEPING
 
     def _is_on(self, name: str) -> bool:
         return str(self.config.get(name, True)).strip().lower() not in _NO

@@ -13,9 +13,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """What a notification of several alerts says: why now, of which route and labels, and each alert as it is.
 
     Of very many alerts the last `truncated` are left out. `reason` is `first`, `new`, `worse`, `again` (a
-    reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`; `digest` where a channel's
-    rate limit made one message of several. Of an `incident`, which is named by its id, `why` says of its alerts why
-    they belong to it.
+    reminder, or an acknowledgement is over), `some resolved`, `all resolved` or `repeat`; `acknowledged` or
+    `unacknowledged` for channels that keep an incident, when that is so of all of it or not any more; `digest` where a
+    channel's rate limit made one message of several. Of an `incident`, which is named by its id, `why` says of its
+    alerts why they belong to it.
     """
 
     route: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,8 @@ from tocsin.vault import Vault, is_sealed
 
 MASK = "********"
 _SHORTEST = 6
+_LONG_WORD = 16
+_PIECE = re.compile(r"[/&=:@?]")
 
 
 class ConfigRefused(ValueError):
@@ -88,13 +92,34 @@ def redacted(text: str, settings: BaseModel) -> str:
 
 
 def _open_secrets(settings: BaseModel) -> set[str]:
-    """Every secret, and each part of one such as `Bearer TOKEN`; what is very short would mask common words."""
+    """Every secret, and what a receiver may see of one: a word of `Bearer TOKEN`, a part of an address, a login in
+    base64. What is very short would mask common words."""
     found: set[str] = set()
+    user = str(getattr(settings, "username", None) or "")
     for _, value in settings:
         for one in value.values() if isinstance(value, dict) else (value,):
             if isinstance(one, SecretStr):
-                found |= {one.get_secret_value(), *one.get_secret_value().split()}
+                secret = one.get_secret_value()
+                found |= {secret, *secret.split(), *_address_parts(secret)}
+                found |= {
+                    base64.b64encode(text.encode()).decode() for text in (f"{user}:{secret}", f"\0{user}\0{secret}")
+                }
     return {secret for secret in found if len(secret) >= _SHORTEST}
+
+
+def _address_parts(secret: str) -> set[str]:
+    """The path of an address that is a secret, its query, and what in them is no plain word."""
+    _, is_address, rest = secret.partition("://")
+    if not is_address:
+        return set()
+    path, _, query = rest.partition("?")
+    _, slash, inside = path.partition("/")
+    pieces = [*_PIECE.split(path), *_PIECE.split(query)]
+    return {slash + inside, query, f"{slash}{inside}?{query}"} | {piece for piece in pieces if not _is_word(piece)}
+
+
+def _is_word(piece: str) -> bool:
+    return piece.isalpha() and len(piece) < _LONG_WORD
 
 
 def _stored(channel: Channel, path: tuple[str, ...], previous: Channel | None) -> str:

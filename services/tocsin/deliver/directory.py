@@ -19,11 +19,12 @@ log = structlog.get_logger("tocsin.deliver.directory")
 
 
 class Directory:
-    """Channels by id, with their secrets sealed."""
+    """Channels by id, with their secrets sealed. `deleted` is set when one is no more."""
 
     def __init__(self) -> None:
         self._channels: dict[str, Channel] = {}
         self._changed = asyncio.Condition()
+        self.deleted = asyncio.Event()
 
     def get(self, channel_id: str) -> Channel | None:
         """The channel as it is now."""
@@ -43,6 +44,7 @@ class Directory:
         async with self._changed:
             if value is None:
                 self._channels.pop(channel_id, None)
+                self.deleted.set()
             else:
                 try:
                     self._channels[channel_id] = decode_document(Channel, value, channel_id)

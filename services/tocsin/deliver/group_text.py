@@ -9,7 +9,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Group
 
 _MOST_LINES = 20
-_SAID = {"repeat": "REPEAT", "digest": "DIGEST"}
+_SAID = {reason: reason.upper() for reason in ("repeat", "digest", "acknowledged", "unacknowledged")}
 
 
 def counted(group: Group) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tocsin.agents.record_batches import RecordBatch, read_in_batches
+from tocsin.agents.record_batches import BatchRefused, RecordBatch, read_in_batches
 from tocsin.engine.frame import DamagedFrame, Floats, Frame, Ints, decode
 from tocsin.kafka.admin import partition_counts
 from tocsin.kafka.clients import KafkaConnection, consumer_arguments, started
@@ -180,7 +180,11 @@ class History:
 
 def _frames(batches: Iterable[RecordBatch]) -> Iterable[Frame]:
     for batch in batches:
-        for record in batch.records:
+        try:
+            records = batch.unpack()
+        except BatchRefused:
+            continue
+        for record in records:
             try:
                 item = decode(record.value or b"")
             except DamagedFrame:

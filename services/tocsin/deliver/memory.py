@@ -55,6 +55,10 @@ class Memory:
         )
         return None if after == before else after
 
+    def entries(self) -> tuple[Remembered, ...]:
+        """All of them."""
+        return tuple(self._entries.values())
+
     def apply(self, key: str, entry: Remembered | None) -> None:
         """Take over an entry; None forgets."""
         if entry is None:
@@ -68,8 +72,8 @@ def is_over(notification: Notification) -> bool:
     return notification.status == "resolved"
 
 
-async def read_memory(context: Context, channel_type: str) -> Memory:
-    """What channels of a type said, as the topic has it now."""
+async def read_memory(context: Context, channel_type: str | None = None) -> Memory:
+    """What channels of a type said, or all channels, as the topic has it now."""
     memory = Memory()
     consumer = AIOKafkaConsumer(
         context.topics.messages, **{**consumer_arguments(context.connection), "fetch_max_wait_ms": _FETCH_MS}
@@ -83,7 +87,7 @@ async def read_memory(context: Context, channel_type: str) -> Memory:
     return memory
 
 
-def _take(memory: Memory, key: bytes, value: bytes | None, channel_type: str) -> None:
+def _take(memory: Memory, key: bytes, value: bytes | None, channel_type: str | None) -> None:
     name = key.decode("utf-8", "replace")
     if not value:
         return memory.apply(name, None)
@@ -92,6 +96,6 @@ def _take(memory: Memory, key: bytes, value: bytes | None, channel_type: str) ->
     except UnreadableRecord as error:
         log.warning("remembered message ignored", key=name, reason=str(error))
         return None
-    if entry.channel_type == channel_type and entry.key == name:
+    if channel_type in (None, entry.channel_type) and entry.key == name:
         memory.apply(name, entry)
     return None

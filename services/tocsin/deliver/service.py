@@ -26,6 +26,7 @@ from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.drawing import Drawing
+from tocsin.deliver.forgetting import forget_deleted
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.history import History
 from tocsin.deliver.journal import Journal
@@ -87,11 +88,12 @@ async def serve(
             asyncio.TaskGroup() as tasks,
         ):
             following = tasks.create_task(follow(directory, channels))
+            forgetting = tasks.create_task(forget_deleted(context, directory, arounds[kinds[0]].journal))
             consumers = [TypeConsumer(context, kind, arounds[kind], Parking(context)) for kind in kinds]
             running = [tasks.create_task(consumer.run(stop)) for consumer in consumers]
             ready = tasks.create_task(_announce(consumers))
             await asyncio.wait(running)
-            await ended(ready, following)
+            await ended(ready, following, forgetting)
     except ExceptionGroup as group:
         raise _first(group) from None
 

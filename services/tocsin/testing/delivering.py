@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any, cast
 
+from tocsin.deliver.actions import Actions
 from tocsin.deliver.composer import Composer
 from tocsin.deliver.credentials import seal_config
 from tocsin.deliver.directory import Directory
@@ -21,6 +22,7 @@ from tocsin.deliver.lane import Claim, Job
 from tocsin.deliver.pictures import Pictures, Read
 from tocsin.deliver.protocol import Clock, Transport
 from tocsin.deliver.worker import Surroundings, Worker
+from tocsin.permits import PURPOSE, Permits
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.notification import Delivery, Notification, Remembered
@@ -31,6 +33,7 @@ from tocsin.vault import Vault
 VAULT = Vault(bytes(range(32)))
 LOOPBACK = ip_network("127.0.0.0/8")
 _POLL_S, _VIRTUAL_POLL_S = 0.005, 10.0
+_LINKS_MS = 86_400_000
 BASE_URL = "https://tocsin.example.com"
 
 
@@ -129,7 +132,8 @@ async def delivering(
     async with guard.session() as session, AsyncExitStack() as stack:
         ways_out = Transport(guard, session, tls or ssl.create_default_context(), clock, **transport)
         drawing = await stack.enter_async_context(Drawing())
-        composer = Composer(BASE_URL, Pictures(samples, drawing) if samples else None)
+        actions = Actions(Permits(VAULT.derived(PURPOSE)), BASE_URL, _LINKS_MS)
+        composer = Composer(BASE_URL, Pictures(samples, drawing) if samples else None, actions)
         deliverer = Deliverer(Directory(), ways_out, stack, composer)
         for identity, (kind, config) in channels.items():
             await deliverer.channel(identity, kind, **config)

@@ -132,7 +132,7 @@ class Opsgenie(Provider):
         """Take a request."""
         if request.headers.get("Authorization") != f"GenieKey {self.api_key}":
             return web.json_response({"message": "Could not authenticate", "took": 0.0, "requestId": "r"}, status=403)
-        found = re.fullmatch(r"/v2/alerts(?:/([0-9a-f]{64})/(close|acknowledge|priority))?", path)
+        found = re.fullmatch(r"/v2/alerts(?:/([0-9a-f]{64})/(close|acknowledge|unacknowledge|priority))?", path)
         if not self.expect(found, path) or found is None:
             return web.json_response({"message": "not found"}, status=404)
         if found[1]:

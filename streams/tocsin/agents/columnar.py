@@ -17,7 +17,7 @@ from faust.types import TP
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.pieces import PieceTable
-from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.record_batches import BatchRefused, RecordBatch
 from tocsin.agents.replay import Stretch
 from tocsin.agents.stage import Item, Stage, State
 from tocsin.agents.transport import BatchApp
@@ -150,10 +150,13 @@ class Columnar(Generic[Item, State]):
     def _items(self, tp: TP, batches: Sequence[RecordBatch], begin: int) -> list[Item]:
         items: list[Item] = []
         for batch in batches:
-            if batch.refused:
+            try:
+                records = batch.unpack()
+            except BatchRefused as refused:
                 at = f"{tp.topic}/{tp.partition}@{batch.first}-{batch.offset}"
-                _log.error("records were passed over", at=at, error=batch.refused)
-            for record in batch.records:
+                _log.error("records were passed over", at=at, error=str(refused))
+                continue
+            for record in records:
                 if record.offset < begin:
                     continue
                 try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tocsin.agents.record_batches import read_in_batches
+from tocsin.agents.record_batches import BatchRefused, read_in_batches
 
 _CALL_TIMEOUT_S: Final = 30.0
 _POLL_MS: Final = 200
@@ -84,10 +84,13 @@ class ConfigLog:
     async def _read(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
         for batch in (one for batches in fetched.values() for one in batches):
-            if batch.refused:
+            try:
+                records = batch.unpack()
+            except BatchRefused as refused:
                 at = f"{batch.topic}/{batch.partition}@{batch.first}-{batch.offset}"
-                _log.error("a record batch of configuration was passed over", at=at, reason=batch.refused)
-            for record in batch.records:
+                _log.error("a record batch of configuration was passed over", at=at, reason=str(refused))
+                continue
+            for record in records:
                 if record.key is not None:
                     self._on_record(record.offset, record.key, record.value, record.timestamp)
         positions = {partition: await self._consumer.position(partition) for partition in self._positions}

@@ -9,13 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 from faust.types import TP
 
 from tocsin.agents.dead_letter import Message, dead_letter
+from tocsin.agents.metric_parts import parts
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.transport import BatchApp
@@ -23,8 +22,7 @@ from tocsin.engine import frame
 from tocsin.engine.frame import SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
 from tocsin.engine.ingest.interning import Interner
-from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, step
-from tocsin.schemas.metric import MAX_MESSAGE_BYTES, Reject
+from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Ingested, Reading
 
 _IN_FLIGHT: Final = 64
 _RUN_BYTES: Final = 2**20
@@ -38,20 +36,6 @@ class _Progress:
     position: int
     highest_ms: int = UNSEEN_MS
     taking: bool = False
-
-
-class _Each(Sequence[Any]):
-    """One attribute of records, read only where it is asked for: few samples want it."""
-
-    def __init__(self, records: Sequence[Any], name: str) -> None:
-        self._records = records
-        self._read = attrgetter(name)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._read(self._records[index])
 
 
 class Ingest:
@@ -80,12 +64,7 @@ class Ingest:
         sent: list[Sent] = []
         progress = self._progress.setdefault(tp, _Progress(batches[0].first))
         progress.taking = True
-        for run in _runs(tp, batches):
-            if isinstance(run, DeadLetter):
-                sent.append(await self._bury(run))
-                continue
-            assert self._interner is not None, "take before start"
-            done = step(self._interner, run, CODECS["json"], _now_ms(), self._max_ahead_ms)
+        for done in self._ingested(tp, batches):
             for partition, frames in done.frames.items():
                 sent += [
                     await self._outbox.send(self._samples, frame.encode(made), partition=partition) for made in frames
@@ -96,6 +75,24 @@ class Ingest:
         progress.position, progress.taking = batches[-1].offset + 1, False
         self._in_flight.append((tp, progress.position, sent))
         await self._settle()
+
+    def _ingested(self, tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Ingested]:
+        """What parts of bounded size come to, since a frame must fit into one record."""
+        reading, size_bytes = self._reading(tp), 0
+        for part in parts(tp, batches):
+            if size_bytes + part.size_bytes > _RUN_BYTES:
+                yield reading.cut()
+                reading, size_bytes = self._reading(tp), 0
+            size_bytes += part.size_bytes
+            if isinstance(part.what, DeadLetter):
+                reading.bury(part.what)
+            else:
+                reading.read(part.what, CODECS["json"])
+        yield reading.cut()
+
+    def _reading(self, tp: TP) -> Reading:
+        assert self._interner is not None, "take before start"
+        return Reading(self._interner, (tp.topic, tp.partition), _now_ms(), self._max_ahead_ms)
 
     async def _settle(self) -> None:
         """Let offsets be committed whose frames are on Kafka, in order."""
@@ -165,54 +162,6 @@ class Ingest:
         for _, _, sent in list(self._in_flight):
             await self._outbox.acknowledged(sent)
         await self._settle()
-
-
-def _runs(tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Run | DeadLetter]:
-    """The records of record batches, in runs of bounded size; a refused batch is one dead letter."""
-    records: list[Any] = []
-    for batch in batches:
-        if batch.refused:
-            yield from _bounded(tp, records)
-            records = []
-            detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
-            yield DeadLetter(tp.topic, tp.partition, batch.first, Reject("compression", detail), None, b"")
-            continue
-        records += batch.records
-    yield from _bounded(tp, records)
-
-
-def _bounded(tp: TP, records: list[Any]) -> Iterator[Run | DeadLetter]:
-    """Runs of bounded size, since a frame must fit into one record; a message that is too large is a dead letter."""
-    values = [record.value for record in records]
-    lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
-    up_to = np.cumsum(lengths)
-    too_large = [*np.flatnonzero(lengths > MAX_MESSAGE_BYTES).tolist(), len(records)]
-    begin = 0
-    for place in too_large:
-        while begin < place:
-            before = int(up_to[begin - 1]) if begin else 0
-            end = min(int(np.searchsorted(up_to, before + _RUN_BYTES, side="right")) + 1, place)
-            yield _run(tp, records[begin:end], values[begin:end])
-            begin = end
-        if place < len(records):
-            yield _too_large(tp, records[place], int(lengths[place]))
-        begin = place + 1
-
-
-def _too_large(tp: TP, record: Any, length: int) -> DeadLetter:
-    reject = Reject("size", f"the message has {length} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
-    message = record.key, bytes(record.value), record.timestamp, record.headers
-    return DeadLetter(tp.topic, tp.partition, record.offset, reject, *message)
-
-
-def _run(tp: TP, records: list[Any], values: list[bytes | None]) -> Run:
-    first, last = records[0].offset, records[-1].offset
-    offsets: Sequence[int] = range(first, last + 1)
-    if len(offsets) != len(records):
-        offsets = [record.offset for record in records]
-    keys = [record.key for record in records]
-    times_ms, headers = _Each(records, "timestamp"), _Each(records, "headers")
-    return Run(tp.topic, tp.partition, offsets, times_ms, keys, values, headers)
 
 
 def _now_ms() -> int:

@@ -8,7 +8,7 @@ import structlog
 from faust.types import TP
 
 from tocsin.agents.dead_letter import Message, dead_letter, message_of
-from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.record_batches import BatchRefused, RecordBatch
 from tocsin.agents.run_table import Output
 from tocsin.schemas.codec import UnreadableRecord
 
@@ -48,11 +48,14 @@ def keyed_runs(
     """Cut a fetched run; what `read` refuses with UnreadableRecord, or does not unpack, becomes a dead letter."""
     run: KeyedRun[_Input] = KeyedRun(tp)
     for batch in batches:
-        if batch.refused:
-            detail = f"offsets {batch.first} to {batch.offset}: {batch.refused}"
+        records: Sequence[Any] = ()
+        try:
+            records = batch.unpack()
+        except BatchRefused as refused:
+            detail = f"offsets {batch.first} to {batch.offset}: {refused}"
             message = Message(tp.topic, tp.partition, batch.first, None, b"")
             run.dead.append(dead_letter(dlq, stage, "compression", detail, message))
-        for record in batch.records:
+        for record in records:
             try:
                 run.inputs.append(read(record))
                 run.records.append(record)

@@ -1,11 +1,12 @@
 """aiokafka's fetch, without an object for each record, for the topics that agents read in runs.
 
 `PartitionRecords` makes a ConsumerRecord of every record: more than half of the cost of a fetch (1.35 against 0.57 µs a
-message, decoding included). This subclass yields one item for each record batch instead. A batch that does not unpack
-is an item as well, so that it can go to the dead-letter topic and the offset can move on.
+message, decoding included). This subclass yields one item for each record batch instead, still packed: unpacked where
+it is decoded, a batch is in the processor's cache, of which a whole fetch is many times as large. A batch that does not
+unpack is an item as well, so that it can go to the dead-letter topic and the offset can move on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import aiokafka.consumer.fetcher as fetcher
@@ -21,34 +22,46 @@ _EXPECTED: Final = (
 )
 
 
+class BatchRefused(Exception):
+    """Why a record batch cannot be unpacked: nothing of it can be read."""
+
+
 class RecordBatch:
-    """Records of one fetched batch, from the first wanted on, with what Faust expects of a record.
+    """One fetched batch, with what Faust expects of a record. It uses up the offsets from `first`, the first wanted, to
+    `offset`; records may be missing among them, all of them too."""
 
-    `records` have offset, timestamp, key and value; `refused` says why there are none, though offsets from `first` to
-    `offset` are used up.
-    """
-
-    __slots__ = ("first", "offset", "partition", "records", "refused", "timestamp", "timestamp_type", "topic")
+    __slots__ = ("_packed", "first", "offset", "partition", "topic")
     headers = ()
     key = None
+    value = None
+    timestamp = 0
+    timestamp_type = 0
     checksum = None
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(self, topic: str, partition: int, first: int, last: int, records: Sequence[Any], refused: str = ""):
+    def __init__(self, topic: str, partition: int, first: int, last: int, packed: Iterable[Any]):
         self.topic = topic
         self.partition = partition
         self.first = first
         self.offset = last
-        self.records = records
-        self.refused = refused
-        self.timestamp = records[-1].timestamp if records else 0
-        self.timestamp_type = records[-1].timestamp_type if records else 0
+        self._packed = packed
 
-    @property
-    def value(self) -> Sequence[Any]:
-        """The records."""
-        return self.records
+    def unpack(self) -> Sequence[Any]:
+        """Its records, with offset, timestamp, key, value and headers. To be asked for once, since they are not kept.
+
+        Raises BatchRefused if any of them is damaged, or all take up more than is allowed.
+        """
+        packed, self._packed = self._packed, ()
+        try:
+            records = list(packed)
+        except UnpackRefused as error:
+            raise BatchRefused(str(error)) from None
+        except (ValueError, CorruptRecordException) as error:
+            raise BatchRefused(f"it is damaged: {error}") from None
+        if records and records[0].offset < self.first:
+            return [record for record in records if record.offset >= self.first]
+        return records
 
 
 class BatchRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -65,26 +78,10 @@ class BatchRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._is_aborted(batch) or batch.is_control_batch:
                 self.next_fetch_offset = batch.next_offset
                 continue
-            item = self._item(batch)
+            # The formats before Kafka 0.11 do not say where a batch begins.
+            first = max(getattr(batch, "base_offset", 0), self.next_fetch_offset)
             self.next_fetch_offset = batch.next_offset
-            if item is not None:
-                yield item
-
-    def _item(self, batch: Any) -> RecordBatch | None:
-        wanted, topic, partition = self.next_fetch_offset, self._tp.topic, self._tp.partition
-        try:
-            records = list(batch)
-        except UnpackRefused as error:
-            first = max(batch.base_offset, wanted)
-            return RecordBatch(topic, partition, first, batch.next_offset - 1, (), str(error))
-        except (ValueError, CorruptRecordException) as error:
-            first = max(batch.base_offset, wanted)
-            return RecordBatch(topic, partition, first, batch.next_offset - 1, (), f"it is damaged: {error}")
-        if records and records[0].offset < wanted:
-            records = [record for record in records if record.offset >= wanted]
-        if not records:
-            return None
-        return RecordBatch(topic, partition, records[0].offset, records[-1].offset, records)
+            yield RecordBatch(self._tp.topic, self._tp.partition, first, batch.next_offset - 1, batch)
 
     def _is_aborted(self, batch: Any) -> bool:
         if self._isolation_level != fetcher.READ_COMMITTED or batch.producer_id is None:

@@ -75,7 +75,7 @@ class Peaks:
     def watch(self, judge: Judge, points: Points, describe: Describe) -> None:  # noqa: ARG002
         """See `Watch`."""
         self._judges[id(judge)] = judge
-        if len(points) and judge.cells:  # while nothing has ever begun there is nothing to follow
+        if len(points) and len(judge.cells):  # while nothing has ever begun there is nothing to follow
             self._noted.append((judge, points))
 
     def settle(self, signals: Iterable[Signal]) -> dict[tuple[str, int], Peak]:
@@ -167,10 +167,10 @@ class Peaks:
         known = self._places.get(fingerprint)
         if known is not None:
             judge, owner, slot = known
-            cell = judge.cells.get((slot, owner))
+            cell = judge.cells.get(slot, owner)
             if cell is not None and cell.fingerprint == fingerprint:
                 return known
         for judge in self._judges.values():
-            for (slot, owner), cell in judge.cells.items():
-                self._places[cell.fingerprint] = judge, owner, slot
+            for slot, owner, name in judge.cells.names():
+                self._places[name] = judge, owner, slot
         return self._places[fingerprint]

@@ -20,8 +20,9 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Floats, Ints, SourceProgress, Tick
 from tocsin.engine.ingest.codecs import CODECS
+from tocsin.engine.ingest.framing import pack
 from tocsin.engine.ingest.interning import Interner
-from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run, pack
+from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Run
 from tocsin.engine.ingest.step import step as ingest
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.lifecycle.step import Input, NumberedCommand

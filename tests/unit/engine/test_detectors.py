@@ -167,3 +167,33 @@ def test_a_series_with_a_season_is_foretold_unless_it_is_said_to_have_none() -> 
         assert found.lower[0] < values[-1] < found.upper[0]
     assert widths["none"] > 60
     assert max(width for periods, width in widths.items() if periods != "none") < 20
+
+
+def test_once_in_so_many_days_is_true_of_stationary_series() -> None:
+    rng, steps, a_week, each = np.random.default_rng(11), 2200, 672, 32
+    made, last, alarms = detector(4 * each), np.zeros(each), np.zeros((2, 4))
+    for step in range(steps):
+        white = rng.standard_normal((2, each))
+        last = 0.6 * last + 0.8 * white[1]
+        values = np.concatenate((white[0], last, rng.laplace(0, 1, each), rng.exponential(1, each)))
+        score = made.look(np.arange(4 * each), np.full(4 * each, 1e9 + step * 900.0), 100 + values).score
+        if step >= a_week:
+            for row, days in enumerate((1.0, 7.0)):
+                alarms[row] += (score > np.log1p(days)).reshape(4, each).sum(axis=1)
+    series_days = each * (steps - a_week) * 900 / 86_400
+    assert (alarms[0] > 0.2 * series_days).all()  # not merely silent
+    assert (alarms[0] < 1.7 * series_days).all()
+    assert (alarms[1] < 2.5 * series_days / 7).all()
+
+
+def test_a_first_incident_does_not_hide_the_next() -> None:
+    rng, each, a_day = np.random.default_rng(12), 32, 72
+    made = detector(each)
+    values = 100 + rng.standard_normal((30 * a_day, each))
+    begins = np.arange(12 * a_day, 29 * a_day, 3 * a_day)
+    for begin in begins:
+        values[begin : begin + a_day // 3] += 6
+    scores = watch(made, values, interval_s=1200.0)
+    found = np.array([(scores[begin : begin + 30] > np.log1p(7)).any(axis=0).mean() for begin in begins])
+    assert found[0] > 0.9
+    assert found[1:].mean() > found[0] - 0.05

@@ -15,6 +15,7 @@ from tocsin.deliver.text import one_line, shortened, visible
 
 _MESSAGE, _DESCRIPTION, _DETAIL, _NOTE = 130, 15_000, 1_000, 25_000
 _PRIORITIES = {"critical": "P1", "error": "P2", "warning": "P3", "info": "P5"}
+_CARE = {"acknowledged": "acknowledge", "unacknowledged": "unacknowledge"}
 Step = tuple[str, str, dict[str, Any]]
 """Method, path and body of one request."""
 
@@ -72,8 +73,9 @@ def steps(settings: OpsgenieSettings, outgoing: Outgoing) -> list[Step]:
     note = shortened(visible("\n".join(outgoing.message.summary)), _NOTE)
     if notification.status == "resolved":
         return [("POST", f"/v2/alerts/{alias}/close?identifierType=alias", {**source, "note": note})]
-    if notification.group is None and event.type == "acknowledged":
-        return [("POST", f"/v2/alerts/{alias}/acknowledge?identifierType=alias", {**source, "note": note})]
+    said = notification.group.reason if notification.group is not None else event.type
+    if said in _CARE and not event.is_said_again:
+        return [("POST", f"/v2/alerts/{alias}/{_CARE[said]}?identifierType=alias", {**source, "note": note})]
     create: Step = ("POST", "/v2/alerts", _create(settings, outgoing, alias))
     if event.type != "changed":
         return [create]

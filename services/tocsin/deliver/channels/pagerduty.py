@@ -26,7 +26,6 @@ from tocsin.schemas.alert import AlertEvent
 _SUMMARY, _DETAIL, _KEY_LENGTH = 1_024, 2_000, 32
 _MAX_BYTES = 480_000  # PagerDuty takes 512 KB
 _SEVERITIES = frozenset({"critical", "error", "warning", "info"})
-_ACTIONS = {"acknowledged": "acknowledge", "resolved": "resolve"}
 _SOURCES = ("host", "instance", "node", "pod", "service", "job")
 
 
@@ -81,10 +80,12 @@ def payload(settings: PagerDutySettings, outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _action(outgoing: Outgoing) -> str:
+    """PagerDuty takes back no acknowledgement: a trigger is noted in the incident, and that is all there is."""
     notification = outgoing.notification
-    if notification.group is not None:
-        return "resolve" if notification.status == "resolved" else "trigger"
-    return _ACTIONS.get(notification.event.type, "trigger")
+    if notification.status == "resolved":
+        return "resolve"
+    said = notification.group.reason if notification.group is not None else notification.event.type
+    return "acknowledge" if said == "acknowledged" else "trigger"
 
 
 def _source(event: AlertEvent) -> str:

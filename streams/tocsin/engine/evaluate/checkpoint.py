@@ -20,7 +20,7 @@ from tocsin.schemas.codec import UnreadableRecord, decode_rule, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 4
+FORMAT = 5
 HEADER = "header"
 
 __all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]

@@ -6,7 +6,7 @@ value. The outcome is that of going through all values of all series one by one,
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,8 @@ from tocsin.engine.evaluate.cell import (
     transitions,
     wait_anew,
 )
-from tocsin.engine.evaluate.columns import CHUNK, Columns
+from tocsin.engine.evaluate.cells import Cells
+from tocsin.engine.evaluate.columns import Columns
 from tocsin.engine.evaluate.condition import Condition, Flags
 from tocsin.engine.evaluate.conditions import CONDITIONS
 from tocsin.engine.evaluate.fingerprints import fingerprints
@@ -94,7 +95,7 @@ class Judge:
         self._groups = list(self._grouped(steps))
         self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
         self.columns = Columns({"state": ("u1", starts[-1], REST), "due": ("i8", starts[-1], 0)})
-        self.cells: dict[tuple[int, int], Cell] = {}
+        self.cells = Cells([len(own) for own in steps])
 
     def _grouped(self, steps: Sequence[tuple[Level, ...]]) -> Iterator[tuple[slice, Condition]]:
         begin = 0
@@ -129,7 +130,7 @@ class Judge:
     def _names(self, slots: Ints, found: Iterable[tuple[int, int]], describe: Describe) -> dict[tuple[int, int], str]:
         """Fingerprints of alerts that have no cell yet, by row and rule."""
         subjects = _Subjects(describe)
-        new = [(row, owner) for row, owner in found if (int(slots[row]), owner) not in self.cells]
+        new = [(row, owner) for row, owner in found if not self.cells.has(int(slots[row]), owner)]
         rules = [self.versions[owner].rule.id for _, owner in new]
         labels = [subjects(int(slots[row])).labels for row, _ in new]
         names = fingerprints([alert_text(*one) for one in zip(rules, labels, strict=True)])
@@ -161,7 +162,7 @@ class Judge:
         columns = self._columns[owner]
         conditions = self._conditions[columns]
         states: list[int] = self.columns["state"][slot, columns].tolist()
-        cell = self.cells.get((slot, owner))
+        cell = self.cells.get(slot, owner)
         for index in range(int(points.begins[row]), int(points.begins[row + 1])):
             value, at_ms = float(points.values[index]), int(points.at_ms[index])
             begins = [condition.begins(place, value) for condition, place in conditions]
@@ -191,7 +192,7 @@ class Judge:
         columns = self._columns[owner]
         self.columns["state"][slot, columns] = states
         self.columns["due"][slot, columns] = cell.due
-        self.cells[slot, owner] = cell
+        self.cells.put(slot, owner, cell)
         self.columns.touch_row(slot)
 
     def _signal(
@@ -239,7 +240,8 @@ class Judge:
             self._end(slot, owner, at_ms, reason, describe, out)
 
     def _end(self, slot: int, owner: int, at_ms: int, reason: str, describe: Describe, out: list[Signal]) -> None:
-        version, cell = self.versions[owner], self.cells[slot, owner]
+        version, cell = self.versions[owner], self.cells.get(slot, owner)
+        assert cell is not None, "what waits or fires has a cell"
         before: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
         after = [REST] * len(before)
         at_ms = max(at_ms, cell.order_at)
@@ -276,7 +278,7 @@ class Judge:
         self, slot: int, owner: int, latest_ms: int, at_ms: int, describe: Describe, out: list[Signal]
     ) -> None:
         rule = self.versions[owner].rule
-        cell = self.cells.get((slot, owner)) or new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
+        cell = self.cells.get(slot, owner) or new_cell(alert_fingerprint(rule.id, describe(slot).labels), rule)
         before: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
         after = [NO_DATA, *(REST for _ in before[1:])]
         if before[0] == REST:
@@ -303,12 +305,16 @@ class Judge:
         changed = {
             owner for source, owner in moved.items() if self.versions[owner].revision != old.versions[source].revision
         }
-        for (slot, owner), cell in self.cells.items():
-            if owner in changed:
-                states: list[int] = self.columns["state"][slot, self._columns[owner]].tolist()
-                wait_anew(cell, self.versions[owner].rule, states)
-                self.columns["due"][slot, self._columns[owner]] = cell.due
-                self.columns.touch(np.array([slot]))
+        for owner in sorted(changed):
+            self._wait_anew(owner)
+
+    def _wait_anew(self, owner: int) -> None:
+        states = self.columns["state"][: self.columns.count, self._columns[owner]]
+        for slot in np.flatnonzero((states == PENDING).any(axis=1)).tolist():
+            cell = self.cells.get(slot, owner)
+            assert cell is not None, "what waits has a cell"
+            wait_anew(cell, self.versions[owner].rule, states[slot].tolist())
+            self._keep(slot, owner, states[slot].tolist(), cell)
 
     def _move(self, old: "Judge", moved: dict[int, int]) -> None:
         """Copy the state of rules, by their places there and here."""
@@ -317,7 +323,7 @@ class Judge:
         for source, owner in moved.items():
             for name in ("state", "due"):
                 self.columns[name][rows, self._columns[owner]] = old.columns[name][rows, old.columns_of(source)]
-        self.cells = {(slot, moved[source]): cell for (slot, source), cell in old.cells.items() if source in moved}
+        self.cells = old.cells.moved(moved, [len(version.rule.steps) for version in self.versions])
 
     def is_laid_out_as(self, other: "Judge") -> bool:
         """Whether the same rules have the same columns, so that what was saved of one can be read by the other."""
@@ -342,29 +348,17 @@ class Judge:
     def renew(self, slot: int) -> None:
         """A slot becomes another series'."""
         self.columns.renew(slot)
-        for owner in range(len(self.versions)):
-            self.cells.pop((slot, owner), None)
+        self.cells.drop_slot(slot)
 
     def prune(self, last_ms: Ints) -> None:
         """Forget cells at rest whose past can no longer matter; `last_ms` is each slot's latest judged time."""
-        if not self.cells:
+        if not len(self.cells):
             return
         begins = [columns.start for columns in self._columns]
         busy = np.logical_or.reduceat(self.columns["state"] != REST, begins, axis=1)  # slots x rules
-        slots, owners = np.fromiter(chain.from_iterable(self.cells), np.int64).reshape(-1, 2).T
-        at_rest = ~busy[slots, owners]
-        for slot, owner in zip(slots[at_rest].tolist(), owners[at_rest].tolist(), strict=True):
-            cell = self.cells[slot, owner]
-            if cell.cool_ms < last_ms[slot] and cell.order_at < last_ms[slot]:
-                del self.cells[slot, owner]
-
-    def cells_by_chunk(self) -> dict[int, list[tuple[int, int, Cell]]]:
-        """Cells by the chunk that their slot lies in: the slot's place there, the rule, the cell."""
-        found: dict[int, list[tuple[int, int, Cell]]] = {}
-        for (slot, owner), cell in self.cells.items():
-            chunk, place = divmod(slot, CHUNK)
-            found.setdefault(chunk, []).append((place, owner, cell))
-        return found
+        slots, owners, until_ms = self.cells.pasts()
+        past = ~busy[slots, owners] & (until_ms < last_ms[slots])
+        self.cells.drop(slots[past], owners[past])
 
 
 def _kind(rule: Rule) -> tuple[str, str]:

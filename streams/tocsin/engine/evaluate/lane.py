@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from tocsin.engine.evaluate.cell import Cell
 from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
@@ -275,9 +274,9 @@ class Lane(ABC):
 
     def pack_dirty(self) -> Iterator[tuple[int, bytes]]:
         """Chunks of slots written since the last checkpoint, each with everything that hangs on them."""
-        cells = {key: judge.cells_by_chunk() for key, judge in self.judges.items()}
+        cells = {key: judge.cells.by_chunk() for key, judge in self.judges.items()}
         for chunk in self.dirty_chunks():
-            judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk, ())) for key, judge in self.judges.items()]
+            judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk)) for key, judge in self.judges.items()]
             derived = {key: _packed(derivation.columns, chunk) for key, derivation in self.derivations.items()}
             more = self.pack_more(chunk * CHUNK, (chunk + 1) * CHUNK)
             packed = {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **more}
@@ -299,8 +298,8 @@ class Lane(ABC):
         for key, columns, cells in packed["judges"]:
             judge = self.judges[key]
             judge.columns.unpack(chunk, columns)
-            for slot, owner, cell in cells:
-                judge.cells[first + slot, owner] = msgspec.convert(cell, Cell)
+            if cells:
+                judge.cells.unpack(cells)
         for key, columns in packed["derived"].items():
             _unpack(self.derivations[key].columns, chunk, columns)
         self.unpack_more(packed)

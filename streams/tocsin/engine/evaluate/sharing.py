@@ -121,6 +121,7 @@ def _active(lane: Lane, rules: set[str]) -> Iterator[_Member]:
             states = judge.columns["state"][: judge.columns.count, judge.columns_of(owner)].max(axis=1, initial=0)
             for slot in (states >= FIRING).nonzero()[0].tolist():
                 told: MemberState = "no data" if states[slot] == NO_DATA else "firing"
-                cell = judge.cells[slot, owner]
+                cell = judge.cells.get(slot, owner)
+                assert cell is not None, "what fires has a cell"
                 order = version.epoch, cell.order_at, cell.order_number
                 yield _Member(version.rule.id, lane.describe(slot).labels, cell.fingerprint, order, told)

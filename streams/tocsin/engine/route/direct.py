@@ -32,6 +32,7 @@ class Direct:
 
     def take(self, record: RouteRecord, event: AlertEvent) -> None:
         """Apply an event of an alert."""
+        caring = self._caring(record, event)
         if event.type == "firing":
             record.told, record.held_ms, record.said = {}, 0, ""
             if event.notifications:
@@ -47,6 +48,14 @@ class Direct:
             self._unless_muted(record, event, 0)  # it was acknowledged before anybody could be told
         elif event.type == "resolved":
             self._tell_resolved(record, event)
+        self.notifications.extend(notification(event, channel) for channel in caring)
+
+    def _caring(self, record: RouteRecord, event: AlertEvent) -> list[Channel]:
+        """Who is told that somebody takes care, or does not any more, whatever keeps the alert quiet by now. What is
+        said again at its time goes to all who heard."""
+        if event.type not in ("acknowledged", "unacknowledged") or event.is_said_again:
+            return []
+        return [channel for channel in self._heard(record) if channel.enabled and channel.hears_of_care]
 
     def look(self, record: RouteRecord) -> bool:
         """Look again at an alert that waits; whether its record changed."""

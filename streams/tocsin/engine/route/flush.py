@@ -14,7 +14,7 @@ from tocsin.engine.route.decisions import Subject, decision
 from tocsin.engine.route.group_record import GroupRecord, Told
 from tocsin.engine.route.incidents import is_past
 from tocsin.engine.route.muting import Mute, Muting
-from tocsin.engine.route.telling import Saying, View, is_hushed, say
+from tocsin.engine.route.telling import Saying, View, is_hushed, say, say_care
 from tocsin.engine.route.tree import Options
 from tocsin.engine.route.unroutable import unroutable
 from tocsin.schemas.alert import AlertEvent, routing_labels
@@ -88,6 +88,7 @@ class Flush:
         for name, mute in muted.items():
             until_ms = self._until(name, mute)
             self._decide(name, mute.outcome, mute.by, until_ms, channels=channels)
+        self.tell_care()
         self.gone = list(view.over)
         for name in self.gone:
             record.drop(name)
@@ -153,6 +154,18 @@ class Flush:
         if new and (worst := self.find(self._worst(firing))) is not None:
             self.unroutable += [unroutable(worst, name, why) for name, why in new.items()]
         self.record.missing = missing
+
+    def tell_care(self) -> None:
+        """Tell the channels that keep something open of acknowledgements, at once and whatever keeps alerts quiet."""
+        number = self.record.number
+        for name, told in self.record.told.items():
+            channel = self.world.channels.get(name)
+            if channel is None or not (channel.enabled and channel.hears_of_care and channel.type == told.kind):
+                continue
+            saying = say_care(told, self.record.members)
+            if saying is not None:
+                self.record.number, self.has_changed = number + 1, True
+                self.notifications += self._notifications(channel, saying)
 
     def _hush(self, names: Collection[str], channels: tuple[str, ...]) -> None:
         """Nothing is repeated, since somebody takes care of everything."""

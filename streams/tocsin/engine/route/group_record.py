@@ -26,7 +26,8 @@ class Told(msgspec.Struct, omit_defaults=True):
     """What one channel knows: since when, and which alerts it was told of and not yet that they are over.
 
     `alerts` gives the severity that was said (its rank). `quiet` are those that were left out of what was said last:
-    when nothing keeps them quiet any more, they are news. `again` are those that are to be said once more.
+    when nothing keeps them quiet any more, they are news. `again` are those that are to be said once more. `cared` says
+    that the channel knows that somebody takes care of all of them, where it is told such things.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Told(msgspec.Struct, omit_defaults=True):
     alerts: dict[str, int] = {}
     quiet: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    cared: bool = False
 
 
 class Involved(msgspec.Struct, array_like=True):

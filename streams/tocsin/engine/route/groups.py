@@ -106,7 +106,10 @@ class _Run:
             record.again_ms = now_ms
         if record.next_ms <= now_ms:
             self._flush(record, now_ms)
-        elif member.active and not record.heard_of(fingerprint):
+            return
+        if before is not None and before.acknowledged != member.acknowledged:
+            self._tell_care(record, now_ms)
+        if member.active and not record.heard_of(fingerprint):
             self.changes.decisions += self._world.waiting(record, join.event, record.next_ms, now_ms)
 
     def _forget(self, record: GroupRecord) -> None:
@@ -145,6 +148,13 @@ class _Run:
         if place in self.changes.events:
             return self.changes.events[place]
         return self._store.event(place)
+
+    def _tell_care(self, record: GroupRecord, now_ms: int) -> None:
+        caring = Flush(record, lambda name: self._event((record.key, name)), self._world, now_ms)
+        caring.tell_care()
+        if caring.has_changed:
+            self.changes.looked.add(record.key)
+        self.changes.notifications += caring.notifications
 
     def _flush(self, record: GroupRecord, now_ms: int) -> None:
         record.looks += 1

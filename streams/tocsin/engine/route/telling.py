@@ -10,7 +10,9 @@ from typing import Literal
 
 from tocsin.engine.route.group_record import Member, Told
 
-Reason = Literal["first", "new", "worse", "again", "some resolved", "all resolved", "repeat"]
+Reason = Literal[
+    "first", "new", "worse", "again", "some resolved", "all resolved", "repeat", "acknowledged", "unacknowledged"
+]
 Members = Mapping[str, Member]
 
 
@@ -45,9 +47,20 @@ def say(told: Told, view: View, at_ms: int, repeat_ms: int, *, sends_resolved: b
     if reason is None:
         return None
     told.at_ms, told.again = at_ms, frozenset()
+    told.cared = told.cared and reason in ("some resolved", "repeat")
     told.alerts |= {name: member.rank for name, member in view.firing.items()}
     told.quiet = frozenset(name for name in view.quiet if name in told.alerts)
     return Saying(reason, tuple(view.firing), to_tell)
+
+
+def say_care(told: Told, members: Members) -> Saying | None:
+    """That somebody takes care of all that a channel was told of, or does not any more, where that is news to it."""
+    known = tuple(name for name in told.alerts if name in members and members[name].active)
+    cared = bool(known) and all(members[name].acknowledged for name in known)
+    if not known or cared == told.cared:
+        return None
+    told.cared = cared
+    return Saying("acknowledged" if cared else "unacknowledged", known, ())
 
 
 def is_hushed(told: Told, view: View, at_ms: int, repeat_ms: int) -> bool:

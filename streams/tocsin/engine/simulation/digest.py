@@ -61,7 +61,7 @@ def _judge(judge: Judge, judged_ms: Ints) -> Any:
     count = judge.columns.count
     state, due = judge.columns["state"][:count], judge.columns["due"][:count]
     cells = []
-    for (slot, owner), cell in sorted(judge.cells.items()):
+    for (slot, owner), cell in judge.cells.items():
         states = state[slot, judge.columns_of(owner)].tolist()
         since = [since_ms for since_ms, one in zip(cell.since, states, strict=True) if one]
         is_cold = cell.cool_ms < judged_ms[slot]

@@ -2,7 +2,7 @@
 
 The period of the ensemble is the harmonic mean p-value of its measures (Wilson 2019), which holds however they depend
 on each other: one measure that is sure is enough. The score is ln(1 + days), where such a sample comes once in so many
-days if nothing changes. It is shown where it clearly passes what was shown last, which fades within five hours once
+days if nothing changes. It is shown where it clearly passes what was shown last, which fades within half a day once
 nothing is strange any more: one alarm an incident.
 """
 
@@ -19,8 +19,8 @@ from tocsin.engine.evaluate.detectors.tails import Tails
 from tocsin.engine.frame import Floats, Ints
 
 WARM_SAMPLES: Final = 120
-_STRANGE: Final = np.float32(np.log1p(3))  # what comes once in three days is hardly learnt
-_HOLD_S: Final = 5 * 3600.0
+_STRANGE: Final = np.float32(np.log1p(30))  # what comes once in a month is not learnt
+_HOLD_S: Final = 12 * 3600.0
 _MARGIN: Final = 1.3
 _BLOCK: Final = 1024  # series at a time: what is worked on stays in the cache
 

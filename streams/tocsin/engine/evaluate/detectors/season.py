@@ -2,9 +2,10 @@
 
 An anchor that follows within a week; a profile, over the half hours of the day or the hours of the week, of what the
 anchor leaves over; and a drift from both that follows within a day: additive Holt-Winters (Winters 1960) with bins in
-place of lags, so that gaps and any cadence do. Within a bin the profile is a line, flat at an edge (the minmod limiter
-of van Leer 1979), since schedules have edges. Which period a series has is found from how well each would have foretold
-it; forecasts are mixed by that (Bates and Granger 1969). How far values stray is kept by half hour too.
+place of lags, so that gaps and any cadence do. Within a bin the profile is a line, flat at an edge (the limiter of van
+Leer 1977), since schedules have edges. Which period a series has is found from how well each would have foretold
+it; forecasts are mixed by that (Bates and Granger 1969). How far values stray is kept by half hour too,
+and grows with what is expected in series where it does.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
 _TINY: Final = np.float32(1e-12)
 WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
-_ROWS: Final = 25
+_ROWS: Final = 31
 
 SPEC: Final[Spec] = {
     "anchor": ("f8", 0, 0.0),
@@ -38,6 +39,9 @@ SPEC: Final[Spec] = {
 # foretell, the mean size of their errors, and the samples in that.
 _DRIFT, _ERRORS, _COUNTS = slice(0, 3), slice(3, 6), slice(6, 9)
 _SIZES, _RELATIVE, _STAGE, _CLEAN = 9, 10, 11, 12
+# On the mean: size of what is expected, size of strays, that over the height of what is expected, and its logarithm.
+_TOTAL, _READY = 29, 30  # of the day's spreads, the sum, and how many are trusted
+_GROUND, _HEIGHT, _PLAIN, _SHARED, _LOGARITHM = slice(25, 29), 25, 26, 27, 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,17 @@ AUTO: Final = Habits()
 class Outlook:
     """What the season says of samples: `expected`, and the `rest` apart from that.
 
-    `usual` is the mean size of the rest, `relative` that of this half hour over it. `clean` counts the samples since a
-    season was found; `anew` marks the series of which one was found just now. `away` is the distance from the anchor,
-    `rests` those from what no season, the day and the week foretell, where that is `known`.
+    `usual` is the mean size of the rest, `relative` that here and now over it; `height` is what is expected over its
+    mean. `clean` counts the samples since a season was found; `anew` marks the series of which one was found just now.
+    `away` is the distance from the anchor, `rests` those from what no season, the day and the week foretell, where that
+    is `known`.
     """
 
     expected: Floats
     rest: Array
     usual: Array
     relative: Array
+    height: Array
     clean: Array
     anew: Array
     live: Array
@@ -117,9 +123,12 @@ def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = 
     weights = _weights(live, moment, habits)
     rest = _mixed(weights, rests)
     anew = _stages(live, moment, weights)
-    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1))
+    expected = moment.x - rest
+    height = np.abs(expected).astype(np.float32)
+    height = np.clip(height / (np.where(moment.age == 1, height, live[_HEIGHT]) + _TINY), 0.1, 10)
+    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1)) * _growth(live, height)
     usual = _mixed(weights, live[_ERRORS]) + _TINY
-    return Outlook(moment.x - rest, rest, usual, relative, live[_CLEAN], anew, live, away, rests, known)
+    return Outlook(expected, rest, usual, relative, height, live[_CLEAN], anew, live, away, rests, known)
 
 
 def learn(
@@ -137,7 +146,12 @@ def learn(
         learnt = ordinary | (live[cycle.row + 5] < cycle.trusted)
         live[cycle.row + 1] += np.where(learnt, outlook.away, 0)
         live[cycle.row + 2] += learnt
-    live[_SIZES] += np.where(ordinary, np.abs(outlook.rest), 0)
+    size = np.abs(outlook.rest)
+    live[_SIZES] += np.where(ordinary, size / _growth(live, outlook.height), 0)
+    size = np.minimum(size, limit * outlook.relative)
+    log = np.log(outlook.height)
+    ground = np.stack((np.abs(outlook.expected).astype(np.float32), size, size / outlook.height, log))
+    live[_GROUND] += (moment.gain(_ANCHOR_S).astype(np.float32) * share) * (ground - live[_GROUND])
     young = live[_COUNTS][2] * moment.cadence_s < WEEK_S
     live[_DRIFT] += np.where(young, moved, 0)
     step = np.clip(outlook.rest, -limit, limit) * (moment.gain(_ANCHOR_S) * share) + np.where(young, 0, moved)
@@ -154,13 +168,15 @@ def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Flo
         part = live[:, moved]
         had = np.flatnonzero(part[cycle.row + 2] > 0)
         if len(had):
-            _close(columns, cycle, slots[moved[had]], part[:, had])
+            closed = part[:, had]
+            _close(columns, cycle, slots[moved[had]], closed)
+            part[:, had] = closed
         part[cycle.row] = at[moved] + 1
         part[cycle.row + 1 : cycle.row + 3] = 0.0
         part[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
         if cycle is DAY:
             part[_SIZES] = 0.0
-            part[_RELATIVE] = _relative(columns, slots[moved], at[moved].astype(np.int64))
+            part[_RELATIVE] = _relative(part, columns["day_spread"][slots[moved], at[moved].astype(np.int64)])
         live[:, moved] = part
     middle, slope = live[cycle.row + 3], live[cycle.row + 4]
     known = ~np.isnan(middle)
@@ -174,9 +190,10 @@ def _line(columns: Columns, cycle: Cycle, slots: Ints, at: Ints) -> Array:
     here = profile[slots, at]
     left = np.where(seen[slots, before] > 0, here - profile[slots, before], 0)
     right = np.where(seen[slots, after] > 0, profile[slots, after] - here, 0)
-    flatter = np.where(np.abs(left) < np.abs(right), left, right)
+    steepest = 2 * np.minimum(np.abs(left), np.abs(right)) * ((left > 0) == (right > 0))
+    slope = np.clip((left + right) / 2, -steepest, steepest)
     visits = seen[slots, at]
-    return np.stack((np.where(visits > 0, here, np.nan), np.where((left > 0) == (right > 0), flatter, 0), visits))
+    return np.stack((np.where(visits > 0, here, np.nan), slope, visits))
 
 
 def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
@@ -191,20 +208,19 @@ def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
     if cycle is DAY:
         spread = columns["day_spread"]
         size = np.minimum(live[_SIZES] / count, limit)
+        was = spread[slots, at]
         gain = np.where(visits >= 1, np.maximum(0.1, 1 / np.maximum(visits, 1)), 0.0)
-        spread[slots, at] += gain * (size - spread[slots, at])
+        change = (gain * (size - was)).astype(np.float32)
+        spread[slots, at] = was + change
+        live[_TOTAL] += change
+        live[_READY] += visits + 1 == cycle.trusted
 
 
-def _relative(columns: Columns, slots: Ints, at: Ints) -> Array:
+def _relative(live: Array, here: Array) -> Array:
     """How far values stray in this half hour, over the mean of all; 1 until all were seen three times."""
-    complete = columns["day_seen"][slots].min(axis=1) >= DAY.trusted
-    spread = np.ascontiguousarray(columns["day_spread"][slots].T)
-    mean = spread[0].copy()
-    for row in spread[1:]:  # not `sum`: its order of adding depends on how many columns there are
-        mean += row
-    mean /= len(spread)
-    here = spread[at, np.arange(len(slots))]
-    return np.where(complete, np.clip((here + 0.1 * mean + _TINY) / (1.1 * mean + _TINY), 0.25, 4), np.float32(1))
+    mean = live[_TOTAL] / DAY.bins
+    relative = (here + np.float32(0.1) * mean + _TINY) / (np.float32(1.1) * mean + _TINY)
+    return np.where(live[_READY] >= DAY.bins, np.clip(relative, 0.25, 4), np.float32(1))
 
 
 def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:
@@ -240,6 +256,14 @@ def _better(error: Array, other: Array) -> Array:
     fourth = square * square
     eighth = fourth * fourth
     return np.asarray(1 / (1 + eighth * eighth))
+
+
+def _growth(live: Array, height: Array) -> Array:
+    """How much further values stray where more is expected: in proportion to `height` if that makes what was seen more
+    likely (of a Laplace distribution) than strays of one size, else 1."""
+    better = np.log((live[_PLAIN] + _TINY) / (live[_SHARED] + _TINY)) - live[_LOGARITHM]
+    share = np.clip(50 * better - 0.5, 0, 1) * (live[_COUNTS][1] > 0)
+    return np.asarray(1 + share * (height - 1))
 
 
 def _mixed(weights: Array, of_three: Array) -> Array:

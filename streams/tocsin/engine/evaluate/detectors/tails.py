@@ -32,19 +32,21 @@ _OFTEN_S: Final = 3 * DAY_S
 _HARDLY: Final = 0.02
 _GREATEST: Final = np.float32(30)  # logarithm of the longest return period, in runs
 _BOTH: Final = 2 * len(MEASURES)
+_FIGURES: Final = 6
 
 SPEC: Final[Spec] = {
     "quantile": ("f4", _BOTH, 0.0),
     "peak": ("f4", _BOTH, 0.0),  # highest excess of the open run, 0 if none
-    "run": ("f4", _BOTH, 0.0),  # samples in it
-    "rarest": ("f4", _BOTH, 0.0),  # the longest return period in it, days
-    "excess": ("f4", _BOTH, _FIRST),
-    "square": ("f4", _BOTH, 2 * _FIRST * _FIRST),
-    "length": ("f4", _BOTH, 1.0),
-    "events": ("f4", _BOTH, 0.0),
+    "event": ("f4", _FIGURES * _BOTH, 0.0),  # six figures of each tail, less `_BEGIN`
     "often": ("f4", 0, 0.0),
     "often_s": ("f8", 0, 0.0),
 }
+
+
+# Of the open run: samples in it, and the longest return period, in days. Of earlier ones: mean excess of their peaks,
+# mean of its square, mean length, and how many there were.
+_RUN, _RAREST, _EXCESS, _SQUARE, _LENGTH, _COUNT = range(_FIGURES)
+_BEGIN: Final = np.array([0, 0, _FIRST, 2 * _FIRST * _FIRST, 1, 0], np.float32)
 
 
 class Tails:
@@ -70,45 +72,52 @@ class Tails:
 
     def learn(self, share: Array, ages: Array) -> None:
         """Follow the quantiles, by a share from 0 to 1. `ages` are the samples that they know."""
-        excess = taken(self._columns, "excess", self._moment.slots, (_BOTH,))
+        slots = self._moment.slots
+        slope = np.ascontiguousarray(self._columns["event"][:, _EXCESS::_FIGURES][slots].T)
+        slope += np.float32(_FIRST + 0.02)
         stride = np.maximum(self._moment.step_s / (_QUANTILE_S * _ABOVE), 2 / ages)
-        excess += np.float32(0.02)
-        excess *= np.minimum(stride, 0.1).astype(np.float32) * share
-        self._quantile += excess * (self._above - _ABOVE)
+        slope *= np.minimum(stride, 0.1).astype(np.float32) * share
+        self._quantile += slope * (self._above - _ABOVE)
         np.maximum(self._quantile, 0, out=self._quantile)
-        put(self._columns, "quantile", self._moment.slots, self._quantile)
+        put(self._columns, "quantile", slots, self._quantile)
+
+    def _figures(self, at: Ints) -> tuple[Ints, Ints, Ints, Array]:
+        """Tails, indexes of series and slots of places in measures x series, and the figures of these tails."""
+        place, series = np.divmod(at, len(self._moment.slots))
+        slots = self._moment.slots[series]
+        figures = self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place]
+        return place, series, slots, np.ascontiguousarray((figures + _BEGIN).T)
+
+    def _keep(self, slots: Ints, place: Ints, figures: Array) -> None:
+        self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place] = figures.T - _BEGIN
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""
-        columns = self._columns
-        place, series = np.divmod(at, len(self._moment.slots))
-        slots = self._moment.slots[series]
+        place, series, slots, figures = self._figures(at)
         highest = self._peak.reshape(-1)[at]
         excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
-        runs = _runs_until(columns, slots, place, excess)
-        days = runs * (columns["length"][slots, place] / _ABOVE) * (self._moment.cadence_s[series] / DAY_S)
-        days = days.astype(np.float32)
-        begins = highest <= 0
-        columns["run"][slots, place] = np.where(begins, 1, columns["run"][slots, place] + 1)
-        columns["rarest"][slots, place] = np.where(begins, days, np.maximum(columns["rarest"][slots, place], days))
+        cadence_days = (self._moment.cadence_s[series] / DAY_S).astype(np.float32)
+        days = _runs_until(figures, excess) * (figures[_LENGTH] / _ABOVE) * cadence_days
+        goes_on = highest > 0
+        figures[_RUN] = figures[_RUN] * goes_on + 1
+        figures[_RAREST] = np.maximum(figures[_RAREST] * goes_on, days)
+        self._keep(slots, place, figures)
         self._peak.reshape(-1)[at] = np.maximum(highest, np.maximum(excess, np.float32(1e-6)))
         self.days.reshape(-1)[at] = days
 
     def _end(self, at: Ints) -> None:
         """Runs that are over: their peaks are learnt."""
-        columns = self._columns
-        place, series = np.divmod(at, len(self._moment.slots))
-        slots = self._moment.slots[series]
-        peak, events = self._peak.reshape(-1)[at], columns["events"][slots, place]
+        place, series, slots, figures = self._figures(at)
+        peak = self._peak.reshape(-1)[at]
         weight = np.ones(len(at), np.float32)
-        strange = np.flatnonzero(columns["rarest"][slots, place] > _STRANGE_DAYS)
+        strange = np.flatnonzero(figures[_RAREST] > _STRANGE_DAYS)
         if len(strange):
             weight[strange] = self._weigh(slots[strange], self._moment.at_s[series[strange]])
-        gain = np.minimum(weight * np.maximum(1 / (events + 1), 1 / _EVENTS), np.float32(0.2))
-        for name, got in (("excess", peak), ("square", peak * peak), ("length", columns["run"][slots, place])):
-            was = columns[name][slots, place]
-            columns[name][slots, place] = was + gain * (got - was)
-        columns["events"][slots, place] = np.minimum(events + weight, _EVENTS)
+        gain = np.minimum(weight * np.maximum(1 / (figures[_COUNT] + 1), 1 / _EVENTS), np.float32(0.2))
+        for row, got in ((_EXCESS, peak), (_SQUARE, peak * peak), (_LENGTH, figures[_RUN])):
+            figures[row] += gain * (got - figures[row])
+        figures[_COUNT] = np.minimum(figures[_COUNT] + weight, _EVENTS)
+        self._keep(slots, place, figures)
         self._peak.reshape(-1)[at] = 0
 
     def _weigh(self, slots: Ints, at_s: Array) -> Array:
@@ -120,10 +129,9 @@ class Tails:
         return np.maximum(_HARDLY, np.minimum((often / _OFTEN) ** 2, 1))
 
 
-def _runs_until(columns: Columns, slots: Ints, place: Ints, excess: Array) -> Array:
+def _runs_until(figures: Array, excess: Array) -> Array:
     """How many runs come, on the mean, until one exceeds the quantile by so much."""
-    mean, square = columns["excess"][slots, place], columns["square"][slots, place]
-    events = columns["events"][slots, place]
+    mean, square, events = figures[_EXCESS], figures[_SQUARE], figures[_COUNT]
     ratio = mean * mean / np.maximum(square - mean * mean, np.float32(1e-6) * square + np.float32(1e-30))
     shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * _SHAPE
     shape = np.clip(shape / (events + _SHAPE_EVENTS), _LEAST, _MOST)

@@ -7,7 +7,6 @@ places, and of up to 2^37 samples. The idea is that of reproducible summation (D
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -103,12 +102,24 @@ def _on_grid(parts: Ints, lower: Ints) -> Ints:
     return found
 
 
-def _fraction(parts: Ints, top: int) -> Fraction:
-    whole = 0
-    for part in parts.tolist():
-        whole = (whole << _BITS) + part
-    exponent = _BITS * (top - PLACES)
-    return Fraction(whole << exponent) if exponent >= 0 else Fraction(whole, 1 << -exponent)
+def _wholes(parts: Ints, top: Ints) -> list[tuple[int, int]]:
+    """The same sums as whole numbers and the powers of two that they are multiples of."""
+    digits = _carried(parts)
+    pairs = [((digits[:, place] << _BITS) + digits[:, place + 1]).tolist() for place in range(1, PLACES, 2)]
+    shift = 2 * _BITS
+    wholes = digits[:, 0].tolist()
+    for pair in pairs:
+        wholes = [(whole << shift) + more for whole, more in zip(wholes, pair, strict=True)]
+    return list(zip(wholes, (_BITS * (top - PLACES)).tolist(), strict=True))
+
+
+def _variance(value: tuple[int, int], square: tuple[int, int], rest: tuple[int, int], count: int) -> float:
+    """From a sum, and sums of squares and of what rounding took from them; rounded once."""
+    lowest = min(2 * value[1], square[1], rest[1])
+    squares = (square[0] << square[1] - lowest) + (rest[0] << rest[1] - lowest)
+    apart = max(squares * count - (value[0] * value[0] << 2 * value[1] - lowest), 0)
+    among = count * count
+    return apart / (among << -lowest) if lowest < 0 else (apart << lowest) / among
 
 
 class _Sums(Mergeable):
@@ -189,12 +200,8 @@ class ExactSpread(_Sums):
 
     def answer(self, aggregation: str, panes: Figures, span: Span) -> Floats:
         """See Statistic."""
-        sums = {name: over_panes(name, panes) for name in self.names}
-        found = np.empty(len(span.counts))
-        for row, count in enumerate(span.counts.tolist()):
-            value, square, rest = (_fraction(parts[row], int(top[row])) for parts, top in sums.values())
-            found[row] = float(max(square + rest - value * value / count, Fraction()) / count) ** 0.5
-        return found
+        sums = [_wholes(*over_panes(name, panes)) for name in self.names]
+        return np.array([_variance(*one) ** 0.5 for one in zip(*sums, span.counts.tolist(), strict=True)], np.float64)
 
 
 def _squared(values: Floats) -> tuple[Floats, Floats]:

@@ -36,7 +36,7 @@ Patch = pytest.MonkeyPatch
 
 
 def reigns_have_one_name(patch: Patch) -> None:
-    patch.setattr(run_table, "_next_reign", lambda *_: b"0" * 16)
+    patch.setattr(run_table, "next_reign", lambda *_: b"0" * 16)
 
 
 def asked_before_the_journal(patch: Patch) -> None:

@@ -163,6 +163,8 @@ def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
 
 def _fitted(labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Both, bounded together: an event that no broker takes would stop everything behind it."""
+    if not labels and not annotations:
+        return {}, {}
     texts = fitted([*labels.values(), *annotations.values()])
     return dict(zip(labels, texts, strict=False)), dict(zip(annotations, texts[len(labels) :], strict=True))
 

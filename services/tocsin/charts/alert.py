@@ -14,6 +14,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.rule import operator_symbol
 
+_IN_ITS_UNIT: Final = ("threshold", "range", "anomaly", "baseline")
 _BEFORE_MS: Final = 15 * 60_000
 _LONGEST_MS: Final = 6 * 3_600_000
 _MOST_POINTS: Final = 240
@@ -42,7 +43,7 @@ def alert_chart(event: AlertEvent, at_ms: Ints, values: Floats, series: int = 1)
     """
     begin_ms, end_ms = chart_span(event)
     evidence = event.evidence or {}
-    function = _function(event) if evidence.get("condition", "threshold") in ("threshold", "range", "anomaly") else None
+    function = _function(event) if evidence.get("condition", "threshold") in _IN_ITS_UNIT else None
     if function is not None:
         at_ms, values = _judged(at_ms, values, function, *_window(event))
     labels = ", ".join(f"{name}={text}" for name, text in sorted(event.labels.items()) if name != "alertname")

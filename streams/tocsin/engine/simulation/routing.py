@@ -280,6 +280,7 @@ class RouteProcess:
             done = one.groups(inputs, get)
         outputs = [output for changes in done.changes for output in _outputs(changes)]
         if not await self._finish(self.told, self._attempt(topic, partition, records), done.entries, outputs):
+            self._indexes.pop(partition, None)  # it is ahead of what is written
             return False
         index.put(done.entries)
         if topic == GROUPED:

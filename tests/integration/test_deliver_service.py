@@ -22,6 +22,7 @@ from tocsin.deliver.credentials import seal_config
 from tocsin.deliver.guard import Guard
 from tocsin.deliver.protocol import Transport
 from tocsin.deliver.service import serve
+from tocsin.kafka.admin import group_states
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
@@ -244,6 +245,24 @@ async def test_a_test_send_reaches_a_disabled_channel_and_fails_at_once(service:
         assert delivered.test
         assert failed.detail == "HTTP 500: echo ********"
         assert await collect(service.kafka, service.topics.dlq) == []
+
+
+async def test_a_type_is_delivered_once_it_has_a_channel_or_something_that_nobody_settled(service: Service) -> None:
+    """What lies there for a channel that is gone is given up; a type that nobody uses has no consumer."""
+    await service.notify(notification("gone", "console"))
+    async with WebReceiver().listening() as hook, service.running():
+        (given_up,) = await service.deliveries(1)
+        assert (given_up.channel_id, given_up.outcome) == ("gone", "failed")
+        groups = {kind: service.context.group(f"deliver.{kind}") for kind in ("console", "webhook", "email")}
+        states = await group_states(service.context.connection, list(groups.values()))
+        members = {kind: states.get(group, ("", 0))[1] for kind, group in groups.items()}
+        assert members == {"console": 1, "webhook": 0, "email": 0}
+        await service.channel("hook", "webhook", url=hook.url)
+        await service.notify(notification("hook", "webhook"))
+        found = await service.deliveries(2)
+        assert {one.channel_id: one.outcome for one in found} == {"gone": "failed", "hook": "delivered"}
+        await service.notify(notification("gone", "email"))
+        await service.deliveries(3)
 
 
 async def _messages(service: Service) -> dict[str, Remembered | None]:

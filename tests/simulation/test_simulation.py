@@ -12,7 +12,6 @@ from tocsin.engine.simulation.schedule import Outcome, run
 
 SEEDS = range(250)
 MOST_SEEDS = 2_000
-FOUND = (26_992,)  # seeds that once violated an invariant
 
 
 @pytest.mark.parametrize("batch", range(5))
@@ -20,12 +19,6 @@ def test_no_invariant_is_violated(batch: int) -> None:
     for seed in range(batch * len(SEEDS) // 5, (batch + 1) * len(SEEDS) // 5):
         outcome = run(seed)
         assert not outcome.invariant, outcome.line()
-
-
-@pytest.mark.parametrize("seed", FOUND)
-def test_what_was_violated_once_is_violated_no_more(seed: int) -> None:
-    outcome = run(seed)
-    assert not outcome.invariant, outcome.line()
 
 
 def test_a_seed_repeats_exactly() -> None:

@@ -1,6 +1,7 @@
 """Points in time: epoch milliseconds inside tocsin, RFC 3339 with milliseconds outside."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """A number in a record that is kept in tables: msgpack holds 64 bits, JSON any number of digits."""
 
 
+@lru_cache(maxsize=1_024)  # what happens together is told with the same times
 def format_instant(at_ms: int) -> str:
     """Format epoch milliseconds as `2026-11-23T10:00:00.000Z`."""
     return (_EPOCH + at_ms * _MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from tocsin.schemas.instant import MAX_MS, format_instant, parse_instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import Problem, Wrong
 
@@ -148,6 +149,13 @@ def _zone_name(value: object) -> str:
 
 
 ZoneName = Annotated[str, BeforeValidator(_zone_name)]
+Instant = Annotated[
+    int,
+    BeforeValidator(lambda value: value if isinstance(value, int) else parse_instant(str(value))),
+    PlainSerializer(format_instant, return_type=str),
+    Field(ge=0, le=MAX_MS),
+]
+"""A pydantic field type: RFC 3339 or epoch milliseconds in, milliseconds inside, RFC 3339 out."""
 
 
 class _Part(BaseModel):

@@ -102,6 +102,7 @@ class Trend(_Settings):
     horizon: Duration = Field(default=milliseconds("4h"), description="how far ahead the threshold must not be crossed")
     lookback: Duration = Field(default=milliseconds("1h"), description="how much past the line is laid through")
     season: Duration | None = Field(default=None, description="a period that repeats, such as 1d")
+    of: Literal["values", "baseline"] = Field(default="values", description="what the line is laid through")
 
     @field_validator("horizon", "lookback")
     @classmethod

@@ -18,11 +18,10 @@ from typing import Annotated, Any, Final, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from tocsin.schemas.duration import Duration, milliseconds, parse_duration
-from tocsin.schemas.interval import Clock, LocalSpan, ZoneName
+from tocsin.schemas.interval import Clock, Instant, LocalSpan, ZoneName
 from tocsin.schemas.kinds import Id, Severity
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.problems import Problem, Wrong
-from tocsin.schemas.silence import Instant
 
 MAX_OVERRIDES: Final = 1_000
 _WORDS: Final = {"hourly": "1h", "daily": "1d", "weekly": "1w"}

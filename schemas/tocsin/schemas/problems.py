@@ -113,7 +113,7 @@ def located_errors(error: ValidationError, model: type[BaseModel] | None = None)
 
 def _located(item: Mapping[str, Any], model: type[BaseModel] | None) -> Iterator[Located]:
     parts = item["loc"]
-    path = tuple(part for part in parts if not str(part).startswith(("function-", "constrained-", "[key]")))
+    path = tuple(part for part in parts if not str(part).startswith(("function-", "constrained-", "tagged-", "[key]")))
     of_name = "[key]" in parts or item["type"] == "extra_forbidden"
     reason = item.get("ctx", {}).get("error")
     if isinstance(reason, Wrong):

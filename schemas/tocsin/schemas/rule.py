@@ -1,7 +1,7 @@
 """An alert rule, as users write it in YAML or JSON."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
@@ -10,8 +10,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -33,9 +35,11 @@ from tocsin.schemas.kinds import (
     Severity,
     Trend,
 )
+from tocsin.schemas.learning import Anomaly, Baseline, Learning
 from tocsin.schemas.levels import crossed, is_farther, level_problems, recovery_problems
 from tocsin.schemas.matcher import Matcher, matchers_from
 from tocsin.schemas.problems import Path, Problem, Wrong
+from tocsin.schemas.rule_checks import KIND_CHECKS
 from tocsin.schemas.window import Window
 
 __all__ = ["Id", "Level", "Rule", "Severity", "Window", "operator_symbol"]
@@ -44,7 +48,9 @@ _SYMBOLS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "==": "eq", "!=": "n
 _WORDS = {word: symbol for symbol, word in _SYMBOLS.items()}
 Template = Annotated[str, Field(max_length=8_192)]
 
-ConditionKind = Literal["threshold", "range", "change", "absence", "trend", "ratio", "burn_rate", "composite"]
+ConditionKind = Literal[
+    "threshold", "range", "change", "absence", "anomaly", "baseline", "trend", "ratio", "burn_rate", "composite"
+]
 Operator = Annotated[
     Literal["gt", "gte", "lt", "lte", "eq", "neq"],
     BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value),
@@ -54,10 +60,18 @@ AGGREGATIONS: Final = (
 )  # fmt: skip
 _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?|100)", re.ASCII)
 # Kinds whose value is compared with a threshold, and kinds that look at one series at a time.
-COMPARED: Final = ("threshold", "change", "trend", "ratio")
+COMPARED: Final = ("threshold", "change", "baseline", "trend", "ratio")
 _GROUPED: Final = ("ratio", "burn_rate", "composite")
 _GROUP_LATENESS_MS: Final = 5_000
-_DEFAULTS: Final[dict[str, type[BaseModel]]] = {"change": Change, "absence": Absence, "trend": Trend}
+_DEFAULTS: Final[dict[str, type[BaseModel]]] = {
+    "change": Change, "absence": Absence, "anomaly": Anomaly, "baseline": Baseline, "trend": Trend,
+}  # fmt: skip
+_WELL_WITHIN: Final = 0.75
+Auto = Literal["auto"]
+ThresholdField = Annotated[
+    Annotated[Auto, Tag("tagged-auto")] | Annotated[float, Tag("tagged-number")],
+    Discriminator(lambda value: "tagged-auto" if value == "auto" else "tagged-number"),
+]
 
 
 def operator_symbol(operator: str) -> str:
@@ -121,13 +135,15 @@ class Rule(BaseModel):
     metric_type: str = Field(default="", max_length=1_024, description="the metric's name")
     operator: Operator = "gt"
     levels: tuple[Level, ...] = Field(default=(), max_length=8, description="several severities, from mild to severe")
-    threshold: float | None = None
+    threshold: ThresholdField | None = Field(default=None, description="a number; or auto, which follows the baseline")
     recovery_threshold: float | None = Field(default=None, description="the alert ends only beyond this value")
     lower: float | None = Field(default=None, description="a range's lower end")
     upper: float | None = Field(default=None, description="a range's upper end")
     inside: bool = Field(default=False, description="a range alerts inside its ends instead of outside")
     change: Change | None = None
     absence: Absence | None = None
+    anomaly: Anomaly | None = None
+    baseline: Baseline | None = None
     trend: Trend | None = None
     ratio: Ratio | None = None
     burn_rate: BurnRate | None = None
@@ -197,10 +213,10 @@ class Rule(BaseModel):
 
     @field_validator("threshold")
     @classmethod
-    def _compared(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _compared(cls, value: float | Auto | None, info: ValidationInfo) -> float | Auto | None:
         kind, levels = info.data.get("condition"), info.data.get("levels")
         if kind in COMPARED and levels is not None:
-            if value is None and not levels:
+            if value is None and not levels and kind != "baseline":
                 raise ValueError("is missing; add it")
             if levels and value is not None:
                 raise ValueError("stands in each level; remove it here")
@@ -233,10 +249,10 @@ class Rule(BaseModel):
         for place, step in enumerate(self.steps):
             around: Path = ("levels", place) if self.levels else ()
             problems += recovery_problems(self.operator, step, around)
-        for kind in ("change", "absence", "trend", "ratio", "burn_rate"):
-            if getattr(self, kind) is not None and self.condition != kind:
+        for kind in ("change", "absence", "anomaly", "baseline", "trend", "ratio", "burn_rate"):
+            if getattr(self, kind) is not None and kind not in (self.condition, self.judged_as):
                 problems.append(((kind,), f"belongs to condition {kind}; remove it or set condition: {kind}"))
-        problems += [(path, text) for is_wrong, path, text in _KIND_CHECKS if is_wrong(self)]
+        problems += [(path, text) for is_wrong, path, text in KIND_CHECKS if is_wrong(self)]
         problems += self._expected_problems()
         problems += [
             (("conditions", place, "rule"), "a composite cannot be over itself; name other rules")
@@ -292,19 +308,48 @@ class Rule(BaseModel):
         return self.levels or (
             Level(
                 severity=self.severity,
-                threshold=self.threshold,
+                threshold=self._limit,
                 lower=self.lower,
                 upper=self.upper,
-                recovery_threshold=self.recovery_threshold,
+                recovery_threshold=self._recovery,
             ),
         )
 
     @property
+    def _limit(self) -> float | None:
+        """The threshold as a number; of a baseline without one its width."""
+        if isinstance(self.settings, Baseline) and (self.threshold == "auto" or self.threshold is None):
+            return -self.settings.width if self.operator in ("lt", "lte") else self.settings.width
+        return None if self.threshold == "auto" else self.threshold
+
+    @property
+    def _recovery(self) -> float | None:
+        """A baseline wanders, and so does how far a value is from it: such an alert ends well within the threshold."""
+        limit = self._limit
+        if self.recovery_threshold is None and limit is not None and isinstance(self.settings, Baseline):
+            return _WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
+        return self.recovery_threshold
+
+    @property
+    def judged_as(self) -> str:
+        """The kind by which it is judged: a threshold that follows the baseline is one."""
+        return "baseline" if self.condition == "threshold" and self.threshold == "auto" else self.condition
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns what is ordinary for a series."""
+        return isinstance(self.settings, Learning)
+
+    @property
     def settings(self) -> BaseModel | None:
         """What its kind asks for beyond a threshold, defaults filled in."""
-        given: BaseModel | None = getattr(self, self.condition, None)
-        default = _DEFAULTS.get(self.condition)
-        return given if given is not None or default is None else default()
+        kind = self.judged_as
+        given: BaseModel | None = getattr(self, kind, None)
+        default = _DEFAULTS.get(kind)
+        found = given if given is not None or default is None else default()
+        if isinstance(found, Baseline) and self.threshold == "auto":
+            return found.model_copy(update={"direction": "above"})  # signed: the operator says what is wrong
+        return found
 
     def hold_ms(self, step: int) -> int:
         """How long one level must hold before it counts; silence is waited for by its own settings."""
@@ -316,69 +361,3 @@ class Rule(BaseModel):
     def document(self) -> dict[str, Any]:
         """The rule as JSON-ready values, defaults included."""
         return self.model_dump(mode="json")
-
-
-def _groups(rule: Rule) -> bool:
-    return bool(rule.group_by) or rule.condition == "ratio"
-
-
-_WINDOWLESS: Final = ("absence", "burn_rate", "composite")
-_KIND_CHECKS: Final[tuple[tuple[Callable[[Rule], bool], Path, str], ...]] = (
-    (
-        lambda rule: rule.condition == "ratio" and rule.ratio is None,
-        ("ratio",),
-        "is missing; name the metric to divide by: ratio: {per: requests}",
-    ),
-    (
-        lambda rule: rule.condition == "burn_rate" and rule.burn_rate is None,
-        ("burn_rate",),
-        "is missing; name a total and an objective: burn_rate: {total: requests, objective: 99.9}",
-    ),
-    (
-        lambda rule: rule.condition == "composite" and not rule.conditions,
-        ("conditions",),
-        "are missing; name the composite's rules: conditions: [one_rule, not another_rule]",
-    ),
-    (
-        lambda rule: rule.condition != "composite" and bool(rule.conditions),
-        ("conditions",),
-        "belong to condition composite; remove them or set condition: composite",
-    ),
-    (
-        lambda rule: rule.condition != "composite" and rule.combine != "all",
-        ("combine",),
-        "belongs to condition composite; remove it or set condition: composite",
-    ),
-    (
-        lambda rule: rule.condition != "range" and rule.inside,
-        ("inside",),
-        "belongs to condition range; remove it or set condition: range",
-    ),
-    (
-        lambda rule: rule.require_full_window and rule.window is None,
-        ("require_full_window",),
-        "needs a window; add window: {type: tumbling, size: 1m}",
-    ),
-    (
-        lambda rule: (
-            rule.condition == "composite" and isinstance(rule.combine, int) and rule.combine > len(rule.conditions) > 0
-        ),
-        ("combine",),
-        "asks for more than there are conditions; lower it",
-    ),
-    (
-        lambda rule: rule.condition in _WINDOWLESS and rule.window is not None,
-        ("window",),
-        "does not go with absence, burn_rate or composite; remove it",
-    ),
-    (
-        lambda rule: rule.condition not in _WINDOWLESS and _groups(rule) and not rule.window,
-        ("window",),
-        "is missing: group_by and ratio aggregate over one; add window: {size: 1m}",
-    ),
-    (
-        lambda rule: _groups(rule) and rule.window is not None and rule.window.type not in ("tumbling", "hopping"),
-        ("window", "type"),
-        "must be tumbling or hopping with group_by and ratio; change it",
-    ),
-)

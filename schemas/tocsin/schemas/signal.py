@@ -17,7 +17,8 @@ _Edge = Annotated[int, msgspec.Meta(ge=MIN_MS, le=MAX_MS)]  # a window may begin
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a verdict rests on. Times are epoch milliseconds; `window` is [start, end).
 
-    `facts` are further figures: of a change the value it is against, of a forecast the present value and the slope.
+    `facts` are further figures: of a change the value it is against, of a forecast the present value and the slope, of
+    an anomaly what was expected. `votes` has, by name, what each measure of a detector added to the score.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     partition: Integer | None = None
     offset: Integer | None = None
     facts: dict[str, float] = {}
+    votes: dict[str, float] = {}
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):

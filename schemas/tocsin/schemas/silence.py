@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
 from dateutil.rrule import rrulebase, rruleset, rrulestr
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.cron import cron_rules
 from tocsin.schemas.duration import Duration, milliseconds
-from tocsin.schemas.instant import format_instant, parse_instant
-from tocsin.schemas.interval import ZoneName, local_time, zone
+from tocsin.schemas.interval import Instant, ZoneName, local_time, zone
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import Problem, Wrong
@@ -44,14 +43,6 @@ _LAST_YEAR: Final = 9_999 - 50
 _CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
 Window = tuple[int, int]
 """[begin, end) in epoch milliseconds."""
-
-Instant = Annotated[
-    int,
-    BeforeValidator(lambda value: value if isinstance(value, int) else parse_instant(str(value))),
-    PlainSerializer(format_instant, return_type=str),
-    Field(ge=0, le=253_402_300_799_999),
-]
-"""A pydantic field type: RFC 3339 or epoch milliseconds in, milliseconds inside, RFC 3339 out."""
 
 
 def _recurrence(value: object) -> str:

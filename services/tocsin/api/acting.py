@@ -141,13 +141,17 @@ def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
         labels={**labels, **body.all_labels()},
         annotations={**texts, **body.annotations},
         value=body.value,
-        threshold=body.threshold if body.threshold is not None else (rule.threshold if rule else None),
+        threshold=body.threshold if body.threshold is not None else _threshold(rule),
         operator=body.operator or (rule.operator if rule else None),
         notifications=body.notifications if body.notifications is not None else (rule.notifications if rule else ()),
         runbook_url=rule.runbook_url if rule else "",
         escalation_policy=body.escalation_policy or (rule and rule.escalation_policy) or "",
         drill=body.drill,
     )
+
+
+def _threshold(rule: Rule | None) -> float | None:
+    return rule.threshold if rule and rule.threshold != "auto" else None
 
 
 def _is_template(text: str) -> bool:

@@ -7,10 +7,10 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.schemas.duration import Duration
+from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import LabelName
 from tocsin.schemas.problems import Wrong
 from tocsin.schemas.rule import Id, Operator, Severity
-from tocsin.schemas.silence import Instant
 
 DRILL: Final = "drill"
 _MAX_TEXT: Final = 8_192

@@ -54,7 +54,7 @@ def make_app(api: Api) -> web.Application:
     app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, route.handler)
+        app.router.add_route(route.method, route.pattern, route.handler)
     for path, handler in OPEN:
         app.router.add_get(path, handler)
     app.router.add_get(permitted.ROUTE, permitted.show)

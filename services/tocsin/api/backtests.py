@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Self
 
@@ -20,7 +20,7 @@ from tocsin.api.state import Api, answer, api_of
 from tocsin.backtest.document import document, series_documents
 from tocsin.backtest.errors import HistoryError
 from tocsin.backtest.intake import Intake
-from tocsin.backtest.run import replay, traced
+from tocsin.backtest.run import Checkpoint, replay, traced
 from tocsin.backtest.store import Store
 from tocsin.backtest.topic import read_topic
 from tocsin.engine.templates import template_problems
@@ -87,10 +87,7 @@ async def backtest(request: web.Request) -> web.Response:
     """Say which alerts rules would have fired on samples, or on what a metrics topic holds; nothing is sent."""
     only(request, ())
     api = api_of(request)
-    lock = api.backtesting
-    if lock.locked():
-        raise Problem(429, _BUSY, headers={"Retry-After": str(_RETRY_AFTER_S)})
-    async with lock:
+    async with turn(api):
         body = validated(BacktestBody, await _body(request))
         problems = [problem for rule in body.wanted for problem in template_problems(rule)]
         known = {rule.id: rule for rule in body.wanted}
@@ -104,8 +101,16 @@ async def backtest(request: web.Request) -> web.Response:
         intake = Intake(Store(body.as_written, block=_BLOCK))
         began = time.monotonic()
         if body.topic is not None:
-            await _read(api, body, intake)
-        return answer(await _watched(request, body, intake, began + DEADLINE_S))
+            await read(api, body.topic, body.since or 0, intake)
+        field = "samples" if body.samples is not None else "since"
+        return answer(await watched(request, partial(_judged, body, intake), began + DEADLINE_S, field))
+
+
+def turn(api: Api) -> asyncio.Lock:
+    """One at a time. Raises Problem while another runs."""
+    if api.backtesting.locked():
+        raise Problem(429, _BUSY, headers={"Retry-After": str(_RETRY_AFTER_S)})
+    return api.backtesting
 
 
 async def _body(request: web.Request) -> Any:
@@ -124,24 +129,31 @@ async def _body(request: web.Request) -> Any:
     return found
 
 
-async def _read(api: Api, body: BacktestBody, intake: Intake) -> None:
+async def read(api: Api, topic: str, since: int, intake: Intake) -> None:
+    """Take what a metrics topic holds of the last `since` milliseconds. Raises Problem."""
     known = [name.partition(":")[0] for name in api.context.settings.metrics.topics]
-    if body.topic is None or body.topic not in known:
-        raise invalid([FieldError("topic", f"{body.topic!r} is no metrics topic; there are {', '.join(known)}")])
-    since_ms = int(time.time() * 1_000) - (body.since or 0)
+    if topic not in known:
+        raise invalid([FieldError("topic", f"{topic!r} is no metrics topic; there are {', '.join(known)}")])
+    since_ms = int(time.time() * 1_000) - since
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await read_topic(api.context.connection, body.topic, since_ms, intake, most=MAX_TOPIC_SAMPLES)
+            await read_topic(api.context.connection, topic, since_ms, intake, most=MAX_TOPIC_SAMPLES)
     except HistoryError as error:
         raise invalid([FieldError("topic", str(error))]) from None
     except (KafkaUnreachable, TimeoutError) as error:
         raise unavailable(f"Kafka did not answer ({type(error).__name__}); try again") from None
 
 
-async def _watched(request: web.Request, body: BacktestBody, intake: Intake, until: float) -> Any:
-    """Wait for the thread; it is told to stop when the client leaves, and never outlives the lock."""
+async def watched(request: web.Request, judged: Callable[[Checkpoint], Any], until: float, field: str) -> Any:
+    """Wait for the thread; it is told to stop when the client leaves, and never outlives the lock. `field` is what to
+    ask less with where it takes too long."""
     stop = threading.Event()
-    work = asyncio.get_running_loop().run_in_executor(None, partial(_judged, body, intake, stop, until))
+
+    def checkpoint(_done: int) -> None:
+        if stop.is_set() or time.monotonic() > until:
+            raise _Ended
+
+    work = asyncio.get_running_loop().run_in_executor(None, judged, checkpoint)
     try:
         while not (await asyncio.wait([work], timeout=_LOOK_S))[0]:
             if request.transport is None or request.transport.is_closing():
@@ -149,18 +161,14 @@ async def _watched(request: web.Request, body: BacktestBody, intake: Intake, unt
         return work.result()
     except _Ended:
         detail = f"this takes longer than {DEADLINE_S:g} s; send fewer samples or rules, or use `tocsin backtest`"
-        raise invalid([FieldError("samples" if body.samples is not None else "since", detail)]) from None
+        raise invalid([FieldError(field, detail)]) from None
     finally:
         stop.set()
         if not work.done():
             await asyncio.wait([work])
 
 
-def _judged(body: BacktestBody, intake: Intake, stop: threading.Event, until: float) -> dict[str, Any]:
-    def checkpoint(_done: int) -> None:
-        if stop.is_set() or time.monotonic() > until:
-            raise _Ended
-
+def _judged(body: BacktestBody, intake: Intake, checkpoint: Checkpoint) -> dict[str, Any]:
     if body.samples is not None:
         messages = [orjson.dumps(sample) for sample in body.samples]
         intake.json(_sample, messages)

@@ -18,13 +18,15 @@ from tocsin.api.requests import only
 from tocsin.api.state import Api, answer, api_of
 from tocsin.kafka.admin import group_states
 from tocsin.kafka.errors import KafkaUnreachable
-from tocsin.projection.queries import unreadable_documents
+from tocsin.projection.queries import documents, unreadable_documents
 from tocsin.projection.statistics import active_counts, refused_series
 from tocsin.schemas.topics import CHANNEL_TYPES
 
 _CHECK_S = 3.0
 _FRESH_S = 1.0
 _LAG_RECORDS = 10_000
+_DELIVER = "deliver."
+_UNUSED = {"ready": True, "members": 0, "detail": "no channel is of this type; the first one starts it"}
 log = structlog.get_logger("tocsin.api.health")
 
 
@@ -86,7 +88,8 @@ async def metrics(request: web.Request) -> web.Response:
 async def _components(api: Api, checks: Checks) -> dict[str, dict[str, Any]]:
     async with checks.lock:
         if time.monotonic() - checks.at_s >= _FRESH_S:
-            database, groups = await asyncio.gather(_database(api), _groups(api))
+            database, groups, used = await asyncio.gather(_database(api), _groups(api), _used_types(api))
+            groups |= {name: _UNUSED for name, found in groups.items() if _is_unused(name, found, used)}
             checks.components = {"database": database, **groups, "projection": _projection(api)}
             checks.at_s = time.monotonic()
         return checks.components
@@ -112,9 +115,23 @@ def _projection(api: Api) -> dict[str, Any]:
     return {"ready": True, "lag": lag}
 
 
+def _is_unused(service: str, found: dict[str, Any], used: set[str]) -> bool:
+    return service.startswith(_DELIVER) and service not in used and found.get("members") == 0
+
+
+async def _used_types(api: Api) -> set[str]:
+    """The delivery services that have a channel to deliver to; all of them where that cannot be known."""
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            found = await documents(api.database, "channels")
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return {f"{_DELIVER}{kind}" for kind in CHANNEL_TYPES}
+    return {f"{_DELIVER}{one.body['type']}" for one in found}
+
+
 async def _groups(api: Api) -> dict[str, dict[str, Any]]:
     """Kafka, and each service, by whether its consumer group has members that work."""
-    services = ("evaluate", "route", *(f"deliver.{kind}" for kind in CHANNEL_TYPES))
+    services = ("evaluate", "route", *(f"{_DELIVER}{kind}" for kind in CHANNEL_TYPES))
     names = {api.context.group(service): service for service in services}
     try:
         states = await group_states(api.context.connection, list(names), _CHECK_S)

@@ -17,11 +17,10 @@ from tocsin.api.state import answer, api_of, clock_ms
 from tocsin.engine.escalate.rota import MOST_CHANGES, Rota, Shift
 from tocsin.projection.queries import documents
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.interval import zone
+from tocsin.schemas.interval import Instant, zone
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.oncall import Override, Person, Schedule
 from tocsin.schemas.problems import FieldError
-from tocsin.schemas.silence import Instant
 
 _DAY_MS: Final = 86_400_000
 _SHOWN_DAYS: Final = 14

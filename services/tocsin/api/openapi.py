@@ -123,7 +123,7 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
-    found["Preview"] = _preview()
+    found |= {"Baseline": _baseline(), "Preview": _preview()}
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     found |= escalation_schemas()
@@ -176,9 +176,22 @@ def _backtest() -> dict[str, Any]:
                 rule_id="string", fired="integer", series="integer", pending_only="integer", late_samples="integer",
                 refused_series="integer",
             ),
-            "series": entries(rule_id="string", labels="object", points="array"),
+            "series": entries(rule_id="string", labels="object", points="array", learnt="array"),
             "dead_letters": {"type": "object"},
             "totals": {"type": "object", "properties": totals},
+        },
+    }  # fmt: skip
+
+
+def _baseline() -> dict[str, Any]:
+    figures = {name: {"type": "number"} for name in ("value", "expected", "lower", "upper", "score")}
+    return {
+        "type": "object",
+        "properties": {
+            "series": {"type": "string"}, "rule_id": {"type": "string"},
+            "latest": {"type": "object", "properties": {"at": {"type": "string"}, **figures}},
+            "points": {"type": "array", "items": {"type": "array", "items": {"type": "number"}},
+                       "description": "epoch milliseconds, then the figures in the order of `latest`"},
         },
     }  # fmt: skip
 

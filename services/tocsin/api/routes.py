@@ -14,6 +14,7 @@ from tocsin.api import (
     alerts,
     auditing,
     backtests,
+    baselines,
     channels,
     deadletters,
     escalations,
@@ -58,6 +59,11 @@ class Route:
     body: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
     reads: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """The path as the router takes it: of itself it stops at a brace, and a series has two."""
+        return PREFIX + self.path.replace("{series}", "{series:.+}")
 
     @property
     def summary(self) -> str:
@@ -127,6 +133,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("DELETE", "/rules/{id}/shadow", shadows.stop, "shadows", "", 204, errors=(404, 412, 503)),
     Route("POST", "/rules/{id}/shadow/promote", shadows.promote, "shadows", "Rule", errors=(404, 409, 412, 503)),
+    Route(
+        "GET", "/baselines/{series}", baselines.show, "rules", "Baseline",
+        query=("rule", "since", "topic"), errors=(404, 422, 429, 503),
+    ),
     Route("GET", "/shadows", shadows.list_, "shadows", "ShadowList", query=_PAGE),
     Route("GET", "/channels", channels.list_, "channels", "ChannelList", query=_PAGE),
     Route("POST", "/channels", channels.create, "channels", "Channel", 201, body=Channel, errors=(409, 422, 503)),

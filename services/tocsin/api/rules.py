@@ -165,10 +165,11 @@ def _checked(body: dict[str, Any]) -> Rule:
 async def _in_force(api: Api) -> dict[str, Rule | None]:
     """Composites by id, and None for every other rule: only what names others need be read."""
     found = await documents(api.database, KIND)
-    return {entry.id: _readable(entry.body) if entry.body.get("conditions") else None for entry in found}
+    return {entry.id: readable(entry.body) if entry.body.get("conditions") else None for entry in found}
 
 
-def _readable(body: dict[str, Any]) -> Rule | None:
+def readable(body: dict[str, Any]) -> Rule | None:
+    """A rule as it is stored; None where this version cannot read it."""
     try:
         return Rule.model_validate(body)
     except ValidationError:

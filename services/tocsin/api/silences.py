@@ -31,10 +31,11 @@ from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode, encode_document
 from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
+from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Instant, Recurrence, Reminder, Silence, matchers_for
+from tocsin.schemas.silence import Recurrence, Reminder, Silence, matchers_for
 
 KIND = "silences"
 ADDED: Final = ("state", "revision", "updated_at", "preview")

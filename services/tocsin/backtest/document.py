@@ -10,7 +10,6 @@ import numpy as np
 from tocsin.backtest.intake import Intake
 from tocsin.backtest.report import Report
 from tocsin.backtest.run import Traced
-from tocsin.charts.thinning import thinned
 from tocsin.schemas.instant import format_instant
 
 _POINTS = 1_000
@@ -39,17 +38,20 @@ def document(report: Report, intake: Intake) -> dict[str, Any]:
 
 
 def series_documents(found: Sequence[Traced]) -> list[dict[str, Any]]:
-    """What was judged of each series, as pairs of epoch milliseconds and value."""
+    """What was judged of each series, as pairs of epoch milliseconds and value; and what was `learnt`: time, expected
+    value, lower and upper end of the band, and score."""
     documents = []
     for traced in found:
-        at_ms, values = traced.trace.at_ms, traced.trace.values
-        if len(at_ms):
-            at_ms, values = thinned(at_ms, values, int(at_ms[0]), int(at_ms[-1]) + 1, _POINTS // 4)
-        documents.append(
-            {
-                "rule_id": traced.rule.id,
-                "labels": traced.alerts[0].series,
-                "points": np.column_stack((at_ms.astype(np.float64), values)).tolist(),
-            }
-        )
+        trace = traced.trace
+        if len(trace.at_ms):
+            trace = trace.thinned(int(trace.at_ms[0]), int(trace.at_ms[-1]) + 1, _POINTS // 4)
+        at_ms = trace.at_ms.astype(np.float64)
+        found_here: dict[str, Any] = {
+            "rule_id": traced.rule.id,
+            "labels": traced.alerts[0].series,
+            "points": np.column_stack((at_ms, trace.values)).tolist(),
+        }
+        if trace.course:
+            found_here["learnt"] = np.column_stack((at_ms, *trace.course.columns()[1:])).tolist()
+        documents.append(found_here)
     return documents

@@ -138,7 +138,7 @@ class Report:
                 event.fingerprint,
                 self._series[event.fingerprint],
                 event.labels,
-                event.unit,
+                None if self.rules[event.rule_id].learns else event.unit,  # its peak is a score, or a distance
                 parse_instant(event.starts_at),
                 at_ms,
                 [Step(event.severity, at_ms)],

@@ -11,7 +11,7 @@ import numpy as np
 from tocsin.backtest.report import Alert, Report
 from tocsin.backtest.store import Store
 from tocsin.backtest.traces import Trace, Traces
-from tocsin.engine.frame import Ints
+from tocsin.engine.evaluate.condition import Flags
 from tocsin.engine.peaks import Peaks
 from tocsin.engine.replay import Replay, looks_at_others
 from tocsin.schemas.labels import series_key
@@ -60,15 +60,8 @@ def traced(
         return []
     traces = Traces({(alerts[0].rule_id, _shape(alerts[0].series)) for alerts in chosen}, store.first_ms, store.last_ms)
     wanted = list({alerts[0].rule_id: report.rules[alerts[0].rule_id] for alerts in chosen}.values())
-    run = Replay(wanted, store.interner, as_written, traces.watch)
-    only = None if as_written or any(map(looks_at_others, wanted)) else _numbers(report, chosen, store)
-    done = 0
-    for batch in store.batches():
-        run.take(batch if only is None else batch.take(np.flatnonzero(only[batch.number])))
-        run.drain()
-        done += len(batch)
-        checkpoint(done)
-    run.finish()
+    only = None if as_written or any(map(looks_at_others, wanted)) else _numbers(_keys(report, chosen), store)
+    _follow(Replay(wanted, store.interner, as_written, traces.watch), store, only, checkpoint)
     return [
         Traced(report.rules[alerts[0].rule_id], alerts, traces.found(alerts[0].rule_id, _shape(alerts[0].series)))
         for alerts in chosen
@@ -87,10 +80,32 @@ def _chosen(report: Report) -> list[list[Alert]]:
     return sorted(found.values(), key=lambda alerts: (-firing_ms(alerts), alerts[0].fired_ms))[:MAX_TRACES]
 
 
-def _numbers(report: Report, chosen: Sequence[Sequence[Alert]], store: Store) -> Ints:
-    keys = {series_key(report.rules[alerts[0].rule_id].metric_type, alerts[0].series) for alerts in chosen}
+def learnt(rule: Rule, labels: dict[str, str], store: Store, checkpoint: Checkpoint = lambda _done: None) -> Trace:
+    """What a rule that learns makes of one series; nothing where history has no such series."""
+    traces = Traces({(rule.id, _shape(labels))}, store.first_ms, store.last_ms)
+    only = _numbers({series_key(rule.metric_type, labels)}, store)
+    _follow(Replay([rule], store.interner, watch=traces.watch), store, only, checkpoint)
+    return traces.found(rule.id, _shape(labels))
+
+
+def _follow(run: Replay, store: Store, only: Flags | None, checkpoint: Checkpoint) -> None:
+    """Go through history, or what it has of some series."""
+    done = 0
+    for batch in store.batches():
+        run.take(batch if only is None else batch.take(np.flatnonzero(only[batch.number])))
+        run.drain()
+        done += len(batch)
+        checkpoint(done)
+    run.finish()
+
+
+def _keys(report: Report, chosen: Sequence[Sequence[Alert]]) -> set[bytes]:
+    return {series_key(report.rules[alerts[0].rule_id].metric_type, alerts[0].series) for alerts in chosen}
+
+
+def _numbers(keys: set[bytes], store: Store) -> Flags:
     spelt = map(store.interner.key, range(store.interner.count))
-    return np.array([key.split(b"\xfe")[0] in keys for key in spelt])
+    return np.array([key.split(b"\xfe")[0] in keys for key in spelt], bool)
 
 
 def _shape(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:

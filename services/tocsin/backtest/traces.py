@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
-from tocsin.charts.thinning import thinned
+from tocsin.charts.thinning import kept
 from tocsin.engine.evaluate.judge import Describe, Judge
-from tocsin.engine.evaluate.points import Points
+from tocsin.engine.evaluate.points import Course, Points
 from tocsin.engine.frame import Floats, Ints
 
 COLUMNS: Final = 800
@@ -21,10 +21,32 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 @dataclass(slots=True)
 class Trace:
-    """Times and values, in order."""
+    """Times and values, in order; under a rule that learns the values themselves, with what was expected of them."""
 
     at_ms: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     values: Floats = field(default_factory=lambda: np.empty(0, np.float64))
+    course: Course | None = None
+
+    @classmethod
+    def of(cls, points: Points, part: slice) -> Self:
+        """A part of what was judged."""
+        at_ms = points.at_ms[part].copy()
+        if points.course is None:
+            return cls(at_ms, points.values[part].copy())
+        course = Course(*(array[part].copy() for array in points.course.columns()))
+        return cls(at_ms, course.values, course)
+
+    @classmethod
+    def joined(cls, parts: list[Trace]) -> Trace:
+        """Parts one after the other."""
+        at_ms, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("at_ms", "values"))
+        courses = [part.course.columns() for part in parts if part.course]
+        return Trace(at_ms, values, Course(*map(np.concatenate, zip(*courses, strict=True))) if courses else None)
+
+    def thinned(self, begin_ms: int, end_ms: int, columns: int) -> Trace:
+        """What a chart of so many columns can show."""
+        chosen = kept(self.at_ms, self.values, begin_ms, end_ms, columns)
+        return Trace(self.at_ms[chosen], self.values[chosen], self.course.take(chosen) if self.course else None)
 
 
 class Traces:
@@ -46,7 +68,7 @@ class Traces:
             part = slice(int(points.begins[row]), int(points.begins[row + 1]))
             for rule_id in rules:
                 if (rule_id, shape) in self._parts:
-                    self._add((rule_id, shape), Trace(points.at_ms[part].copy(), points.values[part].copy()))
+                    self._add((rule_id, shape), Trace.of(points, part))
 
     def found(self, rule_id: str, shape: tuple[tuple[str, str], ...]) -> Trace:
         """What was noted of one series under one rule."""
@@ -60,7 +82,4 @@ class Traces:
             self._parts[key], self._held[key] = [thin], len(thin.at_ms)
 
     def _thin(self, rule_id: str, shape: tuple[tuple[str, str], ...]) -> Trace:
-        parts = self._parts[rule_id, shape] or [Trace()]
-        at_ms = np.concatenate([part.at_ms for part in parts])
-        values = np.concatenate([part.values for part in parts])
-        return Trace(*thinned(at_ms, values, *self._span, COLUMNS))
+        return Trace.joined(self._parts[rule_id, shape] or [Trace()]).thinned(*self._span, COLUMNS)

@@ -1,7 +1,7 @@
 """Charts of metrics with thresholds and alerts: pure drawing, as SVG, PNG and for terminals."""
 
 from tocsin.charts.alert import alert_chart, chart_span
-from tocsin.charts.model import Band, Chart, Panel, Span, Threshold
+from tocsin.charts.model import Band, Chart, Corridor, Panel, Span, Threshold
 from tocsin.charts.png import as_png
 from tocsin.charts.svg import as_svg
 from tocsin.charts.terminal import as_text
@@ -9,6 +9,7 @@ from tocsin.charts.terminal import as_text
 __all__ = [
     "Band",
     "Chart",
+    "Corridor",
     "Panel",
     "Span",
     "Threshold",

@@ -14,6 +14,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.rule import operator_symbol
 
+_IN_ITS_UNIT: Final = ("threshold", "range", "anomaly", "baseline")
 _BEFORE_MS: Final = 15 * 60_000
 _LONGEST_MS: Final = 6 * 3_600_000
 _MOST_POINTS: Final = 240
@@ -42,9 +43,9 @@ def alert_chart(event: AlertEvent, at_ms: Ints, values: Floats, series: int = 1)
     """
     begin_ms, end_ms = chart_span(event)
     evidence = event.evidence or {}
-    function = _function(event) if evidence.get("condition", "threshold") in ("threshold", "range", "anomaly") else None
+    function = _function(event) if evidence.get("condition", "threshold") in _IN_ITS_UNIT else None
     if function is not None:
-        at_ms, values = _judged(at_ms, values, function, _window_ms(event))
+        at_ms, values = _judged(at_ms, values, function, *_window(event))
     labels = ", ".join(f"{name}={text}" for name, text in sorted(event.labels.items()) if name != "alertname")
     panel = Panel(
         title=f"{evidence.get('metric', '')}" + (f" {{{labels}}}" if labels else ""),
@@ -69,24 +70,33 @@ def _function(event: AlertEvent) -> Callable[[Floats], float] | None:
     return _FUNCTIONS.get(name)
 
 
-def _window_ms(event: AlertEvent) -> int:
-    """How long a window of the rule is; 0 where it looks at each sample."""
+def _window(event: AlertEvent) -> tuple[int, int]:
+    """How long a window of the rule is, and when one ended; zeros where it looks at each sample."""
     evidence = event.evidence or {}
     if "aggregation" not in evidence or "window" not in evidence:
-        return 0
-    begin, end = evidence["window"]
-    return max(parse_instant(end) - parse_instant(begin), 0)
+        return 0, 0
+    begin, end = map(parse_instant, evidence["window"])
+    return max(end - begin, 0), end
 
 
-def _judged(at_ms: Ints, values: Floats, function: Callable[[Floats], float], window_ms: int) -> tuple[Ints, Floats]:
-    """A value for each window, or for as long a time as keeps the points few; samples that are few stay as they are."""
+def _judged(
+    at_ms: Ints, values: Floats, function: Callable[[Floats], float], window_ms: int, end_ms: int
+) -> tuple[Ints, Floats]:
+    """A value for each window, or for as long a time as keeps the points few; samples that are few stay as they are.
+
+    Windows lie so that the one that was judged is one of them; what came after it is not the whole of the next.
+    """
     if not len(at_ms) or (not window_ms and len(at_ms) <= 4 * _MOST_POINTS):
         return at_ms, values
     length_ms = max(window_ms, -(-int(at_ms[-1] - at_ms[0] + 1) // _MOST_POINTS))
-    bucket = at_ms // length_ms
+    bucket = (at_ms - end_ms) // length_ms
+    if window_ms and bucket[0] < 0:
+        at_ms, values, bucket = at_ms[bucket < 0], values[bucket < 0], bucket[bucket < 0]
     begins = np.concatenate(([0], np.flatnonzero(np.diff(bucket)) + 1, [len(at_ms)]))
     ranges = list(zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True))
-    ends = np.minimum((bucket[begins[:-1]] + 1) * length_ms, int(at_ms[-1]))
+    ends = (bucket[begins[:-1]] + 1) * length_ms + end_ms
+    if not window_ms:
+        ends = np.minimum(ends, at_ms[-1])
     return ends.astype(np.int64), np.array([function(values[begin:end]) for begin, end in ranges], np.float64)
 
 

@@ -39,6 +39,20 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Corridor:
+    """The band of ordinary values where it changes with time: n ends each, for the times of the panel."""
+
+    lower: Floats
+    upper: Floats
+
+    def ends(self) -> list[float]:
+        """Its range but for what is extreme, which would make the rest of a chart flat."""
+        if not len(self.lower):
+            return []
+        return [float(np.percentile(self.lower, 1)), float(np.percentile(self.upper, 99))]
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One series: n times in order and n values."""
 
@@ -50,6 +64,7 @@ class Panel:
     bands: tuple[Band, ...] = ()
     spans: tuple[Span, ...] = ()
     unit: str = ""
+    corridor: Corridor | None = None
     steps: bool = False  # the values are truths: drawn as steps, from 0 to 1
 
     def lows_and_highs(self) -> tuple[float, float]:
@@ -57,7 +72,7 @@ class Panel:
         lines = [threshold.value for threshold in self.thresholds]
         ends = [end for band in self.bands for end in (band.lower, band.upper)]
         own = [float(self.values.min()), float(self.values.max())] if len(self.values) else [0.0, 1.0]
-        found = [*own, *lines, *ends]
+        found = [*own, *lines, *ends, *(self.corridor.ends() if self.corridor else [])]
         return min(found), max(found)
 
 

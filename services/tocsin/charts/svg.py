@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from tocsin.charts.axis import time_marks, time_range, value_marks, value_range, value_text
-from tocsin.charts.model import Chart, Panel
+from tocsin.charts.model import Chart, Corridor, Floats, Panel
 from tocsin.charts.thinning import thinned
 
 WIDTH: Final = 960
@@ -48,6 +48,8 @@ def _panel(chart: Chart, panel: Panel, top: int, height: int) -> Iterator[str]:
     yield _text(_LEFT, top - 22, _cut(panel.title, 760, 14), 'font-size="14" font-weight="bold"')
     yield _text(_LEFT, top - 7, _cut(panel.subtitle, 760, 12), f'font-size="12" fill="{_FAINT}"')
     yield from _bands(panel, y, top, height)
+    if panel.corridor is not None and len(panel.at_ms) > 1:
+        yield _corridor(panel, panel.corridor, x, y, top, height)
     yield from _grid(chart, panel, x, y, (low, high), top, height)
     for span in panel.spans:
         yield from _span(span.severity, x(span.begin_ms), x(span.end_ms), top, height)
@@ -83,6 +85,16 @@ def _bands(panel: Panel, y: Scale, top: int, height: int) -> Iterator[str]:
         size = f'width="{WIDTH - _LEFT - _RIGHT}" height="{round(max(lower - upper, 1), 1)}"'
         colour = COLOURS.get(band.severity, _FAINT) if band.bad else "#2f9e44"
         yield f'<rect x="{_LEFT}" y="{upper}" {size} fill="{colour}" fill-opacity="0.08"/>'
+
+
+def _corridor(panel: Panel, corridor: Corridor, x: Scale, y: Scale, top: int, height: int) -> str:
+    def edge(values: Floats) -> list[tuple[float, float]]:
+        downs = (min(max(y(value), top), top + height) for value in values.tolist())
+        return list(zip(map(x, panel.at_ms.tolist()), downs, strict=True))
+
+    places = edge(corridor.upper) + edge(corridor.lower)[::-1]
+    outline = "L".join(f"{across} {down}" for across, down in places)
+    return f'<path d="M{outline}Z" fill="#2f9e44" fill-opacity="0.16"/>'
 
 
 def _span(severity: str, begin: float, end: float, top: int, height: int) -> Iterator[str]:

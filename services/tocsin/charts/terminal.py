@@ -12,6 +12,7 @@ from tocsin.charts.model import Chart, Panel
 _MARGIN: Final = 10
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # rows x columns of a braille cell
 _BRAILLE: Final = 0x2800
+_EDGE: Final = "\N{MIDDLE DOT}"
 _FIRED: Final = "\N{FULL BLOCK}"
 
 
@@ -29,17 +30,17 @@ def _panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[str]:
     cells = _curve(chart, panel, (low, high), columns, rows)
     limits = [threshold.value for threshold in panel.thresholds]
     limits += [end for band in panel.bands for end in (band.lower, band.upper)]
+    edges = _edges(chart, panel, (low, high), columns, rows)
     at_row = {_row(limit, low, high, rows): limit for limit in limits}
     lines = []
     for row in range(rows):
         edge = high if row == 0 else low if row == rows - 1 else None
         shown = at_row.get(row, edge)
         text = "" if shown is None else value_text(shown)
+        empty = "\N{BOX DRAWINGS LIGHT TRIPLE DASH HORIZONTAL}" if row in at_row else " "
         drawn = "".join(
-            chr(_BRAILLE + cell)
-            if cell
-            else ("\N{BOX DRAWINGS LIGHT TRIPLE DASH HORIZONTAL}" if row in at_row else " ")
-            for cell in cells[row].tolist()
+            chr(_BRAILLE + cell) if cell else (_EDGE if column in edges[row] else empty)
+            for column, cell in enumerate(cells[row].tolist())
         )
         lines.append(f"{text[: _MARGIN - 1]:>{_MARGIN - 1}} \N{BOX DRAWINGS LIGHT VERTICAL}{drawn}".rstrip())
     return [*lines, _fired(chart, panel, columns)]
@@ -67,6 +68,20 @@ def _curve(
         for height in range(int(here.min()), int(here.max()) + 1):
             cells[height // 4, dot // 2] |= _DOTS[height % 4][dot % 2]
     return cells
+
+
+def _edges(chart: Chart, panel: Panel, ends: tuple[float, float], columns: int, rows: int) -> list[set[int]]:
+    """By row, in which columns an end of the band of ordinary values lies."""
+    found: list[set[int]] = [set() for _ in range(rows)]
+    if panel.corridor is None:
+        return found
+    span = max(chart.end_ms - chart.begin_ms, 1)
+    across = np.clip((panel.at_ms - chart.begin_ms) * columns // span, 0, columns - 1)
+    for values in (panel.corridor.lower, panel.corridor.upper):
+        for column, value in zip(across.tolist(), values.tolist(), strict=True):
+            if ends[0] <= value <= ends[1]:
+                found[_row(value, *ends, rows)].add(column)
+    return found
 
 
 def _fired(chart: Chart, panel: Panel, columns: int) -> str:

@@ -13,6 +13,7 @@ from tocsin.cli import (
     alerts,
     audit,
     backtest,
+    baselines,
     channels,
     dlq,
     escalations,
@@ -47,7 +48,17 @@ produce.register(app)
 backtest.register(app)
 sim.register(app)
 oncall.register(app)
-for group in (kafka.app, topics.app, rules.app, shadows.app, alerts.app, channels.app, routes.app, silences.app):
+for group in (
+    kafka.app,
+    topics.app,
+    rules.app,
+    baselines.app,
+    shadows.app,
+    alerts.app,
+    channels.app,
+    routes.app,
+    silences.app,
+):
     app.add_typer(group)
 for group in (audit.app, incidents.app, *escalations.APPS, dlq.app, settings.app):
     app.add_typer(group)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tocsin.cli.differences import DIFFERENCES, differences, said_of_totals
+from tocsin.cli.drawing import draw
 from tocsin.cli.failures import ExitCode, Failure, wrong_usage
 from tocsin.cli.options import Config, Format, Output, command
 from tocsin.cli.printing import print_items, print_value, remark
@@ -81,7 +81,7 @@ def backtest(
         compared = _compared(report, others, intake.store, as_written, progress) if others is not None else None
     _print(report, intake, output, compared)
     if chart is not None:
-        _draw(chart, plot)
+        draw(chart, plot)
     elif plot:
         remark("--plot: nothing was drawn, since no alert fired")
 
@@ -181,21 +181,3 @@ def _print(report: Report, intake: Intake, output: Output, compared: dict[str, A
 def _short(instant: str | None) -> str | None:
     """`2026-03-02 11:25:00`: a table has no room for more."""
     return None if instant is None else instant[:19].replace("T", " ")
-
-
-def _draw(chart: Chart, plot: str) -> None:
-    from tocsin.charts import as_png, as_text
-
-    if plot == "-":
-        import shutil
-
-        from tocsin.terminal import escape
-
-        for line in as_text(chart, shutil.get_terminal_size((100, 24)).columns).splitlines():
-            print(escape(line))
-        return
-    try:
-        Path(plot).write_bytes(as_png(chart))
-    except OSError as error:
-        raise Failure(f"--plot: {plot}: cannot be written ({error.strerror})") from None
-    print(f"wrote {plot}", file=sys.stderr)

@@ -39,7 +39,9 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     than the session timeout. A process that was frozen, or cut off, thus stops before another takes over.
     """
 
-    def __init__(self, context: Context, kind: str, around: Surroundings, parking: Parking) -> None:
+    def __init__(
+        self, context: Context, kind: str, around: Surroundings, parking: Parking, assigned: asyncio.Event
+    ) -> None:
         self._context = context
         self._kind = kind
         self._around = around
@@ -53,7 +55,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._session_s = arguments["session_timeout_ms"] / 1_000
         self._consumer = AIOKafkaConsumer(**{**arguments, "fetch_max_wait_ms": _FETCH_MS})
         self._worker = Worker(kind, around, self._may_send)
-        self.assigned = asyncio.Event()
+        self._assigned = assigned
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then what is on the wire is finished, within a bound."""
@@ -81,7 +83,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._claims = {partition: Claim() for partition in assigned}
         self._lease_until_s = time.monotonic() + self._session_s
         log.info("assigned", channel_type=self._kind, partitions=sorted(one.partition for one in assigned))
-        self.assigned.set()
+        self._assigned.set()
 
     async def on_partitions_revoked(self, _revoked: set[TopicPartition]) -> None:
         """Finish what is on the wire, commit, and forget the rest: its next owner finds it uncommitted."""
@@ -130,9 +132,9 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._around.journal.give_up(record, "unreadable", "", str(error))
             claim.ledger.finish(record.offset)
             return
-        channel_id = job.notification.channel_id
-        if self._parking.takes(channel_id, self._worker.waiting(channel_id)):
-            self._parking.park(channel_id, claim, partition, record.offset)
+        notification = job.notification
+        if self._parking.takes(notification, self._worker.waiting(notification.channel_id)):
+            self._parking.park(notification, claim, partition, record.offset)
         else:
             self._submit(job)
 

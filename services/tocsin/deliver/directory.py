@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import structlog
@@ -29,6 +29,16 @@ class Directory:
     def get(self, channel_id: str) -> Channel | None:
         """The channel as it is now."""
         return self._channels.get(channel_id)
+
+    @property
+    def types(self) -> set[str]:
+        """The types that channels have, enabled or not."""
+        return {channel.type for channel in self._channels.values()}
+
+    async def wait_for_type(self, kinds: Collection[str]) -> None:
+        """Until a channel has one of these types."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.types.isdisjoint(kinds))
 
     async def wait_for(self, channel_id: str, timeout_s: float) -> Channel | None:
         """The channel, waiting for a while if a notification came before it."""

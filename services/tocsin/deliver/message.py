@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tocsin.deliver.group_text import counted, others, where_of
+from tocsin.deliver.learnt_text import is_learnt, measures, rarity
 from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -212,20 +213,23 @@ def _verdict(event: AlertEvent) -> str:
     evidence = event.evidence or {}
     metric = evidence.get("metric")
     subject = str(metric) if metric else "The value"
-    if event.value is None:
-        return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     silent_s = evidence.get("facts", {}).get("silent_s")
     if silent_s is not None or event.reason == "no data":
         lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""
         return f"{subject} has not been seen{lasted}."
+    if event.value is None:
+        return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
-        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}."
+        rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
+        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}.{rare}"
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     relation = _RELATIONS.get(event.operator, event.operator)
     limit = format_quantity(event.threshold, event.unit)
-    return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}."
+    expected = (event.expected or {}).get("value") if is_learnt(event) else None
+    rest = f"; expected is {format_quantity(expected, event.unit)}" if expected is not None else ""
+    return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}{rest}."
 
 
 def _again(event: AlertEvent) -> str:
@@ -247,6 +251,7 @@ def _facts(event: AlertEvent) -> list[Fact]:
     if event.expected and {"lower", "upper"} <= event.expected.keys():
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
         facts.append(Fact("Expected", f"{band[0]} to {band[1]}"))
+    facts += [Fact(name, text) for name, text in (("Rarity", rarity(event)), ("Strange", measures(event))) if text]
     facts.append(Fact("Since", format_time(event.starts_at)))
     if event.ends_at:
         facts.append(Fact("Until", format_time(event.ends_at)))

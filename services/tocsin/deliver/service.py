@@ -1,4 +1,4 @@
-"""The delivery service: one consumer for each channel type, all of them in one process unless told otherwise."""
+"""The delivery service: one consumer for each channel type that is in use, in one process unless told otherwise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import errno
 import signal
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
 from tocsin.agents.background import ended
@@ -24,6 +25,7 @@ from tocsin.deliver.actions import Actions
 from tocsin.deliver.channels import CHANNELS, channel_type
 from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.consumer import TypeConsumer
+from tocsin.deliver.demand import Demand
 from tocsin.deliver.directory import Directory, follow, opened_directory
 from tocsin.deliver.drawing import Drawing
 from tocsin.deliver.forgetting import forget_deleted
@@ -36,6 +38,7 @@ from tocsin.deliver.protocol import Transport
 from tocsin.deliver.topic_writer import TopicWriter
 from tocsin.deliver.worker import Surroundings
 from tocsin.kafka.clients import producer_arguments, started
+from tocsin.kafka.errors import KafkaUnreachable
 from tocsin.permits import PURPOSE, Permits
 from tocsin.readiness import announce_ready
 from tocsin.vault import load_or_create_key
@@ -84,18 +87,74 @@ async def serve(
         channel_type(kind)
     try:
         async with (
-            surroundings(context, kinds, transport) as (arounds, directory, channels),
+            opened_directory(context) as (directory, channels),
+            Demand(context, directory) as demand,
+            surroundings(context, directory) as (around, journal),
             asyncio.TaskGroup() as tasks,
         ):
             following = tasks.create_task(follow(directory, channels))
-            forgetting = tasks.create_task(forget_deleted(context, directory, arounds[kinds[0]].journal))
-            consumers = [TypeConsumer(context, kind, arounds[kind], Parking(context)) for kind in kinds]
-            running = [tasks.create_task(consumer.run(stop)) for consumer in consumers]
-            ready = tasks.create_task(_announce(consumers))
-            await asyncio.wait(running)
+            forgetting = tasks.create_task(forget_deleted(context, directory, journal))
+            types = _Types(context, around, transport, stop, tasks)
+            types.start(await demand.wanted(kinds))
+            ready = tasks.create_task(types.announce())
+            while not stop.is_set():
+                idle = [kind for kind in kinds if kind not in types.running]
+                await demand.wait(idle, stop)
+                if idle and not stop.is_set():
+                    types.start(await _wanted(demand, idle))
+            await types.end()
             await ended(ready, following, forgetting)
     except ExceptionGroup as group:
         raise _first(group) from None
+
+
+async def _wanted(demand: Demand, idle: Collection[str]) -> set[str]:
+    try:
+        return await demand.wanted(idle)
+    except (KafkaUnreachable, KafkaError, TimeoutError) as error:
+        log.info("channel types that nobody uses were not looked at", reason=str(error) or type(error).__name__)
+        return set()
+
+
+class _Types:
+    """The consumers that run, by channel type. One that was started stays: what it has taken on is its to settle."""
+
+    def __init__(
+        self,
+        context: Context,
+        around: Callable[[Transport], Surroundings],
+        transport: Transport | None,
+        stop: asyncio.Event,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._context, self._around, self._transport = context, around, transport
+        self._stop, self._tasks = stop, tasks
+        self._assigned: list[asyncio.Event] = []
+        self.running: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, kinds: Iterable[str]) -> None:
+        """Start the consumers of types."""
+        for kind in sorted(kinds):
+            self._assigned.append(asyncio.Event())
+            self.running[kind] = self._tasks.create_task(self._deliver(kind, self._assigned[-1]))
+
+    async def _deliver(self, kind: str, assigned: asyncio.Event) -> None:
+        """The ways out are each type's own: names or sockets that hang stay its trouble."""
+        async with opened_transport(self._context, self._transport) as ways_out:
+            consumer = TypeConsumer(self._context, kind, self._around(ways_out), Parking(self._context), assigned)
+            await consumer.run(self._stop)
+
+    async def announce(self) -> None:
+        """Say that all that were started at first are there."""
+        for assigned in tuple(self._assigned):
+            await assigned.wait()
+        log.info("ready", consumers=len(self._assigned))
+        announce_ready()
+
+    async def end(self) -> None:
+        """Wait until all have ended."""
+        if self.running:
+            await asyncio.wait(self.running.values())
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -104,41 +163,29 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return _first(found) if isinstance(found, ExceptionGroup) else found
 
 
-async def _announce(consumers: Sequence[TypeConsumer]) -> None:
-    for consumer in consumers:
-        await consumer.assigned.wait()
-    log.info("ready", consumers=len(consumers))
-    announce_ready()
-
-
 @asynccontextmanager
 async def surroundings(
-    context: Context, kinds: Sequence[str], transport: Transport | None = None
-) -> AsyncIterator[tuple[dict[str, Surroundings], Directory, AIOKafkaConsumer]]:
-    """What the consumer of each channel type needs; the channels, and the consumer to follow them with.
-
-    Channels, key and journal are shared. The ways out are not: names or sockets that hang stay one type's trouble.
-    """
+    context: Context, directory: Directory
+) -> AsyncIterator[tuple[Callable[[Transport], Surroundings], Journal]]:
+    """What makes what the consumer of a channel type needs, of its own ways out; all else is shared, as the journal."""
     given = context.settings.secret_key
     vault = load_or_create_key(context.data_dir, given.get_secret_value() if given else None)
     producer = AIOKafkaProducer(**producer_arguments(context.connection))
     async with (
         started(producer, context.connection.bootstrap_servers),
-        opened_directory(context) as (directory, consumer),
-        History(context.connection, context.topics.samples) as history,
+        History(context.connection, context.topics.samples, context.settings.metrics.max_unpacked_bytes) as history,
         Drawing() as drawing,
-        AsyncExitStack() as stack,
     ):
         journal, address = Journal(producer, context.topics), base_url(context)
         actions = Actions(Permits(vault.derived(PURPOSE)), address, context.settings.delivery.action_links)
         composer = Composer(address, Pictures(history.read, drawing), actions)
         writer = TopicWriter(producer, context.topics.prefix, context.settings.metrics.topic_names)
-        arounds = {}
-        for kind in kinds:
-            ways_out = await stack.enter_async_context(opened_transport(context, transport))
+
+        def around(ways_out: Transport) -> Surroundings:
             ways_out = replace(ways_out, topics=writer, files=files_dir(context))
-            arounds[kind] = Surroundings(directory, vault, ways_out, journal, composer)
-        yield arounds, directory, consumer
+            return Surroundings(directory, vault, ways_out, journal, composer)
+
+        yield around, journal
 
 
 @asynccontextmanager

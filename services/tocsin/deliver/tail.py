@@ -24,6 +24,7 @@ class _Entry(msgspec.Struct):
     """As much of a Delivery as is needed here."""
 
     notification_id: str
+    channel_type: str
     outcome: str
     attempt: int
     at: str
@@ -42,11 +43,13 @@ class Begun:
 
 @dataclass(slots=True)
 class Tail:
-    """Ids that a receiver acknowledged, places whose notification was given up, and attempts under way.
+    """Ids that a receiver acknowledged, places of one channel type whose notification was given up, and attempts under
+    way.
 
     What was given up is known by its place and not by its id: a redrive puts the same id in a new place.
     """
 
+    channel_type: str = ""
     delivered: set[str] = field(default_factory=set)
     given_up: set[tuple[int, int]] = field(default_factory=set)
     begun: dict[str, Begun] = field(default_factory=dict)
@@ -64,13 +67,13 @@ class Tail:
         self.begun.pop(identity, None)
         if entry.outcome == "delivered":
             self.delivered.add(identity)
-        elif entry.source is not None:
+        elif entry.source is not None and entry.channel_type == self.channel_type:
             self.given_up.add(entry.source)
 
 
 async def read_tail(context: Context, channel_type: str, since_ms: int) -> Tail:
     """Everything written to `deliveries` since the oldest unsettled notification, an hour's slack included."""
-    tail = Tail()
+    tail = Tail(channel_type)
     decoder = msgspec.json.Decoder(_Entry)
     arguments = {**consumer_arguments(context.connection), "fetch_max_wait_ms": _FETCH_MS}
     consumer = AIOKafkaConsumer(context.topics.deliveries, **arguments)

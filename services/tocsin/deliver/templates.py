@@ -10,6 +10,7 @@ from typing import Any
 import css_inline
 import minijinja
 
+from tocsin.deliver.learnt_text import rarity
 from tocsin.engine.templates import explained
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Notification
@@ -33,6 +34,8 @@ _SAMPLE: Mapping[str, Any] = {
     "threshold": 1.0,
     "operator": ">",
     "unit": "",
+    "expected": {},
+    "rarity": "",
     "starts_at": "",
     "ends_at": "",
     "reason": "",
@@ -98,6 +101,8 @@ def _values(event: AlertEvent) -> dict[str, Any]:
         "threshold": event.threshold,
         "operator": operator_symbol(event.operator or ""),
         "unit": event.unit or "",
+        "expected": dict(event.expected or {}),
+        "rarity": rarity(event),
         "starts_at": event.starts_at,
         "ends_at": event.ends_at or "",
         "reason": event.reason,

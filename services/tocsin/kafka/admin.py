@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import BrokerResponseError, GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
@@ -92,6 +93,15 @@ async def group_states(
     async with _admin(connection, timeout_s) as admin:
         answers = await admin.describe_consumer_groups(list(groups))
     return {group[1]: (group[2], len(group[5])) for answer in answers for group in answer.groups if group[0] == 0}
+
+
+async def committed_offsets(
+    connection: KafkaConnection, group: str, timeout_s: float = _TIMEOUT_S
+) -> dict[TopicPartition, int]:
+    """What a consumer group has committed; raises KafkaUnreachable as `group_states` does."""
+    async with _admin(connection, timeout_s) as admin:
+        found = await admin.list_consumer_group_offsets(group)
+    return {partition: entry.offset for partition, entry in found.items() if entry.offset >= 0}
 
 
 @asynccontextmanager

@@ -91,8 +91,12 @@ def read_runs(
     name: str,
     service: Once[_Service],
     take: Callable[[_Service, TP, Any], Awaitable[None]],
+    at_once: int = 1,
 ) -> None:
-    """An agent on topics that are read in runs: `take` is given the service and each run, one after the other."""
+    """An agent on topics that are read in runs: `take` is given the service and each run, one after the other.
+
+    Where several are taken `at_once`, they are begun in order, and `take` itself must keep those of one partition so.
+    """
 
     async def agent(stream: Any) -> None:
         made = await service.get()
@@ -100,7 +104,7 @@ def read_runs(
             app.committable.taken(event.message.tp)
             await take(made, event.message.tp, event.message.value)
 
-    app.agent(batched_topic(app, *topics), name=name)(agent)
+    app.agent(batched_topic(app, *topics), name=name, concurrency=at_once)(agent)
 
 
 def make_table(app: BatchApp, name: str, changelog: str, partitions: int) -> Any:

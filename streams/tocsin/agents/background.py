@@ -26,11 +26,13 @@ class Background:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Start one; if it raises, the worker crashes, and its supervisor starts it anew."""
-        self._tasks.append(asyncio.create_task(self._guarded(work)))
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -41,5 +43,9 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all and wait for their end."""
-        tasks, self._tasks = self._tasks, []
-        await ended(*tasks)
+        await ended(*self._tasks)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait until all are over by themselves, but not for ever."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)

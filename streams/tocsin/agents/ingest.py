@@ -5,6 +5,7 @@ taken from Faust, whose consumer stops fetching. Revocation: what is not acknowl
 makes the same samples again, and evaluate drops those it has.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from tocsin.agents.dead_letter import Message, dead_letter
 from tocsin.agents.metric_parts import parts
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.record_batches import RecordBatch
+from tocsin.agents.run_table import Output
 from tocsin.agents.transport import BatchApp
 from tocsin.engine import frame
 from tocsin.engine.frame import SourceProgress, Tick
@@ -25,8 +27,19 @@ from tocsin.engine.ingest.interning import Interner
 from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Ingested, Reading
 
 _IN_FLIGHT: Final = 64
+_TOGETHER: Final = 8  # runs at most that wait for each other
 _RUN_BYTES: Final = 2**20
 _ON_ITS_WAY_S: Final = 0.1  # ample for the way of a run from the consumer's thread to `take`
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A run that was taken and is not sent on yet."""
+
+    tp: TP
+    position: int
+    highest_ms: int
+    outputs: list[Output]
 
 
 @dataclass(slots=True)
@@ -50,6 +63,8 @@ class Ingest:
         self._partitions = 0
         self._progress: dict[TP, _Progress] = {}
         self._stood: dict[TP, tuple[int | None, float]] = {}
+        self._held: list[_Held] = []
+        self._sending = asyncio.Lock()
         self._in_flight: deque[tuple[TP, int, list[Sent]]] = deque()
         self.taken = 0
         self.refused = 0
@@ -60,21 +75,34 @@ class Ingest:
         self._interner = Interner(self._partitions)
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
-        """Ingest one fetched run."""
-        sent: list[Sent] = []
+        """Ingest one fetched run. What was fetched together goes on together: in one request to Kafka, and to become
+        one run of each samples partition."""
+        outputs, highest_ms = list[Output](), UNSEEN_MS
         progress = self._progress.setdefault(tp, _Progress(batches[0].first))
         progress.taking = True
         for done in self._ingested(tp, batches):
             for partition, frames in done.frames.items():
-                sent += [
-                    await self._outbox.send(self._samples, frame.encode(made), partition=partition) for made in frames
-                ]
-            sent += [await self._bury(dead) for dead in done.dead]
-            progress.highest_ms = max(progress.highest_ms, done.highest_ms)
+                outputs += [Output(self._samples, None, frame.encode(made), [], partition) for made in frames]
+            outputs += [self._bury(dead) for dead in done.dead]
+            highest_ms = max(highest_ms, done.highest_ms)
             self.taken += done.samples
-        progress.position, progress.taking = batches[-1].offset + 1, False
-        self._in_flight.append((tp, progress.position, sent))
-        await self._settle()
+        self._held.append(_Held(tp, batches[-1].offset + 1, highest_ms, outputs))
+        if len(self._held) >= _TOGETHER or not self._app.committable.has_waiting_of(tp.topic):
+            await self._send_on()
+            await self._settle()
+
+    async def _send_on(self) -> None:
+        """Send what is held, in order, and only then count it as read."""
+        async with self._sending:
+            held, self._held = self._held, []
+            parcels = await self._outbox.post([output for one in held for output in one.outputs])
+            sent = [parcel.sent for parcel in parcels]
+            for one in held:
+                self._in_flight.append((one.tp, one.position, sent))
+                if progress := self._progress.get(one.tp):
+                    progress.highest_ms = max(progress.highest_ms, one.highest_ms)
+                    progress.position = one.position
+                    progress.taking = any(other.tp == one.tp for other in self._held)
 
     def _ingested(self, tp: TP, batches: Sequence[RecordBatch]) -> Iterator[Ingested]:
         """What parts of bounded size come to, since a frame must fit into one record."""
@@ -107,14 +135,14 @@ class Ingest:
             if tp in self._progress:
                 self._app.committable.offsets[tp] = position
 
-    async def _bury(self, dead: DeadLetter) -> Sent:
+    def _bury(self, dead: DeadLetter) -> Output:
         self.refused += 1
         message = Message(dead.topic, dead.partition, dead.offset, dead.key, dead.value, dead.at_ms, dead.headers)
-        letter = dead_letter(self._dlq, "ingest", dead.reject.reason, dead.reject.detail, message)
-        return await self._outbox.send(self._dlq, letter.value, key=letter.key, headers=letter.headers)
+        return dead_letter(self._dlq, "ingest", dead.reject.reason, dead.reject.detail, message)
 
     async def tick(self, rules_offset: int, topics: Sequence[str]) -> None:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
+        await self._send_on()
         await self._settle()
         counts = {topic: await self._outbox.partitions(topic) for topic in topics}
         owned = [tp for tp in self._app.consumer.assignment() if tp.topic in counts]
@@ -152,13 +180,15 @@ class Ingest:
         return None if is_busy or position != stood or now_s - since_s < _ON_ITS_WAY_S else position
 
     def forget(self, partitions: set[TP]) -> None:
-        """Partitions that are no longer ours."""
+        """Partitions that are no longer ours. What is held of them was not committed, and would come behind what is."""
+        self._held = [one for one in self._held if one.tp not in partitions]
         for tp in partitions:
             self._progress.pop(tp, None)
             self._stood.pop(tp, None)
 
     async def drain(self) -> None:
         """Wait for everything under way."""
+        await self._send_on()
         for _, _, sent in list(self._in_flight):
             await self._outbox.acknowledged(sent)
         await self._settle()

@@ -10,6 +10,7 @@ from faust.types import TP
 from tocsin.agents.dead_letter import Message, dead_letter, message_of
 from tocsin.agents.record_batches import BatchRefused, RecordBatch
 from tocsin.agents.run_table import Output
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import UnreadableRecord
 
 _RUN: Final = 1_000  # inputs a run: bounds the journal, and how much a crash repeats
@@ -73,11 +74,12 @@ def keyed_runs(
 @dataclass(slots=True)
 class Outcome:
     """What inputs did: the entries as they are now, None for one that is to go, and what is to be sent. `wakes` are the
-    times at which entries are to be looked at next, 0 for never."""
+    times at which entries are to be looked at next, 0 for never; `urgent` are events that must not wait in line."""
 
     entries: Mapping[str, bytes | None] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     wakes: Mapping[str, int] = field(default_factory=dict)
+    urgent: Sequence[AlertEvent] = ()
 
 
 class OversizedOutput(ValueError):

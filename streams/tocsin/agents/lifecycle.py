@@ -4,7 +4,7 @@ May block: on Kafka's acknowledgements, run by run, and on the rules topic when 
 Revocation: what is not finished is not committed; the next owner sends the journal and takes the same inputs again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -28,18 +28,24 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.grouping import RouteTick
+from tocsin.schemas.kinds import Severity
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "lifecycle"
+_URGENT: Final = Severity.CRITICAL.value
+OnUrgent = Callable[[int, Sequence[AlertEvent]], None]
 _log = structlog.get_logger("tocsin.lifecycle")
 
 
 class Lifecycle:
     """Lifecycle of one worker: all partitions of `signals` and `commands` that Faust assigned to it."""
 
-    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook) -> None:
+    def __init__(
+        self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook, on_urgent: OnUrgent = lambda *_: None
+    ) -> None:
         self._app = app
+        self._on_urgent = on_urgent
         self._table = table
         self._topics = topics
         self._book = book
@@ -59,7 +65,7 @@ class Lifecycle:
         read = _signal if tp.topic == self._topics.signals else _command
         generation = self._app.reader.group_generation
         holds = partial(self._app.reader.still_holds, tp, generation)
-        async with self._table.lock(tp.partition):
+        async with self._table.turn(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
             alarms = self._alarms_of(tp.partition)
@@ -84,26 +90,33 @@ class Lifecycle:
             return False
         alarms.update(outcome.wakes)
         self._app.committable.offsets[run.tp] = run.last + 1
+        if outcome.urgent:
+            self._on_urgent(run.tp.partition, outcome.urgent)
         return True
 
     def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
-        states = [self._state(name, event) for name, event in changes.states()]
-        events = [self._event(event) for event in changes.events]
+        values = {event.id: codec.encode(event) for event in changes.events}
+        events = [self._event(event, values[event.id]) for event in changes.events]
+        states = [self._state(name, event, values) for name, event in changes.states()]
         shadows = [self._shadow(event) for event in changes.shadows]
         entries = {name: None if record.is_spent else encode(record) for name, record in changes.records.items()}
         wakes = {name: record.wake_ms for name, record in changes.records.items()}
-        return Outcome(entries, [*events, *states, *shadows], wakes)
+        urgent = [
+            event for event in changes.events if event.severity == _URGENT and event.type in ("firing", "changed")
+        ]
+        return Outcome(entries, [*events, *states, *shadows], wakes, urgent)
 
-    def _event(self, event: AlertEvent) -> Output:
+    def _event(self, event: AlertEvent, value: bytes) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]
-        return Output(self._topics.alerts, event.fingerprint.encode(), codec.encode(event), headers)
+        return Output(self._topics.alerts, event.fingerprint.encode(), value, headers)
 
     def _shadow(self, event: AlertEvent) -> Output:
         return Output(self._topics.shadow_alerts, event.fingerprint.encode(), codec.encode(event))
 
-    def _state(self, fingerprint: str, event: AlertEvent | None) -> Output:
-        return Output(self._topics.alert_state, fingerprint.encode(), codec.encode(event) if event else None)
+    def _state(self, fingerprint: str, event: AlertEvent | None, values: Mapping[str, bytes]) -> Output:
+        value = (values.get(event.id) or codec.encode(event)) if event else None
+        return Output(self._topics.alert_state, fingerprint.encode(), value)
 
 
 def _record(value: bytes | None) -> AlertRecord | None:

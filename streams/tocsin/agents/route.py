@@ -4,7 +4,10 @@ May block: on Kafka's acknowledgements, run by run, and on configuration topics,
 anybody is told. Revocation: as lifecycle's.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -28,14 +31,29 @@ from tocsin.schemas.notification import Delivery
 from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "route"
+_MANY: Final = 100
 _log = structlog.get_logger("tocsin.route")
 
 
-class Route:
-    """Route of one worker: all partitions of `alerts` and `groups` that Faust assigned to it."""
+MakeWay = Callable[[], Awaitable[None]]
 
-    def __init__(self, app: BatchApp, table: RunTable, topics: Topics, state: RoutingState) -> None:
+
+async def _nobody() -> None:
+    """There is nobody to make way for."""
+
+
+class Route:
+    """Route of one worker: all partitions of `alerts` and `groups` that Faust assigned to it.
+
+    Before a run of very many it lets others go first, with `make_way`.
+    """
+
+    def __init__(
+        self, app: BatchApp, table: RunTable, topics: Topics, state: RoutingState, make_way: MakeWay = _nobody
+    ) -> None:
         self._app = app
+        self._make_way = make_way
+        self._order: defaultdict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._table = table
         self._topics = topics
         self._state = state
@@ -54,8 +72,14 @@ class Route:
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation = self._app.reader.group_generation
+        async with self._order[tp]:  # what makes way is not overtaken by the next run of its partition
+            if batches[-1].offset - batches[0].first >= _MANY:
+                await self._make_way()
+            await self._take_in_turn(tp, batches, generation)
+
+    async def _take_in_turn(self, tp: TP, batches: Sequence[RecordBatch], generation: int) -> None:
         holds = partial(self._app.reader.still_holds, tp, generation)
-        async with self._table.lock(tp.partition):
+        async with self._table.turn(tp.partition):
             if not await holds() or not await self._table.recover(tp.partition, generation, holds):
                 return  # whoever holds it now takes the same inputs
             index = self._index(tp.partition)
@@ -76,6 +100,29 @@ class Route:
                 if is_of_groups:
                     index.looked()
 
+    async def take_early(self, number: int, events: Sequence[AlertEvent]) -> None:
+        """Route events before what lies before them on `alerts`; when they are read there, they are known.
+
+        Only where it comes to the same: when everything that was said of the alert before is known already.
+        """
+        tp, generation = TP(self._topics.alerts, number), self._app.reader.group_generation
+        holds = partial(self._app.reader.still_holds, tp, generation)
+        async with self._table.turn(number):
+            if not await holds() or not await self._table.recover(number, generation, holds):
+                return
+            index, get = self._index(number), partial(self._table.get, number)
+            partition = Partition(number, self._state, index, _log.error)
+            inputs = [(time.time_ns() // 1_000_000, event) for event in partition.next_ones(events, get)]
+            if not inputs:
+                return
+            await self._state.catch_up()
+            try:
+                outcome = self._apply(partition.alerts, get, inputs)
+            except Exception as error:  # noqa: BLE001 - when their turn comes, what fails becomes a dead letter
+                _log.warning("urgent alerts were left to their turn", error=f"{type(error).__name__}: {error}")
+                return
+            await self._written(index, number, f"{tp.topic}/{number}/{events[0].id}", outcome, [])
+
     def _index(self, partition: int) -> Index:
         """Asked for when a reign is known to hold: later in a run the entries may be older ones."""
         if partition not in self._indexes:
@@ -83,14 +130,18 @@ class Route:
         return self._indexes[partition]
 
     async def _finish(self, index: Index, run: KeyedRun[Any], outcome: Outcome) -> bool:
+        if not await self._written(index, run.tp.partition, run.name, outcome, run.dead):
+            return False
+        self._app.committable.offsets[run.tp] = run.last + 1
+        return True
+
+    async def _written(self, index: Index, partition: int, name: str, outcome: Outcome, dead: Sequence[Output]) -> bool:
         topics = self._topics
         told = (topics.deliveries, topics.groups, topics.decisions, topics.commands, topics.incidents)
         self.notifications += sum(output.topic not in told for output in outcome.outputs)
-        outputs = [*outcome.outputs, *run.dead]
-        if not await self._table.finish(run.tp.partition, run.name, outcome.entries, outputs):
+        if not await self._table.finish(partition, name, outcome.entries, [*outcome.outputs, *dead]):
             return False
         index.put(outcome.entries)
-        self._app.committable.offsets[run.tp] = run.last + 1
         return True
 
     def _apply(self, apply: Callable[[Sequence[Any], Get], Done], get: Get, inputs: Sequence[Any]) -> Outcome:

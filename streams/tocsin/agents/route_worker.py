@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
@@ -21,10 +22,14 @@ from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.route.reminders import Reminders
 from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
 
 _TICK_S: Final = 1.0
+_IN_HAND_S: Final = 5.0  # how long a graceful stop waits for alerts that are being routed
+_PATIENCE_S: Final = 5.0
+_AT_ONCE: Final = 16  # runs: most of what one costs is waiting for Kafka, while those of other partitions can go on
 _log = structlog.get_logger("tocsin.route")
 
 
@@ -49,13 +54,15 @@ class _Service:
     ) -> None:
         self._app, self._worker, self._assigned = app, worker, assigned
         self._outbox = new_outbox(worker)
-        self._background = Background(app)
+        self._background, self._early = Background(app), Background(app)
         self._book = RuleBook()
         self._tables = [RunTable(self._outbox, table) for table in tables]
         self._topics, self._partitions = topics, partitions
+        self._judging, self._at_rest = 0, asyncio.Event()
+        self._at_rest.set()
         self._state = RoutingState()
-        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book)
-        self.route = Route(app, self._tables[1], topics, self._state)
+        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book, self._hand_over)
+        self.route = Route(app, self._tables[1], topics, self._state, self._make_way)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
         readers = {
             topics.channels: self._state.read_channel,
@@ -130,15 +137,34 @@ class _Service:
 
     async def stop(self) -> None:
         """Disconnect; what was taken is finished, and Faust commits afterwards."""
+        await self._early.finish(_IN_HAND_S)
+        await self._early.stop()
         await self._background.stop()
         await self.rules.stop()
         board = self._board.if_made()
         await asyncio.gather(*(log.stop() for log in (*self._routing, *([board] if board else []))))
         await self._outbox.stop()
 
+    def _hand_over(self, partition: int, events: Sequence[AlertEvent]) -> None:
+        """Critical alerts are routed at once, whatever else waits to be."""
+        self._early.run(self.route.take_early(partition, events))
+
     async def take_inputs(self, tp: TP, run: Any) -> None:
         """A run of `signals` or `commands`."""
-        await self.lifecycle.take(tp, run, self.rules)
+        self._judging += 1
+        self._at_rest.clear()
+        try:
+            await self.lifecycle.take(tp, run, self.rules)
+        finally:
+            self._judging -= 1
+            if not self._judging:
+                self._at_rest.set()
+
+    async def _make_way(self) -> None:
+        """In a storm alerts come to be first, and critical ones are routed; then the rest, or after some seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._at_rest.wait()
 
     async def take_alerts(self, tp: TP, run: Any) -> None:
         """A run of `alerts` or `groups`."""
@@ -173,8 +199,9 @@ def run(worker: WorkerSettings, settings: RouteSettings, topics: Topics) -> None
     app.on_partitions_revoked.connect(cast("Any", on_revoked))
     app.on_partitions_assigned.connect(cast("Any", on_assigned))
 
-    read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs)
-    read_runs(app, [topics.alerts, topics.groups], "route", service, _Service.take_alerts)
+    read_runs(app, [topics.signals, topics.commands], "lifecycle", service, _Service.take_inputs, _AT_ONCE)
+    read_runs(app, [topics.alerts], "route", service, _Service.take_alerts, _AT_ONCE)
+    read_runs(app, [topics.groups], "groups", service, _Service.take_alerts, _AT_ONCE)
 
     @app.on_before_shutdown.connect
     async def on_stop(*_: Any, **__: Any) -> None:

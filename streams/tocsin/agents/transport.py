@@ -46,6 +46,10 @@ class Committable:
         """Whether a run was fetched and not yet taken."""
         return self._waiting[partition] > 0
 
+    def has_waiting_of(self, topic: str) -> bool:
+        """Whether a run of any partition of a topic was fetched and not yet taken."""
+        return any(count > 0 and partition.topic == topic for partition, count in self._waiting.items())
+
     async def room(self) -> None:
         """Wait until there are fewer than BACKLOG runs."""
         while self._waiting.total() >= BACKLOG:

@@ -1,9 +1,9 @@
 """A table whose entries and the records sent because of them survive a crash together, and a worker that comes back.
 
 Kafka acknowledges a changelog record and an output one by one, so a crash can fall between them. Therefore a run is
-first written down as a whole, entries and outputs (the journal); then its entries are written, its outputs sent, the
+first written down as a whole, entries and outputs (the journal); then its entries are written and its outputs sent, the
 journal is emptied, and only then the run's offsets may be committed. After a crash a journal that is there is carried
-out again, entries first: its outputs carry the same ids, and the inputs that come again, in whatever order the two
+out again: its outputs carry the same ids, and the inputs that come again, in whatever order the two
 topics bring them, find themselves in the entries. Without a journal nothing of the run happened.
 
 Between any check and the write behind it a process can stand still until others went on with its partition, and write
@@ -51,25 +51,28 @@ class _Journal(msgspec.Struct, array_like=True):
 
 _NOTHING: Final = _Journal("", {}, [])
 Holds = Callable[[], Awaitable[bool]]
-Send = Callable[[Sequence[Output]], Awaitable[None]]
+Acknowledged = Callable[[], Awaitable[None]]
+Send = Callable[[Sequence[Output]], Awaitable[Acknowledged]]
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Reign:
     """The time during which one process owns a partition: a text that sorts behind the reigns before it, and whether
-    the group still counts the partition as ours. `gone` are names of marks, the oldest first; `numbers` are theirs."""
+    the group still counts the partition as ours. `gone` are names of marks, the oldest first; `numbers` are theirs.
+    `earlier` are the names that reigns before gave to an entry."""
 
     name: bytes
     holds: Holds
     gone: deque[bytes]
+    earlier: dict[bytes, list[bytes]]
     numbers: Iterator[int] = field(default_factory=count)
 
 
 class RunTable:
     """Entries of one table by key, changed run by run. Runs of one partition must come one at a time.
 
-    `send` returns when what it is given is on Kafka; `report` hears of what is damaged.
+    What `send` returns waits until what it was given is on Kafka; `report` hears of what is damaged.
     """
 
     def __init__(self, pieces: PieceTable, send: Send, report: Report) -> None:
@@ -85,7 +88,7 @@ class RunTable:
             own = self._pieces.read(partition, _entry(key) + reign.name) if reign else None
             if own is not None:
                 return own
-            names = self._pieces.names(partition, _entry(key))
+            names = reign.earlier.get(_entry(key)) if reign else self._pieces.names(partition, _entry(key))
             return self._pieces.read(partition, names[-1]) if names else None
         except DamagedEntry as error:
             self._report(f"an entry of partition {partition} is damaged; {key} begins anew: {error}")
@@ -105,13 +108,15 @@ class RunTable:
         before = self._pieces.names(partition, _JOURNAL)
         name = next_reign(before[-1].removeprefix(_JOURNAL) if before else FIRST, generation)
         gone = self._pieces.names(partition, _GONE)
-        reign, run = _Reign(name, holds, deque(gone)), self._last_run(partition, before)
+        reign, run = _Reign(name, holds, deque(gone), {}), self._last_run(partition, before)
         # Written anew, even if it is empty: from here on no journal of an earlier reign counts, whenever it comes.
         own = {_JOURNAL + reign.name: msgspec.msgpack.encode(run)}
         late = self._come_back(partition, gone)
         await self._pieces.write(partition, {**own, **dict.fromkeys([*before, *late])})
         if not await holds():
             return False
+        for entry in self._pieces.names(partition, _ENTRIES):
+            reign.earlier.setdefault(entry[: -len(FIRST)], []).append(entry)
         if run.run:
             await self._carry_out(partition, reign, run)
         self._reigns[partition] = reign
@@ -158,19 +163,18 @@ class RunTable:
     async def _carry_out(self, partition: int, reign: _Reign, run: _Journal) -> None:
         changes: dict[bytes, bytes | None] = {}
         for key, value in run.entries.items():
-            own = _entry(key) + reign.name
-            is_first = not self._pieces.has(partition, own)
-            changes[own] = value
-            if is_first:
-                changes |= dict.fromkeys(name for name in self._pieces.names(partition, _entry(key)) if name != own)
+            entry = _entry(key)
+            changes[entry + reign.name] = value
+            changes |= dict.fromkeys(reign.earlier.pop(entry, ()))
             if value is None:
                 mark = b"%b%b%016x" % (_GONE, reign.name, next(reign.numbers))
                 reign.gone.append(mark)
-                changes[mark] = _entry(key)
+                changes[mark] = entry
         while len(reign.gone) > _MOST_GONE:
             changes[reign.gone.popleft()] = None
+        acknowledged = await self._send(run.outputs)  # with the journal there, it does not matter what comes first
         await self._pieces.write(partition, changes)
-        await self._send(run.outputs)
+        await acknowledged()
         await self._pieces.write(partition, {_JOURNAL + reign.name: msgspec.msgpack.encode(_NOTHING)})
 
     def forget(self) -> None:

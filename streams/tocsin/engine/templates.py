@@ -21,7 +21,7 @@ _ELLIPSIS: Final = "…"
 _SIGNS: Final = ("{{", "{%", "{#")
 _NAMES: Final = frozenset(
     {"labels", "value", "threshold", "operator", "rule_id", "rule_name", "severity", "category", "metric", "unit"}
-    | {"starts_at"}
+    | {"expected", "starts_at"}
 )
 _HELPERS: Final = frozenset({"range", "dict", "namespace", "loop"})
 # Prometheus writes `{{ $labels.x }}` and `{{ .Labels.x }}`; the Jinja form of the same is meant.
@@ -150,4 +150,5 @@ _environment: Final = _environment_with_bounds()
 _DEPENDS_ON_VALUES: Final = ("UndefinedError", "InvalidOperation", "BadSerialization")
 _SAMPLE: Final[dict[str, Any]] = {
     **dict.fromkeys(_NAMES, ""), "labels": {}, "value": 1.0, "threshold": 1.0,
+    "expected": {"value": 1.0, "lower": 1.0, "upper": 1.0, "score": 1.0},
 }  # fmt: skip

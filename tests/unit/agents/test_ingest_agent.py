@@ -64,3 +64,33 @@ async def test_a_key_as_long_as_a_message_is_cut_in_its_dead_letter() -> None:
     await ingest.take(METRICS, [batch(METRICS, 0, [b"{"], [b"k" * 2**21])])
     ((topic, key, value),) = outbox.records
     assert (topic, key, value) == ("dlq", b"k" * 4_096, b"{")
+
+
+async def test_what_was_fetched_together_is_sent_on_together_and_counts_as_read_only_then() -> None:
+    app, outbox, ingest = await ingesting()
+    other = TP("metrics", 1)
+    app.committable.arrived([METRICS, other])
+    app.committable.taken(METRICS)
+    await ingest.take(METRICS, [batch(METRICS, 0, [MESSAGE])])
+    await ingest.take(other, [batch(other, 0, [MESSAGE])])
+    assert outbox.records == []
+    app.committable.taken(other)
+    await ingest.take(METRICS, [batch(METRICS, 1, [MESSAGE])])
+    frames: list[Any] = [frame.decode(value or b"") for _, _, value in outbox.records]
+    assert [(one.partition, one.base_offset) for one in frames] == [(0, 0), (1, 0), (0, 1)]
+    assert app.committable.offsets == {METRICS: 2, other: 1}
+
+
+async def test_what_waits_for_others_goes_on_with_the_next_tick_unless_its_partition_went_away() -> None:
+    app, outbox, ingest = await ingesting()
+    other = TP("metrics", 1)
+    app.committable.arrived([METRICS, METRICS])
+    await ingest.take(METRICS, [batch(METRICS, 0, [MESSAGE])])
+    await ingest.take(other, [batch(other, 0, [MESSAGE])])
+    ingest.forget({METRICS})
+    await ingest.tick(0, ["metrics"])
+    made: list[Any] = [frame.decode(value or b"") for _, _, value in outbox.records]
+    assert [one.partition for one in made[:-1]] == [1]
+    assert isinstance(made[-1], Tick)
+    await ingest.tick(0, ["metrics"])
+    assert app.committable.offsets == {other: 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ async def test_a_parked_notification_keeps_its_attempts_and_the_receivers_rest(
     context = Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), tmp_path)
     around: Any = SimpleNamespace(journal=None, directory=None, transport=SimpleNamespace(clock=None))
     parking = Parking(context, limit=0)
-    consumer = TypeConsumer(context, "webhook", around, parking)
+    consumer = TypeConsumer(context, "webhook", around, parking, asyncio.Event())
     notification = Addressee("hook", "webhook").notification()
     partition = TopicPartition(context.topics.notifications("webhook"), 0)
     record: Any = SimpleNamespace(partition=0, offset=5, value=encode(notification))
@@ -37,12 +38,11 @@ async def test_a_parked_notification_keeps_its_attempts_and_the_receivers_rest(
     assert claim.ledger.begin(5)
 
     await consumer._take_one(claim, partition, record)
-    assert parking.takes("hook", 0), "it was to be parked"
+    assert parking.takes(notification, 0), "it was to be parked"
     submitted: list[Job] = []
     consumer._worker.submit = submitted.append  # type: ignore[method-assign,assignment]
     consumer._submit(consumer._job(claim, record))
     (job,) = submitted
     assert (job.attempts, job.first_at_ms, job.not_before_ms) == (7, 1_000, 61_000)
     assert consumer._job(claim, record).attempts == 0, "a redrive begins anew"
-    for client in (consumer._consumer, parking._consumer):
-        await client.stop()
+    await consumer._consumer.stop()

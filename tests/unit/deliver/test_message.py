@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tocsin.deliver.channels import check_config
 from tocsin.deliver.channels.console import render
 from tocsin.deliver.channels.slack import SlackSettings, payload
+from tocsin.deliver.learnt_text import rarity
 from tocsin.deliver.mail import compose_mail
 from tocsin.deliver.message import Message, compose, format_quantity
 from tocsin.schemas.alert import Acknowledgement, AlertEvent
@@ -83,6 +84,47 @@ def test_what_is_said_again_says_why() -> None:
     assert found.summary[0] == "Still warning; acknowledged by ada until 2026-11-23 12:00:00 UTC."
     over = message(firing_event(type="unacknowledged", reason="snooze over"))
     assert over.summary[0] == "Still warning: snooze over."
+
+
+def test_an_anomaly_says_what_was_expected_how_rare_it_is_and_in_which_way() -> None:
+    evidence = {
+        "metric": "latency",
+        "facts": {"once_in_days": 40.2},
+        "votes": {"jump": 2.5, "value": 3.7, "hour mean": 0.0},
+    }
+    learnt = {"value": 195.0, "lower": 80.0, "upper": 310.0, "score": 3.7}
+    event = firing_event(threshold=None, operator=None, expected=learnt, evidence=evidence)
+    found = message(event, "{{ expected.upper }}, {{ rarity }}")
+    assert found.summary == ("310.0, once in 40 days",)
+    found = message(event)
+    assert found.summary[0] == (
+        "latency is 1,234.5 ms; expected is 80 ms to 310 ms. Such a value comes once in 40 days."
+    )
+    assert facts(found)["Expected"] == "80 ms to 310 ms"
+    assert facts(found)["Rarity"] == "once in 40 days"
+    assert facts(found)["Strange"] == "value, jump"
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        (0.0, ""),
+        (0.05, "more often than once in 2 hours"),
+        (0.5, "once in 12 hours"),
+        (3.2, "once in 3 days"),
+        (900.0, "once in 2 years"),
+        (1e9, "less than once in 10 years"),
+    ],
+)
+def test_rarity_is_said_in_the_longest_unit_that_fits(days: float, text: str) -> None:
+    assert rarity(firing_event(evidence={"facts": {"once_in_days": days}})) == text
+
+
+def test_a_deviation_from_a_baseline_says_where_the_threshold_stands() -> None:
+    learnt = {"value": 195.0, "lower": 80.0, "upper": 310.0, "score": 6.1}
+    found = message(firing_event(threshold=310.0, expected=learnt))
+    assert found.summary[0] == "response_time is 1,234.5 ms, above 310 ms; expected is 195 ms."
+    assert facts(found)["Threshold"] == "> 310 ms"
 
 
 def test_a_drill_is_marked_in_subject_and_text() -> None:

@@ -197,3 +197,16 @@ def test_a_first_incident_does_not_hide_the_next() -> None:
     found = np.array([(scores[begin : begin + 30] > np.log1p(7)).any(axis=0).mean() for begin in begins])
     assert found[0] > 0.9
     assert found[1:].mean() > found[0] - 0.05
+
+
+@pytest.mark.parametrize("change_s", [3_600.0, -3_600.0])
+def test_clocks_that_change_are_no_anomaly_where_the_season_follows_them(change_s: float) -> None:
+    rng, a_day, series = np.random.default_rng(13), 96, 64
+    made, alarms = detector(series), 0
+    for step in range(20 * a_day):
+        at_s = 1e9 + step * 900.0
+        local_s = at_s + (change_s if step >= 16 * a_day else 0.0)
+        values = 100 + 20 * np.sin(2 * np.pi * local_s / 86_400) + rng.standard_normal(series)
+        score = made.look(np.arange(series), np.full(series, at_s), values, np.full(series, local_s)).score
+        alarms += int((score > np.log1p(30)).sum()) if step >= 16 * a_day else 0
+    assert alarms <= series / 4  # twice what such a rarity lets expect; else there would be one each

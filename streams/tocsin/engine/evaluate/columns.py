@@ -54,6 +54,18 @@ class Columns:
         self.dirty[:] = True
         return fresh
 
+    @property
+    def layout(self) -> str:
+        """A text that is equal for tables of equal columns."""
+        return ",".join(f"{name}:{kind}x{width}" for name, (kind, width, _) in sorted(self.spec.items()))
+
+    def copy(self, other: "Columns") -> None:
+        """Have the rows of another table of equal columns."""
+        assert self.spec == other.spec
+        self.arrays = {name: array.copy() for name, array in other.arrays.items()}
+        self.count, self.capacity = other.count, other.capacity
+        self.dirty = np.ones_like(other.dirty)
+
     def renew(self, row: int) -> None:
         """Give a row its initial values again."""
         for name, array in self.arrays.items():

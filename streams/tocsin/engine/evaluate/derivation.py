@@ -26,6 +26,14 @@ class Derivation(ABC):
     def derive(self, points: Points) -> Points:
         """The derived values; a value for which nothing can be said is left out."""
 
+    def inherit(self, other: "Derivation") -> None:
+        """Know what another of the same kind knows, which learns in the same way."""
+        self.columns.copy(other.columns)
+
+    def known(self, points: Points, from_ms: int | None) -> Points:
+        """The values since a time."""
+        return points if from_ms is None else points.take(np.flatnonzero(points.at_ms >= from_ms))
+
 
 class History:
     """Means of the recent past of each slot, by buckets of time, in rings: `step_ms` a bucket, `length` buckets.

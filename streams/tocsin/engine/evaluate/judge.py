@@ -106,7 +106,7 @@ class Judge:
             levels = [(rule, level) for rule, own in zip(rules, steps[begin:end], strict=True) for level in own]
             yield (
                 slice(self._columns[begin].start, self._columns[end - 1].stop),
-                CONDITIONS[rules[0].condition](levels),
+                CONDITIONS[rules[0].judged_as](levels),
             )
             begin = end
 
@@ -362,4 +362,4 @@ class Judge:
 
 
 def _kind(rule: Rule) -> tuple[str, str]:
-    return rule.condition, CONDITIONS[rule.condition].form(rule)
+    return rule.judged_as, CONDITIONS[rule.judged_as].form(rule)

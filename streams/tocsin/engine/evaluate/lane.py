@@ -2,7 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -135,7 +135,7 @@ class Lane(ABC):
 
     def adopt(self, judged: Judged) -> None:
         """Go on with other rules on the same lane; state of rules that stay is kept."""
-        judges, derivations = self.judges, self.derivations
+        sources, judges, derivations = self.sources, self.judges, self.derivations
         heeded = self._shortest_ms is not None
         self._judge(judged)
         if not heeded and self._shortest_ms is not None:
@@ -148,14 +148,24 @@ class Lane(ABC):
             else:
                 judge.columns.add(self.columns.count)
         for key, derivation in self.derivations.items():
+            alike = self._learnt_alike(self.sources[key], sources)
             if key in derivations:
                 self.derivations[key] = derivations[key]
+            elif alike is not None:
+                derivation.inherit(derivations[alike])
             elif self.columns.count:
                 derivation.columns.add(self.columns.count)
         if judges.keys() != self.judges.keys() or not all(
             judge.is_laid_out_as(judges[key]) for key, judge in self.judges.items()
         ):
             self.columns.dirty[:] = True
+
+    def _learnt_alike(self, source: Source, others: Mapping[str, Source]) -> str | None:
+        """The first among other sources that learns the same: a rule that is changed in what it asks for, or one that
+        is tried out beside another, begins with what is known."""
+        return min(
+            (key for key, one in others.items() if one.learnt_by and one.learnt_by == source.learnt_by), default=None
+        )
 
     def versions(self) -> list[RuleVersion]:
         """The rules that look at this lane."""
@@ -267,7 +277,7 @@ class Lane(ABC):
         cells = {key: judge.cells.by_chunk() for key, judge in self.judges.items()}
         for chunk in self.dirty_chunks():
             judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk)) for key, judge in self.judges.items()]
-            derived = {key: derivation.columns.pack(chunk) for key, derivation in self.derivations.items()}
+            derived = {key: _packed(derivation.columns, chunk) for key, derivation in self.derivations.items()}
             more = self.pack_more(chunk * CHUNK, (chunk + 1) * CHUNK)
             packed = {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **more}
             yield chunk, msgspec.msgpack.encode(packed)
@@ -291,7 +301,7 @@ class Lane(ABC):
             if cells:
                 judge.cells.unpack(cells)
         for key, columns in packed["derived"].items():
-            self.derivations[key].columns.unpack(chunk, columns)
+            _unpack(self.derivations[key].columns, chunk, columns)
         self.unpack_more(packed)
 
     def unpack_more(self, packed: dict[str, Any]) -> None:  # noqa: B027 - most lanes keep nothing more
@@ -316,6 +326,18 @@ class Lane(ABC):
     def restore_header(self, header: dict[str, Any]) -> None:
         """The inverse of `header`."""
         self.late, self.refused = header["late"], Refusals.unpack(header["refused"])
+
+
+def _packed(columns: Columns, chunk: int) -> dict[str, Any]:
+    return {"layout": columns.layout, **columns.pack(chunk)}
+
+
+def _unpack(columns: Columns, chunk: int, packed: dict[str, Any]) -> None:
+    """What another version of a detector has learnt cannot be gone on with: its series are learnt anew."""
+    if packed.get("layout", columns.layout) == columns.layout:
+        columns.unpack(chunk, packed)
+    else:
+        columns.add(packed["rows"])
 
 
 def _shortest_silence(judged: Judged) -> int | None:

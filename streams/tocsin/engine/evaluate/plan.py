@@ -11,6 +11,7 @@ from tocsin.engine.evaluate.judge import NEVER_MS, RuleVersion
 from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
+from tocsin.schemas.learning import Learning
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.shadow import Candidate
@@ -85,6 +86,13 @@ class Source:
         assert self.settings is not None
         direction = "up" if self.upwards else "down"
         return f"{self.aggregate}/{self.full:d}/{self.derivation}/{self.settings.model_dump_json()}/{direction}"
+
+    @property
+    def learnt_by(self) -> str:
+        """A text that is equal for sources of one kind that learn the same; empty where nothing is learnt for long."""
+        if not isinstance(self.settings, Learning):
+            return ""
+        return f"{self.aggregate}/{self.full:d}/{self.derivation}/{self.settings.learnt_by}"
 
 
 Judged = dict[str, tuple[Source, list[RuleVersion]]]  # by the source's key
@@ -273,9 +281,9 @@ def group_of(rule: Rule) -> GroupSpec:
 def source_of(rule: Rule) -> Source:
     """The value that a rule judges."""
     full = rule.require_full_window and rule.window is not None
-    if rule.condition not in DERIVATIONS:
+    if rule.judged_as not in DERIVATIONS:
         return Source(rule.aggregate, full)
-    return Source(rule.aggregate, full, rule.condition, rule.settings, rule.operator not in ("lt", "lte"))
+    return Source(rule.aggregate, full, rule.judged_as, rule.settings, rule.operator not in ("lt", "lte"))
 
 
 def is_over(rule: Rule, clock_ms: int) -> bool:
@@ -288,7 +296,7 @@ def same_state(old: Rule, new: Rule) -> bool:
     return (
         _place(old) == _place(new)
         and source_of(old).key == source_of(new).key
-        and (old.condition, old.operator, old.inside) == (new.condition, new.operator, new.inside)
+        and (old.judged_as, old.operator, old.inside) == (new.judged_as, new.operator, new.inside)
         and [step.severity for step in old.levels] == [step.severity for step in new.levels]
     )
 

@@ -14,14 +14,36 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """What was learnt of values, one entry each: the `values` themselves, what was `expected`, and the ends of the band
+    of ordinary ones, all in the unit of the series; and the `score`."""
+
+    values: Floats
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    score: Floats
+
+    def take(self, chosen: NDArray[np.intp] | slice) -> Self:
+        """Some of the entries."""
+        return type(self)(*(array[chosen] for array in self.columns()))
+
+    def columns(self) -> tuple[Floats, ...]:
+        """The arrays, in order."""
+        return self.values, self.expected, self.lower, self.upper, self.score
+
+
+@dataclass(frozen=True, slots=True)
 class Points:
-    """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more."""
+    """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more. Where a
+    rule learns, its judged values have a `course`."""
 
     slots: Ints
     begins: Ints
     at_ms: Ints
     values: Floats
     evidence: Callable[[int], Evidence]
+    course: Course | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -53,6 +75,7 @@ class Points:
             self.at_ms[chosen],
             self.values[chosen],
             lambda index: evidence(int(chosen[index])),
+            self.course.take(chosen) if self.course else None,
         )
 
 

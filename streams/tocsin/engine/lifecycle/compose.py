@@ -1,7 +1,8 @@
 """The words and figures of an alert event: from a signal and its rule, from a command, or from the event before."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -9,10 +10,13 @@ from tocsin.engine.templates import fitted, render
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.kinds import Change, Level
+from tocsin.schemas.kinds import Change, Level, Trend
 from tocsin.schemas.labels import SHADOW
+from tocsin.schemas.learning import Baseline, Learning
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Notice, Signal
+
+_LONG: Final = 1e300  # beyond, shortening may go over the largest number there is
 
 
 def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, Any]:
@@ -33,14 +37,14 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
         return facts | {"rule_name": signal.notice.name, "category": "tocsin", **_noticed(signal.notice)}
     if rule is None or step is None:
         return facts
-    values = _template_values(signal, rule, step, starts_ms) if rule.labels or rule.annotations else {}
+    shown = {"value": signal.value, **_limits(rule, step), **_burning(signal), **_learnt(signal, rule, step)}
+    values = _template_values(signal, rule, step, starts_ms, shown) if rule.labels or rule.annotations else {}
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
         "evidence": facts["evidence"] | _judging(rule),
         "category": rule.category,
         "description": rule.description,
-        **_limits(rule, step),
-        **_burning(signal),
+        **shown,
         "labels": {**signal.labels, **labels},
         "annotations": annotations,
         "runbook_url": rule.runbook_url,
@@ -86,6 +90,43 @@ def _burning(signal: Signal) -> dict[str, Any]:
     return {"value": facts["burn"], "threshold": facts["factor"], "operator": "gte"}
 
 
+def _learnt(signal: Signal, rule: Rule, step: Level) -> dict[str, Any]:
+    """What was expected, beside the value itself: judged was how far they are apart, or where the value is going."""
+    facts, settings = signal.evidence.facts, rule.settings
+    if isinstance(settings, Trend) and "current" in facts:
+        return {"expected": {"value": signal.value, **facts}}
+    if not isinstance(settings, Learning):
+        return {}
+    nothing = {"value": None, "threshold": None, "operator": None}
+    if "expected" not in facts:  # it ended for another reason than a value
+        return nothing
+    names = {"value": "expected", "lower": "lower", "upper": "upper", "score": "score"}
+    expected = {name: _shortened(facts[fact]) for name, fact in names.items()}
+    if not isinstance(settings, Baseline):
+        return nothing | {"value": facts["value"], "expected": expected}
+    ends = _ends(settings, abs(step.threshold or 0.0), facts)
+    is_below = facts["value"] < facts["expected"] if settings.direction == "both" else settings.direction == "below"
+    if rule.threshold == "auto":
+        is_below = rule.operator in ("lt", "lte")
+    operator = ("lt" if is_below else "gt") + ("e" if rule.operator.endswith("e") else "")
+    expected |= {"lower": ends[0], "upper": ends[1]}
+    return {"value": facts["value"], "threshold": ends[not is_below], "operator": operator, "expected": expected}
+
+
+def _ends(settings: Baseline, deviation: float, facts: Mapping[str, float]) -> tuple[float, float]:
+    """Where values are that lie so far below and above what is expected, as JSON can say it."""
+    expected = facts["expected"]
+    unit = {"scales": facts["scale"], "percent": abs(expected) / 100, "absolute": 1.0}[settings.unit]
+    largest = sys.float_info.max
+    lower, upper = max(expected - deviation * unit, -largest), min(expected + deviation * unit, largest)
+    return _shortened(lower), _shortened(upper)
+
+
+def _shortened(figure: float) -> float:
+    """Baselines are kept in single precision: further digits would say nothing."""
+    return float(f"{figure:.7g}") if abs(figure) < _LONG else figure
+
+
 def _unit(rule: Rule, signal: Signal) -> str | None:
     """The unit of what was judged, which is not always the metric's."""
     if isinstance(rule.settings, Change) and rule.settings.unit == "percent":
@@ -122,16 +163,21 @@ def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
 
 def _fitted(labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Both, bounded together: an event that no broker takes would stop everything behind it."""
+    if not labels and not annotations:
+        return {}, {}
     texts = fitted([*labels.values(), *annotations.values()])
     return dict(zip(labels, texts, strict=False)), dict(zip(annotations, texts[len(labels) :], strict=True))
 
 
-def _template_values(signal: Signal, rule: Rule, step: Level, starts_ms: int) -> dict[str, Any]:
+def _template_values(
+    signal: Signal, rule: Rule, step: Level, starts_ms: int, shown: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "labels": signal.labels,
-        "value": signal.value,
-        "threshold": step.threshold,
-        "operator": operator_symbol(rule.operator),
+        "value": 0.0 if shown["value"] is None else shown["value"],  # what ended without one
+        "threshold": shown["threshold"],
+        "operator": operator_symbol(shown["operator"] or rule.operator),
+        "expected": shown.get("expected") or {},
         "rule_id": rule.id.removeprefix(SHADOW),
         "rule_name": rule.title,
         "severity": step.severity.value,
@@ -149,7 +195,8 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
         "window": [format_instant(begin), format_instant(end)],
         "samples": evidence.samples,
     }
-    if evidence.facts:
-        found["facts"] = evidence.facts
+    for name in ("facts", "votes"):
+        if figures := getattr(evidence, name):
+            found[name] = figures
     source = {"topic": evidence.topic, "partition": evidence.partition, "offset": evidence.offset}
     return found | {name: value for name, value in source.items() if value is not None}

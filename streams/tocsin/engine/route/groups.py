@@ -158,7 +158,7 @@ class _Run:
         record.looks += 1
         done = Flush(record, lambda name: self._event((record.key, name)), self._world, now_ms)
         done.run()
-        if done.has_changed:
+        if done.has_changed or done.is_empty:  # what comes after it in this run counts its looks anew
             self.changes.looked.add(record.key)
         self.changes.notifications += done.notifications
         self.changes.decisions += done.decisions

@@ -17,7 +17,7 @@ _MOST: Final = 200  # alerts that are kept and named; more are counted
 def note(
     record: GroupRecord, event: AlertEvent, common: Common | None, now_ms: int, *, is_active: bool, is_new: bool
 ) -> None:
-    """An alert joins an incident, or is another than it was; without `common` the rule is no more, so that none joins."""
+    """An alert joins an incident, or is another than it was; none joins without `common`, when the rule is no more."""
     known = record.incident.joined.get(event.fingerprint) if record.incident else None
     if common is not None:
         known = _joined(record, event, common, now_ms, is_new=is_new)

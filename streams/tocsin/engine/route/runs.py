@@ -58,6 +58,18 @@ class Partition:
         )
         return Done(entries_of_alerts(changes, numbers), [changes])
 
+    def next_ones(self, events: Sequence[AlertEvent], get: Get) -> list[AlertEvent]:
+        """Those that follow at once on what is stored of their alerts."""
+        store, last, found = RouteStore(get, self.index, self.report), dict[str, int](), list[AlertEvent]()
+        for event in events:
+            if event.fingerprint not in last:
+                record = store.record(event.fingerprint)
+                last[event.fingerprint] = record.sequence if record else 0
+            if event.sequence == last[event.fingerprint] + 1:
+                last[event.fingerprint] = event.sequence
+                found.append(event)
+        return found
+
     def groups(self, inputs: Sequence[TimedInput], get: Get) -> Done:
         """Apply inputs of groups, and look again at the alerts that wait."""
         known, store = self.known, RouteStore(get, self.index, self.report)

@@ -88,7 +88,8 @@ class Faults:
             for _ in range(chance.between(1, 5)):
                 if chance.happens(25):
                     world.broker.clock_ms += chance.one_of((500, 3_000, 25_000))
-                    process.tick()
+                    if not world.guarded(process, process.tick):
+                        break
                 if not world.guarded(process, lambda one=process: self.take(one)):  # type: ignore[misc]
                     break
 
@@ -118,8 +119,14 @@ class Faults:
         world.rebalance("deliver")
 
     def _compact(self) -> None:
-        """Rules are compacted only long after nobody needs what was superseded: at rests."""
+        """Rules are compacted only long after nobody needs what was superseded: at rests. States only behind what
+        everybody has read: that there is no alert any more stays for a day."""
         topic = self._chance.one_of([topic for topic in COMPACTED if topic != RULES])
+        routers = [one for one in self._world.processes["route"] if isinstance(one, RouteProcess)]
+        if topic == STATES and not self._world.paused.isdisjoint(one.number for one in routers):
+            return
+        for process in routers if topic == STATES else ():
+            process.follow()
         for _, partition in self._world.broker.of_topic(topic):
             if topic != STATES or _is_in_order(partition):
                 partition.compact(

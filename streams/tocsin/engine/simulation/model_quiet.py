@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -53,11 +53,11 @@ class Place:
     said: Document
 
 
-def places(node: Document, above: Document = DEFAULTS, key: str = "{}") -> Iterator[tuple[Place, Document]]:
-    """All routes from a node on, each with what was written of it."""
+def places(node: Document, above: Document = DEFAULTS, key: str = "{}") -> Iterator[Place]:
+    """All routes from a node on."""
     here = {name: value for name, value in {**above, **node}.items() if name not in _OWN or name in node}
     below = {name: value for name, value in here.items() if name not in _OWN}
-    yield Place(key, here), node
+    yield Place(key, here)
     for child in node.get("routes", ()):
         yield from places(child, below, f"{key}/{{{','.join(child['match'])}}}")
 
@@ -84,13 +84,13 @@ class Settings:
     routing: Document | None
     silences: dict[str, Document]
     active: dict[str, dict[str, str]]
+    _places: dict[str, Document] = field(default_factory=dict)
 
     def place(self, key: str) -> Document:
         """What is in force at a route."""
-        for place, _ in places(self.routing["route"]) if self.routing else ():
-            if place.key == key:
-                return place.said
-        return GONE
+        if not self._places and self.routing:
+            self._places.update({place.key: place.said for place in places(self.routing["route"])})
+        return self._places.get(key, GONE)
 
     def hold_ms(self, labels: Labels) -> int:
         """How long an alert waits for what may inhibit it."""

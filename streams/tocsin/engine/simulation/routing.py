@@ -118,7 +118,8 @@ class RouteProcess:
         self.told.forget()
 
     async def _holds(self, generation: int) -> bool:
-        await self.outbox.stop()
+        if self.outbox.rest is not None:
+            await self.outbox.stop()
         return generation == self.broker.generations.get(GROUP, 0)
 
     def follow(self) -> None:
@@ -153,12 +154,9 @@ class RouteProcess:
         """Partitions with something to take."""
         if self._running is not None:
             return []
-        return [
-            (topic, partition)
-            for topic in TOPICS
-            for partition in self.partitions
-            if self._position((topic, partition)) < self.broker.partition(topic, partition).end
-        ]
+        places = [(topic, partition) for topic in TOPICS for partition in self.partitions]
+        log = self.broker.partitions
+        return [place for place in places if place in log and self._position(place) < log[place].end]
 
     def _position(self, place: Place) -> int:
         return self.positions.get(place, self.broker.position(GROUP, place))
@@ -282,6 +280,7 @@ class RouteProcess:
             done = one.groups(inputs, get)
         outputs = [output for changes in done.changes for output in _outputs(changes)]
         if not await self._finish(self.told, self._attempt(topic, partition, records), done.entries, outputs):
+            self._indexes.pop(partition, None)  # it is ahead of what is written
             return False
         index.put(done.entries)
         if topic == GROUPED:

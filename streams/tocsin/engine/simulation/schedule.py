@@ -76,7 +76,7 @@ class _Schedule:
         self._begin()
         phases = chance.one_of((1, 1, 2))
         for phase in range(phases):
-            for _ in range(chance.between(2, 4)):
+            for _ in range(chance.between(2, 4 if world.scenario.is_about_routes else 3)):
                 is_short = world.scenario.is_about_routes
                 self._round(chance.below(4) if is_short else chance.between(5, 22) // phases)
             is_last = phase == phases - 1

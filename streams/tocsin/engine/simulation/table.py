@@ -32,7 +32,7 @@ class Table:
 
     def keys(self, partition: int, prefix: bytes) -> list[bytes]:
         """The keys that begin with a prefix, in order."""
-        return sorted(key for key in self.store(partition) if key.startswith(prefix))
+        return sorted([key for key in self.store(partition) if key.startswith(prefix)])
 
     def put(self, partition: int, entries: Entries) -> None:
         """Write entries durably, then to the copy; None removes one."""
@@ -71,10 +71,10 @@ class RunTable(run_table.RunTable):
         super().__init__(PieceTable(self.table, piece_bytes), self._say, _damaged)
         self._outbox, self._counts = outbox, counts
 
-    async def _say(self, outputs: Sequence[Output]) -> None:
+    async def _say(self, outputs: Sequence[Output]) -> run_table.Acknowledged:
         for output in outputs:
             self._outbox.send(output.topic, output.key, output.value, output.partition)
-        await self._outbox.arrived()
+        return self._outbox.arrived
 
     async def _carry_out(self, partition: int, reign: run_table._Reign, run: run_table._Journal) -> None:
         self._counts(run.run)

@@ -9,9 +9,11 @@ CONDITIONS: Final[dict[str, type[Condition]]] = {
     "threshold": threshold.Threshold,
     "range": band.Range,
     "change": threshold.Threshold,
+    "baseline": threshold.Threshold,
     "trend": threshold.Threshold,
     "ratio": threshold.Threshold,
     "burn_rate": reached.Reached,
     "absence": held.Held,
+    "anomaly": held.Held,
     "composite": held.Held,
 }

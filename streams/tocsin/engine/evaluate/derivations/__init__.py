@@ -3,6 +3,11 @@
 from typing import Final
 
 from tocsin.engine.evaluate.derivation import Derivation
-from tocsin.engine.evaluate.derivations import change, trend
+from tocsin.engine.evaluate.derivations import anomaly, baseline, change, trend
 
-DERIVATIONS: Final[dict[str, type[Derivation]]] = {"change": change.ChangeOf, "trend": trend.Forecast}
+DERIVATIONS: Final[dict[str, type[Derivation]]] = {
+    "anomaly": anomaly.Strangeness,
+    "baseline": baseline.Deviation,
+    "change": change.ChangeOf,
+    "trend": trend.Forecast,
+}

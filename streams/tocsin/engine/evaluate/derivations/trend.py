@@ -5,19 +5,24 @@ differences to one season ago, and added to what the season had where the horizo
 up to the horizon. One forecast a bucket, when it is complete.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from tocsin.engine.evaluate.columns import Columns
+from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.derivation import Derivation, History, with_facts
+from tocsin.engine.evaluate.detectors.seasonal import Seasonal
+from tocsin.engine.evaluate.learner import Learner
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.frame import Floats, Ints
 from tocsin.schemas.kinds import Trend
+from tocsin.schemas.learning import Learning
 
 _BUCKETS: Final = 64
 _SEASON_BUCKETS: Final = 288
 _FEWEST: Final = 3
+_KNOWN: Final = 30  # values after which one can stray from a baseline
 
 
 class Forecast(Derivation):
@@ -31,11 +36,15 @@ class Forecast(Derivation):
         self._ahead = max(1, -(-settings.horizon // step_ms))
         self._season = -(-season // step_ms)
         length = self._past + self._season + 2
-        self.columns = Columns({"done": ("i8", 0, -1), **History.spec(length)})
+        own: Spec = {"done": ("i8", 0, -1), **History.spec(length)}
+        self._learner = Learner(Seasonal(), Learning(learn_anomalies=True), own) if settings.of == "baseline" else None
+        self.columns = self._learner.columns if self._learner else Columns(own)
         self._history = History(self.columns, step_ms, length)
 
     def derive(self, points: Points) -> Points:
         """See Derivation."""
+        if self._learner is not None:
+            points = self._learnt(self._learner, points)
         owners = points.owners()
         forecast, slope = np.full(len(points), np.nan), np.full(len(points), np.nan)
         for chosen in self._history.rounds(points):
@@ -49,6 +58,17 @@ class Forecast(Derivation):
             lambda index: {"current": float(points.values[index]), "slope_per_hour": float(slope[index]) * hourly},
         )
         return Points(points.slots, points.begins, points.at_ms, forecast, evidence).usable()
+
+    def _learnt(self, learner: Learner, points: Points) -> Points:
+        """Values without what strays from the baseline: beyond its band they say nothing of where the series is going,
+        and count as its ends."""
+        values = points.values.copy()
+        for turn in learner.turns(points):
+            known = turn.age > _KNOWN
+            inside = np.clip(turn.values, turn.finding.lower, turn.finding.upper)
+            values[turn.index] = np.where(known, inside, turn.values)
+            learner.settle(turn, known & (inside != turn.values))
+        return replace(points, values=values)
 
     def _look_ahead(self, slots: Ints, heads: Ints, points: Points, forecast: Floats, slope: Floats) -> None:
         """Slots whose bucket before this one is complete get their forecast, at the value that completed it."""

@@ -1,0 +1,42 @@
+"""What a rule that learns has to say of an alert: how rare it is, and which measures found it strange. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tocsin.schemas.alert import AlertEvent
+
+_HOUR: Final = 1 / 24
+_YEAR: Final = 365.25
+_MOST_YEARS: Final = 10  # what is said of longer times is a guess
+_MOST_MEASURES: Final = 3
+
+
+def is_learnt(event: AlertEvent) -> bool:
+    """Whether what is expected was learnt, and is not where a line leads."""
+    return {"value", "lower", "upper"} <= (event.expected or {}).keys()
+
+
+def rarity(event: AlertEvent) -> str:
+    """`once in 40 days`; empty where that is not known, or where it is over."""
+    days = _evidence(event, "facts").get("once_in_days", 0.0)
+    if not days:
+        return ""
+    if days > _MOST_YEARS * _YEAR:
+        return f"less than once in {_MOST_YEARS} years"
+    for length, unit in ((_YEAR, "years"), (1.0, "days"), (_HOUR, "hours")):
+        if days >= 2 * length:
+            return f"once in {days / length:.0f} {unit}"
+    return "more often than once in 2 hours"
+
+
+def measures(event: AlertEvent) -> str:
+    """The measures of a detector by which it is strange, the strangest first."""
+    votes = sorted(_evidence(event, "votes").items(), key=lambda vote: (-vote[1], vote[0]))
+    return ", ".join(name for name, vote in votes[:_MOST_MEASURES] if vote > 0)
+
+
+def _evidence(event: AlertEvent, name: str) -> Mapping[str, Any]:
+    found = (event.evidence or {}).get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,93 @@
+"""Critical alerts are routed before their turn, and told once; what fails among many spoils nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from tests.routing.cases import make_event
+from tests.unit.agents.test_route_agent import ALERTS, GROUPS, TOPICS, Worker
+
+from tocsin.agents.run_table import EarlierRunFailed
+from tocsin.engine.route import groups
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.grouping import Join
+
+AT_ONCE = {"route": {"channels": ["hook"], "group_by": ["..."], "group_wait": "0s"}}
+
+
+def critical(sequence: int, kind: str = "firing") -> AlertEvent:
+    return make_event("disk", {"host": "a"}, kind, sequence, severity="critical", sequence=sequence, fired_s=1)
+
+
+def of_alert(worker: Worker, event: AlertEvent) -> list[tuple[str, ...]]:
+    return [alerts for _, _, _, alerts in worker.told() if event.id in alerts]
+
+
+async def test_an_alert_that_was_routed_before_its_turn_is_not_routed_again_in_it() -> None:
+    worker, event = Worker(AT_ONCE), critical(1)
+    worker.write(ALERTS, codec.encode(event), 1)
+    await worker.route.take_early(0, [event])
+    assert sum(topic == TOPICS.groups for topic, _, _ in worker.outbox.records) == 1
+    assert worker.app.committable.offsets == {}
+    await worker.run(2)
+    assert of_alert(worker, event) == [(event.id,)]
+    assert sum(topic == TOPICS.groups for topic, _, _ in worker.outbox.records) == 1
+    assert worker.committed[ALERTS] == 1
+
+
+async def test_an_alert_of_which_something_earlier_waits_is_left_to_its_turn() -> None:
+    worker = Worker(AT_ONCE)
+    first, second = critical(1), critical(2, "changed")
+    for event in (first, second):
+        worker.write(ALERTS, codec.encode(event), event.sequence)
+    await worker.route.take_early(0, [second])
+    assert worker.outbox.records == []
+    await worker.route.take_early(0, [first, second])
+    await worker.run(3)
+    joined = [codec.decode_group_input(value) for topic, _, value in worker.outbox.records if topic == TOPICS.groups]
+    assert [one.event.id for one in joined if isinstance(one, Join)] == [first.id, second.id]
+
+
+async def test_a_partition_that_is_no_longer_ours_routes_nothing_before_its_turn() -> None:
+    worker = Worker(AT_ONCE)
+    worker.app.reader.held = False
+    await worker.route.take_early(0, [critical(1)])
+    assert (worker.outbox.records, worker.outbox.changes) == ([], [])
+
+
+async def test_an_input_that_a_group_cannot_take_is_one_dead_letter_and_others_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker()
+    events = [make_event(f"rule{n}", {"team": "ops"}, "firing", 0, sequence=1) for n in range(9)]
+    for event in events:
+        worker.write(ALERTS, codec.encode(event), 0)
+    take = groups._Run.join
+
+    def join(run: groups._Run, item: Join, now_ms: int) -> None:
+        take(run, item, now_ms)
+        if item.event.rule_id == "rule5":
+            raise ValueError("this one")
+
+    monkeypatch.setattr(groups._Run, "join", join)
+    await worker.run(0)
+    for at_s in range(1, 12):
+        await worker.tick(at_s)
+    (dead,) = [value for topic, _, value in worker.outbox.records if topic == TOPICS.dlq]
+    assert b"rule5" in (dead or b"")
+    ((_, _, _, alerts),) = worker.told()
+    assert sorted(alerts) == sorted(event.id for event in events if event.rule_id != "rule5")
+    assert worker.committed[GROUPS] == len(worker.logs[GROUPS])
+
+
+async def test_after_a_run_that_failed_no_other_is_taken() -> None:
+    worker = Worker()
+    with pytest.raises(ZeroDivisionError):
+        async with worker.runs.turn(0):
+            raise ZeroDivisionError
+    worker.write(ALERTS, codec.encode(critical(1)), 1)
+    with pytest.raises(EarlierRunFailed):
+        await worker.run(1)
+    worker.runs.forget()
+    await worker.run(1)
+    assert worker.committed[ALERTS] == 1

@@ -109,6 +109,12 @@ async def test_what_names_nothing_is_refused_with_its_field_and_mend(client: Cli
         assert await client.refused("PUT", f"/{kind}/{document['id']}", document) == said
 
 
+async def test_policies_do_not_lead_back_to_themselves(client: Client) -> None:
+    await client.call("PUT", "/escalations/back", {**POLICY, "id": "back", "next_policy": "page"}, 201)
+    said = await client.refused("PUT", "/escalations/page", {**POLICY, "next_policy": "back"})
+    assert said.startswith("next_policy: leads back, from 'page' to 'back' to 'page', without end; ")
+
+
 async def test_what_is_in_use_is_not_deleted(client: Client) -> None:
     rule = {"id": "slow", "metric_type": "x", "threshold": 1, "escalation_policy": "pages"}
     doubt = {

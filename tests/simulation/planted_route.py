@@ -19,7 +19,7 @@ from tocsin.engine.route import silences as silencing
 from tocsin.engine.route.board import Board
 from tocsin.engine.route.direct import Direct
 from tocsin.engine.route.flush import Flush
-from tocsin.engine.route.group_record import GroupRecord, Progress
+from tocsin.engine.route.group_record import GroupRecord, Joined, Progress, Snapshot
 from tocsin.engine.route.inhibition import Inhibitor
 from tocsin.engine.route.members import Members, Numbers
 from tocsin.engine.route.store import Index, RouteStore
@@ -155,8 +155,8 @@ def looks_drift(patch: Patch) -> None:
 def group_forgets_what_it_said(patch: Patch) -> None:
     encode = group_record.encode
 
-    def forgetful(record: GroupRecord | Progress) -> bytes:
-        return encode(msgspec.structs.replace(record, told={}) if isinstance(record, GroupRecord) else record)
+    def forgetful(record: GroupRecord | Progress | Snapshot | Joined) -> bytes:
+        return encode(msgspec.structs.replace(record, told={}) if isinstance(record, Snapshot) else record)
 
     patch.setattr(group_record, "encode", forgetful)
 
@@ -185,17 +185,6 @@ def quiet_alerts_do_not_resolve(patch: Patch) -> None:
         return None if view.quiet and view.over else say(told, view, *rest, **more)
 
     patch.setattr(flush, "say", silent)
-
-
-def released_alert_is_no_news(patch: Patch) -> None:
-    say = telling.say
-
-    def forgetful(told: Any, *rest: Any, **more: Any) -> Any:
-        found = say(told, *rest, **more)
-        told.quiet = frozenset()
-        return found
-
-    patch.setattr(flush, "say", forgetful)
 
 
 def silence_without_end(patch: Patch) -> None:
@@ -333,7 +322,6 @@ PLANTED_IN_ROUTE = (
     Bug("what is acknowledged is repeated", acknowledged_groups_repeat),
     Bug("a worse severity is no news", worse_is_no_news),
     Bug("beside what is quiet, nothing resolves", quiet_alerts_do_not_resolve),
-    Bug("an alert that is quiet no more is no news", released_alert_is_no_news),
     Bug("a silence does not end", silence_without_end),
     Bug("a silence that ends with its alert does not", silence_outlives_its_alert),
     Bug("an inhibition ignores what must be equal", inhibition_without_equal),

@@ -56,6 +56,20 @@ def missing(document: EscalationDocument, known: Known, where: str) -> Iterator[
         yield path, f"there is no {SINGULAR[kind]} {name!r} {where}; {mend}"
 
 
+def circles(document: EscalationDocument, others: Iterable[EscalationDocument]) -> Iterator[Problem]:
+    """A policy whose `next_policy` leads back to it, by way of others; it would never end."""
+    if not isinstance(document, EscalationPolicy):
+        return
+    after = {one.id: one.next_policy for one in others if isinstance(one, EscalationPolicy)}
+    passed, at = [document.id], document.next_policy
+    while at is not None and at not in passed:
+        passed.append(at)
+        at = after.get(at)
+    if at == document.id:
+        way = " to ".join(map(repr, (*passed, at)))
+        yield ("next_policy",), f"leads back, from {way}, without end; remove it, and set repeat"
+
+
 def users(kind: str, identity: str, documents: Iterable[tuple[str, EscalationDocument]]) -> list[str]:
     """Who names one, as `schedule 'primary'`; `documents` come with their kinds. Itself does not count."""
     return [

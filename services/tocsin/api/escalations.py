@@ -17,7 +17,7 @@ from tocsin.schemas.codec import encode_document
 from tocsin.schemas.escalation import KINDS, MARKS, EscalationDocument
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
-from tocsin.schemas.references import SINGULAR, missing, users
+from tocsin.schemas.references import SINGULAR, circles, missing, users
 
 ADDED = ("revision", "updated_at")
 
@@ -86,8 +86,12 @@ class Resource:
         return found
 
     async def store(self, api: Api, document: EscalationDocument, status: int) -> web.Response:
-        """Write one within `changing`, and answer with it as it then is. Raises Problem for what names nothing."""
+        """Write one within `changing`, and answer with it as it then is.
+
+        Raises Problem for what names nothing, and for a policy that leads back to itself.
+        """
         wrong = list(missing(document, await _known(api), "in force"))
+        wrong += circles(document, [one for _, one in await _all(api)])
         if wrong:
             raise invalid([FieldError(".".join(map(str, path)), text) for path, text in wrong])
         key = MARKS[self.kind] + document.id

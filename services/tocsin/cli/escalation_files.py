@@ -14,7 +14,7 @@ from tocsin.cli.failures import Failure
 from tocsin.cli.files import Found, in_order, read_kinds
 from tocsin.cli.printing import remark
 from tocsin.schemas.escalation import KINDS, EscalationDocument
-from tocsin.schemas.references import Known, missing, named
+from tocsin.schemas.references import Known, circles, missing, named
 
 Files = Mapping[str, Found[Any]]
 Entries = dict[str, dict[str, dict[str, Any]]]
@@ -36,9 +36,11 @@ def checked(files: Files, elsewhere: Known | None = None) -> dict[str, list[Esca
         known.setdefault(kind, set()).update(ids)
     where = "in the files" if elsewhere is None else "in the files, nor in force"
     mistakes = [mistake for found in files.values() for mistake in found.mistakes]
+    every = [placed.entry for found in files.values() for placed in found.entries.values()]
     for found in files.values():
         for placed in found.entries.values():
-            mistakes += [placed.line(path, text) for path, text in missing(placed.entry, known, where)]
+            wrong = *missing(placed.entry, known, where), *circles(placed.entry, every)
+            mistakes += [placed.line(path, text) for path, text in wrong]
     if mistakes:
         raise Failure(*in_order(mistakes))
     return {kind: [placed.entry for placed in files[kind].entries.values()] for kind in KINDS if kind in files}

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tocsin.agents.decompression import bound_decompression
 from tocsin.agents.record_batches import BatchRefused, RecordBatch, read_in_batches
 from tocsin.engine.frame import DamagedFrame, Floats, Frame, Ints, decode
 from tocsin.kafka.admin import partition_counts
@@ -28,6 +29,7 @@ _FETCH_MS: Final = 20
 _POLL_MS: Final = 200
 _BATCHES: Final = 500
 _END: Final = 50
+_UNPACKED_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Samples:
 class History:
     """Reads samples, one question at a time. The connection is made for the first of them."""
 
-    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+    def __init__(self, connection: KafkaConnection, topic: str, limit_bytes: int = _UNPACKED_BYTES) -> None:
+        self._limit_bytes = limit_bytes
         self._topic = topic
         self._connection = connection
         self._partitions: list[TopicPartition] = []
@@ -113,6 +116,7 @@ class History:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        bound_decompression(self._limit_bytes)
         read_in_batches([self._topic])
         return self
 

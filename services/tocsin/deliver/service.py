@@ -173,7 +173,7 @@ async def surroundings(
     producer = AIOKafkaProducer(**producer_arguments(context.connection))
     async with (
         started(producer, context.connection.bootstrap_servers),
-        History(context.connection, context.topics.samples) as history,
+        History(context.connection, context.topics.samples, context.settings.metrics.max_unpacked_bytes) as history,
         Drawing() as drawing,
     ):
         journal, address = Journal(producer, context.topics), base_url(context)

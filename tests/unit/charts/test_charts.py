@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from resvg_py import svg_to_bytes
 
 from tocsin.charts import Band, Chart, Corridor, Panel, Span, Threshold, as_png, as_svg, as_text
 from tocsin.charts.thinning import thinned
+from tocsin.strokes import outlined
 
 BEGIN_MS = 1_764_000_000_000
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -64,6 +66,18 @@ def test_thinning_keeps_the_ends_and_the_extremes(points: list[tuple[int, float]
     if points:
         assert (thin.min(), thin.max()) == (values.min(), values.max())
         assert (thin_at[0], thin_at[-1]) == (at_ms[0], at_ms[-1])
+
+
+def test_without_a_font_texts_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    svg = as_svg(chart([1.0, 9.0, 3.0], title="<b>&amp; ÄÖ, 100% (of) [it]: \"x\" 'y'"))
+    lines = outlined(svg)
+    ET.fromstring(lines)  # noqa: S314 - our own
+    assert "<text" not in lines
+    bare = bytes(svg_to_bytes(svg_string=svg, skip_system_fonts=True))
+    drawn = bytes(svg_to_bytes(svg_string=lines, skip_system_fonts=True))
+    assert len(drawn) > len(bare) + 2_000, "there is more to be seen"
+    monkeypatch.setattr("tocsin.raster.has_font", lambda: False)
+    assert as_png(chart([1.0, 9.0, 3.0])).startswith(b"\x89PNG")
 
 
 def test_a_corridor_is_drawn_and_does_not_flatten_the_line() -> None:

@@ -209,3 +209,29 @@ def test_what_a_candidate_says_carries_the_names_of_the_rule() -> None:
     (event,) = pipeline.shadow_events
     assert (event.rule_id, event.rule_name, event.annotations) == ("r", "r", {"what": "r r"})
     assert event.labels == {"series": "0", "zone": "a", "by": "r"}
+
+
+LEARNING: list[dict[str, Any]] = [
+    {"condition": "anomaly", "anomaly": {"sensitivity": "high"}},
+    {"condition": "baseline", "baseline": {"width": 6}},
+    {"threshold": "auto", "operator": "gt", "baseline": {"width": 6}},
+]
+
+
+@pytest.mark.parametrize("asked", LEARNING, ids=lambda asked: asked.get("condition", "auto"))
+def test_a_candidate_knows_what_its_rule_has_learnt_if_it_learns_alike(asked: dict[str, Any]) -> None:
+    kind = next(name for name in ("anomaly", "baseline") if name in asked)
+    current = Rule.model_validate({"id": "r", "metric_type": "m", **asked, kind: {}})
+    alike = Rule.model_validate({"id": "r", "metric_type": "m", **asked})
+    learns_otherwise = Rule.model_validate(alike.document() | {kind: {**asked[kind], "memory": "1h"}})
+    ordinary = [10.0 + (second * 37 % 17) / 10 for second in range(200)]
+    for candidate, knows in ((alike, True), (learns_otherwise, False)):
+        pipeline = Pipeline([current])
+        seconds(pipeline, *ordinary)
+        pipeline.put_rule(in_shadow(candidate))
+        seconds(pipeline, *ordinary[:10], 9_000.0, begin=200)
+        assert [event.type for event in pipeline.events] == ["firing"]
+        assert [event.type for event in pipeline.shadow_events] == ["firing"] * knows
+        if knows:
+            told, tried = (events[0].expected or {} for events in (pipeline.events, pipeline.shadow_events))
+            assert (tried["value"], tried["score"]) == (told["value"], told["score"])

@@ -26,6 +26,7 @@ from tocsin.schemas.labels import SHADOW
 from tocsin.schemas.rule import Rule
 from tocsin.testing import collect, eventually
 
+CALM = "n"  # a metric of which rules can learn what is ordinary
 KINDS: dict[str, dict[str, Any]] = {
     "threshold": {"threshold": 60, "recovery_threshold": 40, "duration": "3s", "cooldown": "20s"},
     "levels": {
@@ -38,29 +39,44 @@ KINDS: dict[str, dict[str, Any]] = {
     "absence": {"condition": "absence", "absence": {"after": "4s"}},
     "group": {"threshold": 105, "group_by": ["service"], "window": {"size": "3s"}, "aggregation": "max"},
     "composite": {"condition": "composite", "conditions": ["threshold", "not range"], "group_by": ["host"]},
+    "anomaly": {"metric_type": CALM, "condition": "anomaly", "anomaly": {"sensitivity": "high"}},
+    "baseline": {"metric_type": CALM, "condition": "baseline", "threshold": 8, "duration": "1s"},
+    "auto": {"metric_type": CALM, "threshold": "auto", "operator": "lt", "baseline": {"learn_anomalies": True}},
 }
 RULES = {
     name: Rule.model_validate(
-        {"id": name, **kind} | ({} if kind.get("condition") == "composite" else {"metric_type": "m"})
+        ({} if kind.get("condition") == "composite" else {"metric_type": "m"}) | {"id": name, **kind}
     )
     for name, kind in KINDS.items()
 }
-SECONDS = 90
+SECONDS = 160
 LAST = SECONDS + 40  # one more sample, so that everything before it is judged
 Verdict = tuple[str, str, int, float | None]
 
 
-def value(host: int, second: int) -> float | None:
+def value(metric: str, host: int, second: int) -> float | None:
     """A wave for each host, none in step with another; one is silent for a while, and all before the last sample."""
     if second == LAST:
         return 30.0
     silent = host == 1 and 30 <= second < 42
-    return None if second >= SECONDS or silent else float((second * (4 + host) + host * 31) % 111)
+    if second >= SECONDS or silent:
+        return None
+    return calm(host, second) if metric == CALM else float((second * (4 + host) + host * 31) % 111)
 
 
-SERIES = {host: {"host": str(host), "service": "ab"[host % 2]} for host in range(3)}
+def calm(host: int, second: int) -> float:
+    """A little noise, and late a rise and a fall."""
+    strange = {140: 900.0, 141: 700.0, 150: -800.0}.get(second - host, 0.0)
+    return 30.0 + (second * 37 + host * 11) % 17 / 10 + strange
+
+
+HOSTS = {host: {"host": str(host), "service": "ab"[host % 2]} for host in range(3)}
+SERIES = [(metric, host) for metric in ("m", CALM) for host in HOSTS]
 SAMPLES = [
-    (host, second, found) for second in range(LAST + 1) for host in SERIES if (found := value(host, second)) is not None
+    (number, second, found)
+    for second in range(LAST + 1)
+    for number, series in enumerate(SERIES)
+    if (found := value(*series, second)) is not None
 ]
 
 
@@ -79,11 +95,11 @@ def verdicts(events: Iterable[AlertEvent], begin_ms: int) -> dict[str, list[Verd
 def in_a_rule_test() -> dict[str, list[Verdict]]:
     inputs = [
         Input(
-            series=f'm{{host="{labels["host"]}",service="{labels["service"]}"}}',
-            values=" ".join("_" if (found := value(host, n)) is None else str(found) for n in range(LAST + 1)),
+            series=f'{metric}{{host="{HOSTS[host]["host"]}",service="{HOSTS[host]["service"]}"}}',
+            values=" ".join("_" if (found := value(metric, host, n)) is None else str(found) for n in range(LAST + 1)),
         )
-        for host, labels in SERIES.items()
-    ]  # fmt: skip
+        for metric, host in SERIES
+    ]
     test = RuleTest.model_validate(
         {"name": "all", "interval": "1s", "input": inputs, "expect": [{"at": f"{LAST + 20}s", "states": {}}]}
     )
@@ -102,10 +118,10 @@ def in_a_rule_test() -> dict[str, list[Verdict]]:
 
 def in_a_backtest(begin_ms: int) -> dict[str, list[Verdict]]:
     interner = Interner(1)
-    numbers = {host: interner.number("m", orjson.dumps(labels), None) for host, labels in SERIES.items()}
+    numbers = [interner.number(metric, orjson.dumps(HOSTS[host]), None) for metric, host in SERIES]
     replay = Replay(RULES.values(), interner)
     columns = [np.array(column) for column in zip(*SAMPLES, strict=True)]
-    number = np.array([numbers[host] for host in columns[0].tolist()], np.int64)
+    number = np.array(numbers, np.int64)[columns[0]]
     replay.take(Batch(number, begin_ms + columns[1].astype(np.int64) * 1_000, columns[2]))
     replay.finish()
     return verdicts(replay.drain()[1], begin_ms)
@@ -117,9 +133,9 @@ async def live(kafka: str, directory: Path, prefix: str, wanted: Mapping[str, li
         for name, rule in RULES.items():
             await at.call("PUT", f"/rules/{name}", rule.document(), 201)
             await at.call("PUT", f"/rules/{name}/shadow", {"rule": rule.document()}, 201)
-        for host, second, found in SAMPLES:
-            labels, at_ms = SERIES[host], begin_ms + second * 1_000
-            sample = {"name": "m", "value": found, "timestamp": at_ms, "labels": labels}
+        for number, second, found in SAMPLES:
+            (metric, host), at_ms = SERIES[number], begin_ms + second * 1_000
+            sample = {"name": metric, "value": found, "timestamp": at_ms, "labels": HOSTS[host]}
             await at.producer.send_and_wait(at.metrics, orjson.dumps(sample), key=str(host).encode())
         topics = at.topics.alerts, at.topics.shadow_alerts
 

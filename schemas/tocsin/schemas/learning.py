@@ -25,7 +25,7 @@ class Learning(BaseModel):
     warm_up: Duration = Field(default=milliseconds("0s"), description="how long a series is only watched")
     seasonality: Seasonality = Field(default="auto", description="found in the data, or known to be none, day or week")
     time_zone: ZoneName = Field(default="UTC", description="where days begin, for the season")
-    memory: Duration = Field(default=milliseconds("2d"), description="within which time the expected level follows")
+    memory: Duration = Field(default=milliseconds("1d"), description="within which time the expected level follows")
     learn_anomalies: bool = Field(default=False, description="whether values are learnt while they are wrong")
     relearn_after: Duration = Field(default=milliseconds("12h"), description="then what was wrong is the new normal")
     learn_from: Instant | None = Field(default=None, description="samples before this time are not looked at")

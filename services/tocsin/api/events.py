@@ -73,12 +73,12 @@ class _Stream:
         # Partitions that were added since then are told from their beginning.
         self._positions = dict(end) if since is None else {number: since.get(number, 0) for number in end}
         await self._write(f"retry: {_RETRY_MS}\nid: {format_positions(self._positions)}\n\n".encode())
-        if since is not None and self._positions != end:
+        if any(place < end[number] for number, place in self._positions.items()):
             # Who takes longer goes on from where they are, behind others who wait.
             async with feed.replay(dict(self._positions), end) as missed, asyncio.timeout(_REPLAY_S):
                 async for told in missed:
                     await self._tell(told)
-            self._positions = dict(end)
+        self._positions = dict(end)
         while not (listener.is_late and listener.queue.empty()):
             try:
                 told = await asyncio.wait_for(listener.queue.get(), _ALIVE_S)

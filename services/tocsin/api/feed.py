@@ -105,7 +105,8 @@ class Feed:
 
     @asynccontextmanager
     async def replay(self, begin: Positions, end: Positions) -> AsyncIterator[AsyncIterator[Told]]:
-        """What came between two positions, as far as the topic still holds it; waits while many others ask for that."""
+        """What came between two positions that differ, as far as the topic still holds it. Waits while many others ask
+        for that."""
         topic = self._context.topics.alerts
         places = {TopicPartition(topic, number): end[number] for number in begin if begin[number] < end.get(number, 0)}
         async with self._replays, self._started() as consumer:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.cron import cron_rules
 from tocsin.schemas.duration import Duration, milliseconds
+from tocsin.schemas.instant import MAX_MS as LAST_MS
 from tocsin.schemas.interval import Instant, ZoneName, local_time, zone
 from tocsin.schemas.kinds import Id
 from tocsin.schemas.matcher import Matcher
@@ -98,8 +99,8 @@ class Recurrence(BaseModel):
         local = local_time(now_ms, self.location)
         return (now_ms // 1_000 - local.minute * 60 - local.second) * 1_000
 
-    def windows(self, first_ms: int, from_ms: int, limit: int) -> list[Window]:
-        """The windows that are not over at a time, at most `limit`, in order.
+    def windows(self, first_ms: int, from_ms: int, limit: int, to_ms: int) -> list[Window]:
+        """The windows that are not over at a time and begin before another, at most `limit`, in order.
 
         A time that a change of clocks leaves out is taken to be as long after midnight as it would have been.
         """
@@ -115,7 +116,9 @@ class Recurrence(BaseModel):
         for tried, moment in enumerate(rule.xafter(after, inc=True)):
             local = moment.replace(year=moment.year - moved, tzinfo=zone(self.location))
             begin_ms = round(local.timestamp() * 1_000)
-            if begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
+            if begin_ms >= to_ms + _DAY_MS:
+                break
+            if begin_ms < to_ms and begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
                 found.append((begin_ms, begin_ms + self.duration))
             if len(found) >= limit or tried > _MOST_TRIED:
                 break
@@ -181,14 +184,16 @@ class Silence(BaseModel):
             raise Wrong(*problems)
         return self
 
-    def windows(self, from_ms: int, limit: int = 1) -> list[Window]:
-        """When it is in force, from a time on, at most so many windows."""
+    def windows(self, from_ms: int, limit: int = 1, to_ms: int = LAST_MS) -> list[Window]:
+        """When it is in force, from a time on, at most so many windows, which begin before `to_ms`."""
+        end_ms = min(self.ends_at, to_ms)
         if self.schedule is None:
-            return [(self.starts_at, self.ends_at)] if max(self.starts_at, from_ms) < self.ends_at else []
+            is_in_time = max(self.starts_at, from_ms) < self.ends_at and self.starts_at < to_ms
+            return [(self.starts_at, self.ends_at)] if is_in_time else []
         if from_ms >= self.ends_at:
             return []
-        found = self.schedule.windows(self.starts_at, from_ms, limit)
-        return [(begin, min(end, self.ends_at)) for begin, end in found if begin < self.ends_at]
+        found = self.schedule.windows(self.starts_at, from_ms, limit, end_ms)
+        return [(begin, min(end, self.ends_at)) for begin, end in found]
 
     def state(self, at_ms: int) -> str:
         """`active`, `pending` or `expired`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.integration.routed import World, world
 from tocsin.permits import PURPOSE, Permits, new_permit
 from tocsin.testing import eventually
 from tocsin.vault import load_or_create_key
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def links(at: World, message: int) -> dict[str, str]:
@@ -78,6 +81,10 @@ async def test_links_act_once_and_only_by_their_button(kafka: str, tmp_path: Pat
         assert again == name
         assert await reader.press(acting["Acknowledge"]) == (409, "Nothing was done"), "another episode"
         assert (await at.call("GET", f"/alerts/{name}"))["alert"]["status"] == "firing"
+        found = (await at.call("GET", "/audit?action=POST%20/act/%7Btoken%7D"))["items"]
+        assert [(one["actor"], one["target"]) for one in (found[0], found[-1])] == [
+            ("Ada (link in card)", {"act": act, "alerts": name}) for act in ("silence", "acknowledge")
+        ]
         token = acting["Acknowledge"].rpartition("/")[2]
         assert token not in at.log(), "who reads the log must not be able to act"
 
@@ -102,9 +109,18 @@ async def _forged(reader: Reader, path: str) -> None:
     assert (await reader.press(f"{head}/x"))[0] == 410
     async with reader.session.post(path, json={"by": "Ada"}) as answer:
         assert answer.status == 400
+    many = {f"field{number}": "x" for number in range(20)}
+    assert await reader.press(path, **many) == (400, "Nothing was done")
+    assert await reader.press(path, comment="x" * 10_000) == (400, "Nothing was done")
+    async with reader.session.post(path, data=_in_pieces(b"by=" + b"x" * 10_000), headers=FORM) as answer:
+        assert answer.status == 400
     for method in ("PUT", "DELETE", "PATCH"):
         async with reader.session.request(method, path) as answer:
             assert answer.status == 405
+
+
+async def _in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def test_a_link_that_is_too_old_does_nothing(kafka: str, tmp_path: Path, topic_prefix: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from tocsin.api.state import Api
@@ -63,3 +64,24 @@ async def test_each_change_that_was_accepted_is_one_entry(served: tuple[Api, aio
 
 async def _is(listed: Any, wanted: list[Any]) -> bool:
     return bool(await listed() == wanted)
+
+
+async def test_what_is_in_force_and_cannot_be_read_yet_is_on_record(
+    served: tuple[Api, aiohttp.ClientSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, session = served
+    answers = iter([True, False])  # before the change, and after it
+
+    async def reached(*_: Any) -> bool:
+        return next(answers)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(api.projector), "reached", reached)
+        status, refused = await call(session, "PUT", "/rules/slow", RULE)
+    assert (status, refused["detail"].split(":")[0]) == (503, "written, not readable yet")
+
+    async def entries() -> list[Any]:
+        found = (await call(session, "GET", "/audit"))[1]["items"]
+        return [(one["action"], one["target"], one["status"]) for one in found]
+
+    await eventually(lambda: _is(entries, [("PUT /rules/{id}", {"id": "slow"}, 503)]), 20, "the entry")

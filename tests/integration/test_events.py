@@ -91,9 +91,10 @@ async def test_events_come_as_they_happen_and_none_is_lost_by_coming_back(
             await say(firing("e"))
             assert label(await again.next()) == ("firing", "e")
             place = again.last_id
-        async with listening(session, last_id=place) as quiet:
-            await say(firing("f"))
-            assert label(await quiet.next()) == ("firing", "f")
+        for last_id in (place, "0.900,1.900"):  # what came last, and what is of another topic of this name
+            async with listening(session, last_id=last_id) as quiet:
+                await say(firing("f"))
+                assert label(await quiet.next()) == ("firing", "f")
     async with session.get(PATH, headers={"Last-Event-ID": "yesterday"}) as refused:
         assert (refused.status, "Last-Event-ID" in await refused.text()) == (400, True)
 
@@ -103,3 +104,24 @@ async def test_who_does_not_read_is_left_behind_and_told_so() -> None:
     for offset in range(5):
         listener.hear(feed.Told(firing_event(), 0, offset))
     assert (listener.is_late, listener.queue.qsize()) == (True, 3)
+
+
+async def test_so_many_are_told_what_they_missed_at_a_time(served: tuple[Api, aiohttp.ClientSession]) -> None:
+    api, _ = served
+    producer = AIOKafkaProducer(**producer_arguments(api.context.connection))
+    async with started(producer, api.context.connection.bootstrap_servers):
+        for host in "abc":
+            await producer.send_and_wait(api.context.topics.alerts, encode(firing(host)), partition=0)
+    followed, now, most = feed.Feed(api.context), 0, 0
+
+    async def missed() -> list[int]:
+        nonlocal now, most
+        async with followed.replay({0: 1, 1: 0}, {0: 3, 1: 0}) as told:
+            now += 1
+            most = max(most, now)
+            found = [one.offset async for one in told]
+            now -= 1
+        return found
+
+    assert await asyncio.gather(*(missed() for _ in range(3 * feed.MOST_REPLAYS))) == [[1, 2]] * 3 * feed.MOST_REPLAYS
+    assert most <= feed.MOST_REPLAYS

@@ -18,11 +18,16 @@ async def test_alerts_along_a_dependency_are_one_incident(kafka: str, tmp_path: 
                 {"label": "host", "needs": {"web1": ["db1"]}, "source": ["alertname=nothing"], "hold": "0s"},
             ],
             "correlations": [
-                {"name": "stack", "by": ["team"], "along": "host", "channels": ["chat"], "group_wait": "3s",
+                {"name": "stack", "by": ["team"], "along": "host", "channels": ["chat", "chta"], "group_wait": "3s",
                  "group_interval": "1s"},
             ],
         }  # fmt: skip
-        await at.call("PUT", "/routes", routing, 201)
+        answered = await at.call("PUT", "/routes", routing, 201)
+        assert answered["warnings"] == [
+            {"field": "correlations.0.channels.1", "message": "there is no channel 'chta'; add it"}
+        ]
+        routing["correlations"][0]["channels"] = ["chat"]  # type: ignore[index]
+        await at.call("PUT", "/routes", routing)
         first, second = await at.trigger("db1"), await at.trigger("web1")
         await eventually(lambda: told(at.chat)[:1] == [("first", ["db1 firing", "web1 firing"])], 30, "one message")
         (found,) = (await at.call("GET", "/incidents?status=open"))["items"]

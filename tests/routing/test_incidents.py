@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.routing.cases import BEGIN_MS, driver, make_event
 
+from tocsin.engine.route.tree import Tree
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.problems import field_errors
@@ -120,6 +121,18 @@ def test_with_continue_its_alerts_go_through_the_routes_too() -> None:
     for at_s in range(1, 8):
         world.tick(at_s)
     assert sorted(one.channel_id for one in world.notifications) == ["chat", "mail"]
+
+
+def test_it_and_its_alerts_are_over_when_its_rule_is_no_more() -> None:
+    world = driver(ROUTING)
+    for at_s, service in ((1, "shop"), (2, "payments")):
+        labels = {"team": "web", "cluster": "eu", "service": service}
+        world.alert(make_event("slow", labels, "firing", at_s), at_s)
+    world.muting.put_tree(Tree(Routing.model_validate({**ROUTING, "correlations": []}), 1))
+    world.tick(10)
+    (incident,) = world.incidents.values()
+    assert (incident.status, incident.active) == ("resolved", 0)
+    assert [one.ended_at for one in incident.alerts] == [format_instant(BEGIN_MS + 10_000)] * 2
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,11 @@ def test_links_are_for_what_can_be_done_and_the_same_for_a_repeat() -> None:
     assert [subject.sequence for subject in permits[0].subjects] == [3]
 
 
+def test_what_has_more_labels_than_a_silence_takes_is_not_silenced_by_a_link() -> None:
+    labels = {f"label_{number}": "x" for number in range(40)}
+    assert [link.label for link in links(firing_event(1, labels=labels))] == ["Acknowledge"]
+
+
 def test_a_group_is_acknowledged_as_a_whole_unless_it_is_large() -> None:
     many = [firing_event(1, f"9f2c{number:012x}") for number in range(21)]
     (link,) = links(*many[:20], resolved_event(), group=True)

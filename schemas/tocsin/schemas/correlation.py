@@ -40,6 +40,11 @@ class Correlation(BaseModel):
     repeat_interval: Duration | None = Field(default=None, description="before what has not changed is said again; 4h")
     continues: bool = Field(default=False, alias="continue", description="look at what follows too")
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The labels that an alert must have."""
+        return frozenset((*self.by, *((self.along,) if self.along else ())))
+
     @model_validator(mode="after")
     def _sane(self) -> Self:
         problems: list[Problem] = [

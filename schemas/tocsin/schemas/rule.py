@@ -109,11 +109,12 @@ def _matchers(value: object) -> tuple[Matcher, ...]:
     return tuple(found)
 
 
+MOST_MATCHERS: Final = 32
 Matchers = Annotated[
     tuple[Matcher, ...],
     BeforeValidator(_matchers, json_schema_input_type=list[str] | str | dict[str, str]),
     PlainSerializer(lambda found: [str(matcher) for matcher in found], return_type=list[str]),
-    Field(max_length=32),
+    Field(max_length=MOST_MATCHERS),
 ]
 
 

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Final, Self
 from dateutil.rrule import rrulebase, rruleset, rrulestr
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.cron import cron_rules
 from tocsin.schemas.duration import Duration, milliseconds
+from tocsin.schemas.instant import MAX_MS as LAST_MS
 from tocsin.schemas.interval import Instant, ZoneName, local_time, zone
 from tocsin.schemas.kinds import Id
+from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import Problem, Wrong
-from tocsin.schemas.rule import Matchers
+from tocsin.schemas.rule import MOST_MATCHERS, Matchers
 
 MAX_MS: Final = 366 * 86_400_000
 _DAY_MS: Final = 86_400_000
@@ -38,6 +41,7 @@ _MOST_TRIED: Final = 5_000
 # which takes it 44 s for a rule that has none; moved as near to that year as a silence may last, 1 s.
 _CYCLE_YEARS: Final = 400
 _LAST_YEAR: Final = 9_999 - 50
+_CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
 Window = tuple[int, int]
 """[begin, end) in epoch milliseconds."""
 
@@ -95,8 +99,8 @@ class Recurrence(BaseModel):
         local = local_time(now_ms, self.location)
         return (now_ms // 1_000 - local.minute * 60 - local.second) * 1_000
 
-    def windows(self, first_ms: int, from_ms: int, limit: int) -> list[Window]:
-        """The windows that are not over at a time, at most `limit`, in order.
+    def windows(self, first_ms: int, from_ms: int, limit: int, to_ms: int) -> list[Window]:
+        """The windows that are not over at a time and begin before another, at most `limit`, in order.
 
         A time that a change of clocks leaves out is taken to be as long after midnight as it would have been.
         """
@@ -112,7 +116,9 @@ class Recurrence(BaseModel):
         for tried, moment in enumerate(rule.xafter(after, inc=True)):
             local = moment.replace(year=moment.year - moved, tzinfo=zone(self.location))
             begin_ms = round(local.timestamp() * 1_000)
-            if begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
+            if begin_ms >= to_ms + _DAY_MS:
+                break
+            if begin_ms < to_ms and begin_ms + self.duration > from_ms and begin_ms >= first_ms // 1_000 * 1_000:
                 found.append((begin_ms, begin_ms + self.duration))
             if len(found) >= limit or tried > _MOST_TRIED:
                 break
@@ -178,14 +184,16 @@ class Silence(BaseModel):
             raise Wrong(*problems)
         return self
 
-    def windows(self, from_ms: int, limit: int = 1) -> list[Window]:
-        """When it is in force, from a time on, at most so many windows."""
+    def windows(self, from_ms: int, limit: int = 1, to_ms: int = LAST_MS) -> list[Window]:
+        """When it is in force, from a time on, at most so many windows, which begin before `to_ms`."""
+        end_ms = min(self.ends_at, to_ms)
         if self.schedule is None:
-            return [(self.starts_at, self.ends_at)] if max(self.starts_at, from_ms) < self.ends_at else []
+            is_in_time = max(self.starts_at, from_ms) < self.ends_at and self.starts_at < to_ms
+            return [(self.starts_at, self.ends_at)] if is_in_time else []
         if from_ms >= self.ends_at:
             return []
-        found = self.schedule.windows(self.starts_at, from_ms, limit)
-        return [(begin, min(end, self.ends_at)) for begin, end in found if begin < self.ends_at]
+        found = self.schedule.windows(self.starts_at, from_ms, limit, end_ms)
+        return [(begin, min(end, self.ends_at)) for begin, end in found]
 
     def state(self, at_ms: int) -> str:
         """`active`, `pending` or `expired`."""
@@ -206,3 +214,9 @@ class Silence(BaseModel):
     def document(self) -> dict[str, Any]:
         """As users write it."""
         return self.model_dump(mode="json")
+
+
+def matchers_for(alert: AlertEvent) -> tuple[Matcher, ...]:
+    """For just this alert, whatever its severity; none where it has more labels than a silence takes."""
+    labels = {name: value for name, value in routing_labels(alert).items() if name not in _CHANGING}
+    return tuple(Matcher(name, "=", value) for name, value in labels.items()) if len(labels) <= MOST_MATCHERS else ()

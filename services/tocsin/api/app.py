@@ -20,7 +20,7 @@ from tocsin.api.connections import connection_of
 from tocsin.api.feed import Feed
 from tocsin.api.hosts import Hosts
 from tocsin.api.openapi import docs_page, document
-from tocsin.api.problems import Problem, bad_parameter, unavailable
+from tocsin.api.problems import Problem, Written, bad_parameter, unavailable
 from tocsin.api.routes import OPEN, PREFIX, READING, ROUTES
 from tocsin.api.state import API, Api, answer
 from tocsin.kafka.errors import KafkaUnreachable
@@ -185,7 +185,11 @@ async def _authorised(request: web.Request, handler: Handler) -> web.StreamRespo
 
 @web.middleware
 async def _recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    response = await handler(request)
-    if request.match_info.handler not in READING:
+    try:
+        response = await handler(request)
+    except Written as written:
+        await auditing.record(request, written.response(), ACTOR, PREFIX)
+        raise
+    if request.match_info.handler not in READING and 200 <= response.status < 300:
         await auditing.record(request, response, ACTOR, PREFIX)
     return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ import orjson
 import structlog
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.api.problems import Problem, unavailable
 from tocsin.api.requests import fields, instant, only, page
@@ -28,7 +30,17 @@ _FETCH_MS: Final = 100
 _NOTHING: Final = msgspec.Raw(b"null")
 _MOST_TARGET: Final = 1_000
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+DONE: Final = "done"
+"""Where a request without a token says in a `Done` who did what."""
 _log = structlog.get_logger("tocsin.api.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Who did something, and to what."""
+
+    actor: str
+    target: Mapping[str, str]
 
 
 class Trail:
@@ -46,6 +58,10 @@ class Trail:
     ) -> None:
         """Put a change on record. Raises Problem 503: it is done, and not on record."""
         async with self._lock:
+            try:
+                seen = await queries.latest_seal(api.database)
+            except (SQLAlchemyError, OSError) as error:
+                raise self._lost(action, target, f"the database does not answer ({type(error).__name__})") from None
             entry = AuditEntry(
                 at=format_instant(clock_ms()),
                 actor=actor,
@@ -56,31 +72,36 @@ class Trail:
                 chain=self._chain,
                 number=self._number + 1,
                 previous=self._previous,
-                seen=await queries.latest_seal(api.database),
+                seen=seen,
             )
             entry = sealed(entry, api.vault.derived(PURPOSE))
             try:
                 await api.put(api.context.topics.audit, actor.encode(), msgspec.json.encode(entry))
             except Problem as problem:
                 self._begin()  # whether it was written is not known
-                _log.error("a change is not on record", action=action, target=dict(target), reason=problem.detail)
-                raise unavailable(f"done, but not on record: {problem.detail}") from None
+                raise self._lost(action, target, problem.detail) from None
             self._number, self._previous = entry.number, entry.seal
+
+    def _lost(self, action: str, target: Mapping[str, str], reason: str) -> Problem:
+        _log.error("a change is not on record", action=action, target=dict(target), reason=reason)
+        return unavailable(f"done, but not on record: {reason}")
 
 
 TRAIL: Final = web.AppKey("trail", Trail)
 
 
 async def record(request: web.Request, response: web.StreamResponse, actor: str, prefix: str) -> None:
-    """Put what a request did on record, if it did anything. Of what lies outside the API only the form of the path is:
-    the path of a link that acts is a credential."""
+    """Put what a request did on record, if it may do anything. Of what lies outside the API only the form of the path
+    is, and what its `Done` says: the path of a link that acts is a credential."""
     resource = request.match_info.route.resource
-    if request.method in _SAFE or not 200 <= response.status < 300 or resource is None:
+    if request.method in _SAFE or resource is None:
         return
-    is_ours = resource.canonical.startswith(prefix)
     action = f"{request.method} {resource.canonical.removeprefix(prefix)}"
-    target = await _target(request) if is_ours else {}
-    await request.app[TRAIL].record(api_of(request), actor, action, target, response)
+    if resource.canonical.startswith(prefix):
+        done = Done(actor, await _target(request))
+    else:
+        done = request.get(DONE, Done("", {}))
+    await request.app[TRAIL].record(api_of(request), done.actor, action, done.target, response)
 
 
 async def _target(request: web.Request) -> dict[str, str]:

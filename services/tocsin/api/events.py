@@ -20,6 +20,7 @@ FEED: Final = web.AppKey("feed", Feed)
 TYPE: Final = "text/event-stream"
 _ALIVE_S: Final = 15.0
 _SEND_S: Final = 10.0
+_REPLAY_S: Final = 60.0
 _RETRY_MS: Final = 2_000
 _TYPES: tuple[str, ...] = get_args(AlertType)
 _FULL: Final = "as many listen as can; try again later"
@@ -72,10 +73,12 @@ class _Stream:
         # Partitions that were added since then are told from their beginning.
         self._positions = dict(end) if since is None else {number: since.get(number, 0) for number in end}
         await self._write(f"retry: {_RETRY_MS}\nid: {format_positions(self._positions)}\n\n".encode())
-        if since is not None and self._positions != end:
-            async for told in feed.between(dict(self._positions), end):
-                await self._tell(told)
-            self._positions = dict(end)
+        if any(place < end[number] for number, place in self._positions.items()):
+            # Who takes longer goes on from where they are, behind others who wait.
+            async with feed.replay(dict(self._positions), end) as missed, asyncio.timeout(_REPLAY_S):
+                async for told in missed:
+                    await self._tell(told)
+        self._positions = dict(end)
         while not (listener.is_late and listener.queue.empty()):
             try:
                 told = await asyncio.wait_for(listener.queue.get(), _ALIVE_S)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from tocsin.context import Context
 from tocsin.kafka.clients import consumer_arguments, read_to, started
@@ -22,6 +23,7 @@ from tocsin.schemas.alert import AlertEvent
 
 MOST_LISTENERS: Final = 1_000
 _MOST_WAITING: Final = 2_000  # events for one who does not read them
+MOST_REPLAYS: Final = 4  # at a time, each with a connection: after a restart all come back at once
 _FETCH_MS: Final = 100
 _CALL_S: Final = 30.0
 _PLACE: Final = re.compile(r"(\d{1,6})\.(\d{1,18})", re.ASCII)
@@ -79,6 +81,7 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._positions: Positions = {}
         self._lock = asyncio.Lock()
+        self._replays = asyncio.Semaphore(MOST_REPLAYS)
         self._stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
 
@@ -100,18 +103,17 @@ class Feed:
         finally:
             self._listeners.discard(listener)
 
-    async def between(self, begin: Positions, end: Positions) -> AsyncIterator[Told]:
-        """What came between two positions, as far as the topic still holds it."""
+    @asynccontextmanager
+    async def replay(self, begin: Positions, end: Positions) -> AsyncIterator[AsyncIterator[Told]]:
+        """What came between two positions that differ, as far as the topic still holds it. Waits while many others ask
+        for that."""
         topic = self._context.topics.alerts
-        consumer = self._consumer()
-        async with started(consumer, self._context.connection.bootstrap_servers):
-            places = {TopicPartition(topic, number): end[number] for number in begin if number in end}
+        places = {TopicPartition(topic, number): end[number] for number in begin if begin[number] < end.get(number, 0)}
+        async with self._replays, self._started() as consumer:
+            consumer.assign(list(places))
             for place, first in (await consumer.beginning_offsets(list(places))).items():
                 consumer.seek(place, min(max(first, begin[place.partition]), places[place]))
-            async for record in read_to(consumer, places, _FETCH_MS):
-                told = _told(record)
-                if told is not None and record.offset < end[record.partition]:
-                    yield told
+            yield _between(consumer, places)
 
     async def stop(self) -> None:
         """Stop reading."""
@@ -120,14 +122,14 @@ class Feed:
             await asyncio.gather(self._following, return_exceptions=True)
         await self._stack.aclose()
 
-    def _consumer(self) -> AIOKafkaConsumer:
-        arguments: dict[str, Any] = {**consumer_arguments(self._context.connection), "fetch_max_wait_ms": _FETCH_MS}
-        return AIOKafkaConsumer(self._context.topics.alerts, **arguments)
+    def _started(self, *topics: str) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
+        connection = self._context.connection
+        arguments: dict[str, Any] = {**consumer_arguments(connection), "fetch_max_wait_ms": _FETCH_MS}
+        return started(AIOKafkaConsumer(*topics, **arguments), connection.bootstrap_servers)
 
     async def _begin(self) -> None:
         await self._stack.aclose()
-        consumer = self._consumer()
-        await self._stack.enter_async_context(started(consumer, self._context.connection.bootstrap_servers))
+        consumer = await self._stack.enter_async_context(self._started(self._context.topics.alerts))
         ends = await asyncio.wait_for(consumer.end_offsets(list(consumer.assignment())), _CALL_S)
         for place, end in ends.items():
             consumer.seek(place, end)
@@ -140,16 +142,25 @@ class Feed:
                 for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
                     for record in records:
                         self._hear(record)
+        except KafkaError as error:
+            _log.warning("alert events are not followed any more; who listens comes back", error=repr(error))
         finally:
             for listener in self._listeners:
                 listener.is_late = True  # they come back, and the next one begins anew
 
     def _hear(self, record: ConsumerRecord) -> None:
         self._positions[record.partition] = record.offset + 1
-        told = _told(record)
+        told = _told(record) if self._listeners else None
         if told is not None:
             for listener in self._listeners:
                 listener.hear(told)
+
+
+async def _between(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Told]:
+    async for record in read_to(consumer, ends, _FETCH_MS):
+        told = _told(record)
+        if told is not None and record.offset < ends[TopicPartition(record.topic, record.partition)]:
+            yield told
 
 
 def _told(record: ConsumerRecord) -> Told | None:

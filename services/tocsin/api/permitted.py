@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from tocsin.api.acting import carried_out
+from tocsin.api.auditing import DONE, Done
 from tocsin.api.silences import KIND, PERMITTED, permitted
 from tocsin.api.state import Api, api_of, clock_ms
 from tocsin.deliver.text import one_line
@@ -24,10 +26,12 @@ from tocsin.schemas.command import Command
 from tocsin.schemas.duration import milliseconds
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.labels import stable_id
+from tocsin.schemas.silence import matchers_for
 
 ROUTE: Final = f"{PATH}{{token}}"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FORM: Final = 8_192
+_MOST_FIELDS: Final = 8
 _LENGTHS: Final = ("1h", "4h", "1d")
 _SHOWN: Final = 20
 _TITLES: Final = {"acknowledge": "Acknowledge", "silence": "Silence"}
@@ -45,10 +49,15 @@ class Standing:
     open: tuple[AlertEvent, ...]
     why: str = ""
 
+    @property
+    def fingerprints(self) -> str:
+        """Of those alerts, for the record."""
+        return ",".join(event.fingerprint for event in self.open)
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What came with the form."""
+    """What came with the form; `by` names the link too, since nobody checks a name."""
 
     by: str
     comment: str
@@ -72,31 +81,42 @@ async def show(request: web.Request) -> web.Response:
 
 async def act(request: web.Request) -> web.Response:
     """Do what the link permits, if it was not done yet."""
-    if request.content_type != _FORM or (request.content_length or 0) > _MAX_FORM:
+    api, fields = api_of(request), await _fields(request)
+    if fields is None:
         return _page("Nothing was done", "Use the button of the page that the link shows.", status=400)
-    api = api_of(request)
     try:
         standing = await _standing(api, request.match_info["token"])
     except NoPermit as error:
         return _page("Nothing was done", str(error), status=410)
     if not standing.open:
         return _page("Nothing was done", standing.why, status=409)
-    said = _said(await request.read(), standing.permit)
+    said = _said(fields, standing.permit)
     if said.length not in _LENGTHS:
         return _page("Nothing was done", f"The time must be one of {', '.join(_LENGTHS)}.", status=400)
+    request[DONE] = Done(said.by, {"act": standing.permit.act, "alerts": standing.fingerprints})
     if standing.permit.act == "acknowledge":
         return await _acknowledged(api, standing, said)
     return await _silenced(api, standing, said)
 
 
-def _said(content: bytes, permit: Permit) -> Said:
-    fields = parse_qs(content.decode("utf-8", "replace"), max_num_fields=8)
-    found = {name: one_line(values[0]) for name, values in fields.items()}
-    # Nobody checks a name, so it always stands beside the link that was used.
-    by = one_line(found.get("by", ""), 100)
-    where = f"link in {permit.channel_id}"
+async def _fields(request: web.Request) -> Mapping[str, str] | None:
+    """What a form says; None for what the page does not send."""
+    if request.content_type != _FORM or (request.content_length or 0) > _MAX_FORM:
+        return None
+    content = await request.read()
+    if len(content) > _MAX_FORM:
+        return None
+    try:
+        found = parse_qs(content.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return None
+    return {name: one_line(values[0]) for name, values in found.items()}
+
+
+def _said(fields: Mapping[str, str], permit: Permit) -> Said:
+    by, where = one_line(fields.get("by", ""), 100), f"link in {permit.channel_id}"
     return Said(
-        f"{by} ({where})" if by else where, one_line(found.get("comment", ""), 1_000), found.get("length", "1h")
+        f"{by} ({where})" if by else where, one_line(fields.get("comment", ""), 1_000), fields.get("length", "1h")
     )
 
 
@@ -118,19 +138,25 @@ async def _standing(api: Api, token: str) -> Standing:
                 by = (earlier or {}).get("actor") or (event.acknowledged.by if event.acknowledged else "somebody")
                 why = f"It was acknowledged already, by {by}."
                 continue
+        elif not matchers_for(event):
+            why = "It has more labels than a silence can name."
+            continue
         found.append(event)
     return Standing(permit, tuple(found), why)
 
 
 async def _acknowledged(api: Api, standing: Standing, said: Said) -> web.Response:
     """The command's id is the permit's: what comes twice at the same moment counts once."""
-    is_done = True
-    for event in standing.open:
-        command = Command(
+    commands = [
+        Command(
             stable_id(standing.permit.id, event.fingerprint), "acknowledge", event.fingerprint, said.by, clock_ms(),
             said.comment, starts_at=event.starts_at,
-        )  # fmt: skip
-        is_done = await carried_out(api, command, "acknowledged") is not None and is_done
+        )
+        for event in standing.open
+    ]  # fmt: skip
+    # All at once: each of them may take as long as people wait for a page.
+    made = await asyncio.gather(*(carried_out(api, command, "acknowledged") for command in commands))
+    is_done = None not in made
     text = "Escalation has stopped, and nothing is repeated." if is_done else "This takes a moment; it is on its way."
     return _page("Acknowledged", text, standing.open, status=200 if is_done else 202)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -12,6 +12,7 @@ from aiohttp import web
 from tocsin.schemas.problems import FieldError
 
 CONTENT_TYPE = "application/problem+json"
+_LATER: Final = {"Retry-After": "2"}
 
 
 class Problem(Exception):
@@ -45,6 +46,13 @@ class Problem(Exception):
         )
 
 
+class Written(Problem):
+    """What was asked for is in force, and cannot be read yet."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, detail, headers=_LATER)
+
+
 def invalid(errors: Iterable[FieldError], status: int = 422) -> Problem:
     """Fields that are wrong."""
     found = tuple(errors)
@@ -61,6 +69,6 @@ def not_found(what: str, identity: str) -> Problem:
     return Problem(404, f"there is no {what} {identity!r}")
 
 
-def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
+def unavailable(detail: str) -> Problem:
     """Something that is needed does not answer now."""
-    return Problem(503, detail, headers={"Retry-After": str(retry_after_s)})
+    return Problem(503, detail, headers=_LATER)

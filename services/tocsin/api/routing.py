@@ -84,8 +84,10 @@ async def _body(request: web.Request, found: Document) -> dict[str, Any]:
         name for one in await documents(api_of(request).database, "channels") for name in (one.id, one.body["type"])
     }
     doubts = [{"field": ".".join(map(str, path)), "message": text} for path, text in lint(routing)]
-    for path, node in routing.route.walk(("route",)):
-        for place, name in enumerate(node.channels or ()):
+    named = [(path, node.channels or ()) for path, node in routing.route.walk(("route",))]
+    named += [(("correlations", place), one.channels) for place, one in enumerate(routing.correlations)]
+    for path, channels in named:
+        for place, name in enumerate(channels):
             if name not in known:
                 where = ".".join(map(str, (*path, "channels", place)))
                 doubts.append({"field": where, "message": f"there is no channel {name!r}; add it"})

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from tocsin.api.listing import listed
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of, clock_ms
@@ -21,11 +22,9 @@ from tocsin.projection.queries import (
     Document,
     Item,
     all_active,
-    cursor_after,
     documents,
     fired_since,
     one_document,
-    read_cursor,
 )
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode, encode_document
@@ -33,10 +32,9 @@ from tocsin.schemas.duration import Duration
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import Id
-from tocsin.schemas.matcher import Matcher
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Matchers
-from tocsin.schemas.silence import Recurrence, Reminder, Silence
+from tocsin.schemas.silence import Recurrence, Reminder, Silence, matchers_for
 
 KIND = "silences"
 ADDED: Final = ("state", "revision", "updated_at", "preview")
@@ -49,7 +47,6 @@ _HOUR_MS: Final = 3_600_000
 _TAKEN_OVER: Final = ("match", "schedule", "ends_with_alert", "reminder", "created_by", "comment")
 # More than half of all alerts is broad, once there are enough of them to tell.
 _ENOUGH: Final = 10
-_CHANGING: Final = ("severity", "category")  # what an alert may be told with next time
 PERMITTED: Final = "link-"  # how the ids of silences begin that say that a link was used
 
 
@@ -78,13 +75,7 @@ async def list_(request: web.Request) -> web.Response:
     shown, now_ms = page(request), clock_ms()
     found = [_body(entry, now_ms) for entry in await documents(api_of(request).database, KIND)]
     found = [one for one in found if one["state"] in states]
-    found.sort(key=_place)
-    # By place: the silence that a page ended with may be removed before the next one is asked for.
-    after = read_cursor(shown.cursor) if shown.cursor else None
-    rest = [one for one in found if after is None or _place(one) > after]
-    items = rest[: shown.limit]
-    more = cursor_after(*_place(items[-1])) if len(rest) > len(items) else None
-    return answer({"items": items, "next_cursor": more, "total": len(found)})
+    return answer(listed(found, _place, shown))
 
 
 async def get(request: web.Request) -> web.Response:
@@ -131,12 +122,12 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def permitted(api: Api, identity: str, alert: AlertEvent, length_ms: int, by: str, comment: str) -> bool:
-    """Silence one alert until it is over, but not for longer than that; False where there is this silence already."""
+    """Silence one alert, of which `matchers_for` tells, until it is over, but not for longer than that; False where
+    there is this silence already."""
     now_ms = clock_ms()
-    match = [Matcher(name, "=", value) for name, value in routing_labels(alert).items() if name not in _CHANGING]
     silence = Silence(
         id=identity,
-        match=tuple(match),
+        match=matchers_for(alert),
         starts_at=now_ms,
         ends_at=now_ms + length_ms,
         ends_with_alert=True,

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tocsin.api.metrics import Metrics
-from tocsin.api.problems import unavailable
+from tocsin.api.problems import Written, unavailable
 from tocsin.api.tokens import TokenCheck
 from tocsin.context import Context
 from tocsin.projection.database import Database
@@ -63,11 +63,11 @@ class Api:
     async def write(self, topic: str, key: str, value: bytes | None) -> int:
         """Write a record and wait until it can be read here; returns its offset.
 
-        Raises Problem 503 when the write was not taken, or was and cannot be read yet.
+        Raises Problem 503 when the write was not taken, and Written when it was and cannot be read yet.
         """
         partition, offset = await self.send(topic, key, value)
         if not await self.projector.reached(topic, partition, offset, READ_BACK_S):
-            raise unavailable(f"written, not readable yet: {key!r} is in force, as revision {offset}; read it later")
+            raise Written(f"written, not readable yet: {key!r} is in force, as revision {offset}; read it later")
         return offset
 
     async def send(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:

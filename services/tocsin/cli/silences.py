@@ -25,6 +25,7 @@ _PLANNED = {
     "COMMENT": "comment",
 }
 _STATES = ("active", "pending", "expired")
+_WINDOW = "1h"
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin silences list`.")]
 Matchers = Annotated[list[str], typer.Argument(metavar="MATCHER...", help="Such as service=api or 'host=~web.*'.")]
 Length = Annotated[str, typer.Option("--for", metavar="DURATION", help="How long; an hour unless said.")]
@@ -69,7 +70,7 @@ def preview(
     config: Config = None,
 ) -> None:
     """Show which alerts a silence would hit, now and within the last day, and its next windows; changes nothing."""
-    body = {"match": match, **_times(length, begin, rrule, cron, zone)}
+    body = {"match": match, **_new(_times(length, begin, rrule, cron, zone))}
     found = run(_sent(config, url, "POST", "/silences/preview", body))
     if output is not Output.TABLE:
         print_value(found, output)
@@ -102,7 +103,7 @@ def add(
     config: Config = None,
 ) -> None:
     """Add a silence, and say what it hits."""
-    body = {"match": match, **_times(length, begin, rrule, cron, zone), **_reminder(remind_before, remind)}
+    body = {"match": match, **_new(_times(length, begin, rrule, cron, zone)), **_reminder(remind_before, remind)}
     body |= {"ends_with_alert": ends_with_alert, "allow_broad": allow_broad, "created_by": by, "comment": comment}
     _show(run(_sent(config, url, "POST", "/silences", body)), output)
 
@@ -159,16 +160,39 @@ def _times(length: str, begin: str, rrule: str, cron: str, zone: str) -> dict[st
     found: dict[str, Any] = {"starts_at": begin} if begin else {}
     if rrule or cron:
         when = {"rrule": rrule} if rrule else {"cron": cron}
-        found["schedule"] = {**when, "duration": length or "1h", "location": zone or "UTC"}
+        how = {"duration": length, "location": zone}
+        found["schedule"] = {**when, **{name: value for name, value in how.items() if value}}
     elif length:
         found["duration"] = length
     return found
 
 
+def _new(times: dict[str, Any]) -> dict[str, Any]:
+    """Windows are an hour long unless said."""
+    return {**times, "schedule": {"duration": _WINDOW, **times["schedule"]}} if "schedule" in times else times
+
+
+def edited(before: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A silence with what is said of it anew; the rest stays. How long means each window, of one that comes again."""
+    body, stands = {**before, **change}, before.get("schedule")
+    if "schedule" in change:
+        kept = {name: stands[name] for name in ("duration", "location")} if stands else {"duration": _WINDOW}
+        body["schedule"] = {**kept, **change["schedule"]}
+    elif "duration" in change and stands:
+        body["schedule"] = {**stands, "duration": body.pop("duration")}
+    elif "duration" in change:
+        del body["ends_at"]
+    if "reminder" in change:
+        body["reminder"] = {**(before.get("reminder") or {}), **change["reminder"]}
+    return body
+
+
 def _reminder(before: str, channels: list[str]) -> dict[str, Any]:
     if channels and not before:
         wrong_usage("--remind: goes with --remind-before; say how long before the end")
-    return {"reminder": {"before": before, "notifications": channels}} if before else {}
+    if not before:
+        return {}
+    return {"reminder": {"before": before, "notifications": channels} if channels else {"before": before}}
 
 
 def _show(made: dict[str, Any], output: Output) -> None:
@@ -211,19 +235,14 @@ async def _got(config: Path | None, url: str | None, path: str, params: dict[str
 
 
 async def _changed(config: Path | None, url: str | None, silence_id: str, change: dict[str, Any]) -> Any:
-    """Only if nobody else changed it meanwhile. How long means each window, of one that comes again."""
+    """Only if nobody else changed it meanwhile."""
     from tocsin.cli.client import connect, in_path
 
     path = f"/silences/{in_path(silence_id)}"
     async with connect(config, url) as client:
         before = await client.content("GET", path)
-        body = {**before.body, **change}
-        if "duration" in change and before.body.get("schedule") and "schedule" not in change:
-            body["schedule"] = {**before.body["schedule"], "duration": body.pop("duration")}
-        elif "duration" in change:
-            del body["ends_at"]
         headers = {"If-Match": before.etag or "*"}
-        return (await client.send("PUT", path, body, headers=headers)).body
+        return (await client.send("PUT", path, edited(before.body, change), headers=headers)).body
 
 
 async def _delete(config: Path | None, url: str | None, silence_id: str) -> None:

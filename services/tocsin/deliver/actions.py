@@ -10,6 +10,7 @@ from tocsin.permits import PATH, Act, Permits, Subject, new_permit
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.notification import Notification
+from tocsin.schemas.silence import matchers_for
 
 # An address that names more alerts is longer than what some receivers take.
 _MOST: Final = 20
@@ -34,7 +35,7 @@ class Actions:
         if unanswered := [event for event in active if event.status == "firing"]:
             label = "Acknowledge" if len(unanswered) == 1 else f"Acknowledge all {len(unanswered)}"
             found.append(self._action("acknowledge", label, unanswered, notification))
-        if len(active) == 1:
+        if len(active) == 1 and matchers_for(active[0]):
             found.append(self._action("silence", "Silence", active, notification))
         return tuple(found)
 

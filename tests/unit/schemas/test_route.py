@@ -16,6 +16,7 @@ from tocsin.schemas.problems import field_errors
 from tocsin.schemas.route import Routing
 
 ROOT = {"channels": ["chat"]}
+JOINED: dict[str, Any] = {"name": "joined", "by": ["a"], "channels": ["chat"]}
 
 
 @given(routings)
@@ -81,12 +82,25 @@ def test_a_mistake_is_named_with_its_place(given_: dict[str, Any], field: str, t
             "inhibit_rules.0", "its target matches alerts without any labels",
         ),
         ({"route": ROOT, "time_intervals": [{"name": "n", "time_intervals": [{}]}]}, "time_intervals.0", "no route"),
+        (
+            {"route": ROOT, "correlations": [JOINED, {**JOINED, "name": "b", "by": ["a", "b"], "match": ["c=x"]}]},
+            "correlations.1", "'joined' takes all of them",
+        ),
+        ({"route": ROOT, "correlations": [{**JOINED, "match": ["a=x", "a=y"]}]}, "correlations.0", "exclude"),
     ],
 )  # fmt: skip
 def test_what_is_hardly_meant_is_named(given_: dict[str, Any], where: str, text: str) -> None:
     (found,) = lint(Routing.model_validate(given_))
     assert ".".join(map(str, found[0])) == where
     assert text in found[1]
+
+
+@pytest.mark.parametrize(
+    "first", [{"continue": True}, {"by": ["a", "b"]}, {"match": ["c=x"]}], ids=["goes on", "needs more", "takes less"]
+)
+def test_correlation_rules_that_alerts_reach_are_not_doubted(first: dict[str, Any]) -> None:
+    given_ = {"route": ROOT, "correlations": [{**JOINED, **first}, {**JOINED, "name": "other"}]}
+    assert lint(Routing.model_validate(given_)) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dateutil.rrule import rrulestr
 from pydantic import ValidationError
 
 from tocsin.schemas.codec import decode_document, encode_document
+from tocsin.schemas.instant import MAX_MS as LAST_MS
 from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.schemas.problems import field_errors
 from tocsin.schemas.silence import Recurrence, Silence
@@ -17,8 +18,8 @@ from tocsin.schemas.silence import Recurrence, Silence
 BASE = {"id": "s", "match": ["service=api"], "starts_at": "2026-10-01T01:30:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 
 
-def windows(silence: Silence, begin: str, limit: int) -> list[tuple[str, str]]:
-    found = silence.windows(parse_instant(begin), limit)
+def windows(silence: Silence, begin: str, limit: int, end: str = "9000-01-01T00:00:00Z") -> list[tuple[str, str]]:
+    found = silence.windows(parse_instant(begin), limit, parse_instant(end))
     return [(format_instant(begin_ms)[:16], format_instant(end_ms)[:16]) for begin_ms, end_ms in found]
 
 
@@ -49,6 +50,14 @@ def test_the_last_window_is_cut_at_the_end_and_those_before_the_beginning_are_no
         ("2026-10-01T01:30", "2026-10-01T21:30"),
         ("2026-10-02T01:30", "2026-10-02T03:00"),
     ]
+
+
+def test_what_begins_later_than_is_asked_for_is_left_out() -> None:
+    daily = Silence.model_validate({**BASE, "schedule": {"rrule": "FREQ=DAILY", "duration": "20h"}})
+    assert windows(daily, "2026-10-05T00:00:00Z", 9, "2026-10-06T01:30:00Z") == [
+        ("2026-10-05T01:30", "2026-10-05T21:30"),
+    ]
+    assert windows(Silence.model_validate(BASE), "2026-09-01T00:00:00Z", 9, "2026-10-01T01:30:00Z") == []
 
 
 def test_it_comes_back_from_its_topic_as_it_was() -> None:
@@ -120,5 +129,5 @@ def test_an_hour_that_is_named_is_a_whole_one_by_the_clock_of_its_place(rrule: s
     now_ms = parse_instant("2026-11-24T07:47:06.789Z")
     schedule = {"rrule": rrule, "duration": "1h", "location": "Asia/Kolkata"}
     found = Recurrence.model_validate(schedule)
-    begin_ms = found.windows(found.first_ms(now_ms), now_ms + 3_600_000, 1)[0][0]
+    begin_ms = found.windows(found.first_ms(now_ms), now_ms + 3_600_000, 1, LAST_MS)[0][0]
     assert format_instant(begin_ms)[:19] == expected[:19]

@@ -15,6 +15,7 @@ class Common:
 
     def __init__(self, correlation: Correlation, routing: Routing) -> None:
         self._by: Final = correlation.by
+        self._names: Final = sorted(correlation.names)
         self._along: Final = correlation.along
         self._graphs: Final = [one for one in routing.dependencies if one.label == correlation.along]
         self._roots: Final = _roots(self._graphs)
@@ -22,17 +23,16 @@ class Common:
     def of(self, labels: Labels) -> dict[str, str] | None:
         """The labels that name the incident of an alert; None of one that lacks any. A thing stands for all that it is
         connected with."""
-        names = (*self._by, *([self._along] if self._along else ()))
-        if not all(labels.get(name) for name in names):
+        if not all(labels.get(name) for name in self._names):
             return None
-        found = {name: labels[name] for name in sorted(names)}
+        found = {name: labels[name] for name in self._names}
         if self._along:
             found[self._along] = self._roots.get(labels[self._along], labels[self._along])
         return found
 
     def own(self, labels: Labels) -> dict[str, str]:
         """The labels of an alert that say why it belongs to others."""
-        return {name: labels.get(name, "") for name in (*self._by, *([self._along] if self._along else ()))}
+        return {name: labels.get(name, "") for name in self._names}
 
     def why(self, first: Labels, own: Labels) -> str:
         """Why an alert is in the incident of another one, by their own labels."""

@@ -128,10 +128,8 @@ class _Run:
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms
             self.changes.looked.add(record.key)
-        common = self._world.common(join.route)
-        if common is not None:
-            is_new = before is None
-            incidents.note(record, join.event, common, now_ms, is_active=member.active, is_new=is_new)
+        common, is_new = self._world.common(join.route), before is None
+        incidents.note(record, join.event, common, now_ms, is_active=member.active, is_new=is_new)
         record.admit(fingerprint, member)
         if record.incident is not None:
             incidents.settle(record, now_ms)

@@ -14,8 +14,20 @@ PREFIX: Final = "incident/"
 _MOST: Final = 200  # alerts that are kept and named; more are counted
 
 
-def note(record: GroupRecord, event: AlertEvent, common: Common, now_ms: int, *, is_active: bool, is_new: bool) -> None:
-    """An alert joins an incident, or is another than it was."""
+def note(
+    record: GroupRecord, event: AlertEvent, common: Common | None, now_ms: int, *, is_active: bool, is_new: bool
+) -> None:
+    """An alert joins an incident, or is another than it was; none joins without `common`, when the rule is no more."""
+    known = record.incident.joined.get(event.fingerprint) if record.incident else None
+    if common is not None:
+        known = _joined(record, event, common, now_ms, is_new=is_new)
+    if known is not None:
+        known.severity = event.severity
+        known.ended_ms = 0 if is_active else now_ms
+
+
+def _joined(record: GroupRecord, event: AlertEvent, common: Common, now_ms: int, *, is_new: bool) -> Involved | None:
+    """What the incident keeps of an alert; None of one too many."""
     own = common.own(routing_labels(event))
     kept = record.incident
     if kept is None:
@@ -26,11 +38,10 @@ def note(record: GroupRecord, event: AlertEvent, common: Common, now_ms: int, *,
     if known is None:
         kept.count += is_new
         if len(kept.joined) >= _MOST or not is_new:
-            return
+            return None
         why = common.why(kept.first, own) if kept.joined else "it is the first"
         known = kept.joined[event.fingerprint] = Involved(event.rule_id, event.severity, now_ms, why)
-    known.severity = event.severity
-    known.ended_ms = 0 if is_active else now_ms
+    return known
 
 
 def settle(record: GroupRecord, now_ms: int) -> None:

@@ -1,11 +1,12 @@
-"""What is allowed in a routing, and is hardly meant: routes that no alert reaches, inhibitions that hit too much."""
+"""What is allowed in a routing, and is hardly meant: what no alert reaches, inhibitions that hit too much."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tocsin.engine.route.tree import Node, Tree
+from tocsin.schemas.correlation import Correlation
 from tocsin.schemas.inhibition import Inhibition
 from tocsin.schemas.matcher import Matcher, matches_all
-from tocsin.schemas.problems import Problem
+from tocsin.schemas.problems import Path, Problem
 from tocsin.schemas.route import Routing
 
 Matchers = tuple[Matcher, ...]
@@ -13,7 +14,7 @@ Matchers = tuple[Matcher, ...]
 
 def lint(routing: Routing) -> list[Problem]:
     """Every doubt, with the path of what raises it."""
-    found = list(_unreachable(Tree(routing).root, ()))
+    found = [*_unreachable(Tree(routing).root, ()), *_idle(routing.correlations)]
     used = {
         name for _, node in routing.route.walk() for name in (*node.mute_time_intervals, *node.active_time_intervals)
     }
@@ -43,11 +44,28 @@ def _unreachable(node: Node, above: Matchers) -> Iterator[Problem]:
 
 def _takes_all(earlier: Node, later: Node, above: Matchers) -> bool:
     """Whether an earlier route surely takes every alert that a later one would."""
-    if earlier.continues:
-        return False
-    known = set(map(str, (*above, *later.match)))
-    fixed = {one.name: one.value for one in (*above, *later.match) if one.op == "="}
-    return all(str(one) in known or (one.name in fixed and one.matches(fixed)) for one in earlier.match)
+    return not earlier.continues and _covers(earlier.match, (*above, *later.match))
+
+
+def _covers(wide: Matchers, narrow: Matchers) -> bool:
+    """Whether what meets the narrow matchers surely meets the wide ones."""
+    known = set(map(str, narrow))
+    fixed = {one.name: one.value for one in narrow if one.op == "="}
+    return all(str(one) in known or (one.name in fixed and one.matches(fixed)) for one in wide)
+
+
+def _idle(correlations: Sequence[Correlation]) -> Iterator[Problem]:
+    """Correlation rules that no alert reaches."""
+    for place, one in enumerate(correlations):
+        path: Path = ("correlations", place)
+        clash = _clash(one.match)
+        if clash:
+            yield path, f"no alert reaches it: {clash}; correct one of them"
+            continue
+        earlier = [other for other in correlations[:place] if not other.continues and other.names <= one.names]
+        before = next((other.name for other in earlier if _covers(other.match, one.match)), None)
+        if before is not None:
+            yield path, f"no alert reaches it: {before!r} takes all of them; move it up, or add continue: true there"
 
 
 def _clash(matchers: Matchers) -> str:

@@ -41,6 +41,8 @@ class Groups:
 
     def __init__(self) -> None:
         self._kept: dict[str, GroupRecord] = {}
+        self._sizes: dict[str, int] = {}
+        self._size = 0
 
     def get(self, key: str) -> GroupRecord | None:
         """A group; whatever is done to it counts, unless all are dropped."""
@@ -49,18 +51,22 @@ class Groups:
     def keep(self, groups: Mapping[str, GroupRecord | None]) -> None:
         """Keep what a run left, in place of others where these are too many."""
         for key, record in groups.items():
-            self._kept.pop(key, None)
+            self._leave(key)
             if record is not None:
-                self._kept[key] = record
-        count = sum(1 + len(record.members) for record in self._kept.values())
-        for key in list(self._kept)[:-1]:
-            if count <= _MOST_KEPT:
-                return
-            count -= 1 + len(self._kept.pop(key).members)
+                self._kept[key], self._sizes[key] = record, 1 + len(record.members)
+                self._size += self._sizes[key]
+        while self._size > _MOST_KEPT and len(self._kept) > 1:
+            self._leave(next(iter(self._kept)))
+
+    def _leave(self, key: str) -> None:
+        self._kept.pop(key, None)
+        self._size -= self._sizes.pop(key, 0)
 
     def drop(self) -> None:
         """What a run did to them does not count: read them anew."""
         self._kept.clear()
+        self._sizes.clear()
+        self._size = 0
 
 
 class Index:

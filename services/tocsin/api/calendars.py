@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from tocsin.deliver.text import one_line, visible
 from tocsin.engine.escalate.rota import Shift
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.oncall import Schedule
@@ -61,8 +62,8 @@ def calendar(name: str, events: Iterable[Event], now_ms: int) -> bytes:
         event.add("dtstamp", _moment(now_ms))
         event.add("dtstart", _moment(one.begin_ms))
         event.add("dtend", _moment(one.end_ms))
-        event.add("summary", one.summary)
-        event.add("description", one.description)
+        event.add("summary", one_line(one.summary))
+        event.add("description", visible(one.description))
         event.add("transp", "TRANSPARENT")
         made.add_component(event)
     found: bytes = made.to_ical()

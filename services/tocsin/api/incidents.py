@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tocsin.api.listing import listed
 from tocsin.api.problems import not_found
 from tocsin.api.requests import fields, known, only, page
 from tocsin.api.state import answer, api_of
-from tocsin.projection.queries import cursor_after, documents, one_document, read_cursor
+from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.rule import Severity
 
@@ -24,13 +25,7 @@ async def list_(request: web.Request) -> web.Response:
     shown = page(request)
     found = [entry.body for entry in await documents(api_of(request).database, KIND)]
     found = [one for one in found if all(one[name] in values for name, values in wanted.items())]
-    found.sort(key=_place)
-    # By place: an incident that a page ended with may be over before the next one is asked for.
-    after = read_cursor(shown.cursor) if shown.cursor else None
-    rest = [one for one in found if after is None or _place(one) > after]
-    items = rest[: shown.limit]
-    more = cursor_after(*_place(items[-1])) if len(rest) > len(items) else None
-    return answer({"items": items, "next_cursor": more, "total": len(found)})
+    return answer(listed(found, _place, shown))
 
 
 async def get(request: web.Request) -> web.Response:

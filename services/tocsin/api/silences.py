@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from tocsin.api.listing import listed
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
 from tocsin.api.state import Api, answer, api_of, clock_ms
@@ -21,11 +22,9 @@ from tocsin.projection.queries import (
     Document,
     Item,
     all_active,
-    cursor_after,
     documents,
     fired_since,
     one_document,
-    read_cursor,
 )
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode, encode_document
@@ -76,13 +75,7 @@ async def list_(request: web.Request) -> web.Response:
     shown, now_ms = page(request), clock_ms()
     found = [_body(entry, now_ms) for entry in await documents(api_of(request).database, KIND)]
     found = [one for one in found if one["state"] in states]
-    found.sort(key=_place)
-    # By place: the silence that a page ended with may be removed before the next one is asked for.
-    after = read_cursor(shown.cursor) if shown.cursor else None
-    rest = [one for one in found if after is None or _place(one) > after]
-    items = rest[: shown.limit]
-    more = cursor_after(*_place(items[-1])) if len(rest) > len(items) else None
-    return answer({"items": items, "next_cursor": more, "total": len(found)})
+    return answer(listed(found, _place, shown))
 
 
 async def get(request: web.Request) -> web.Response:

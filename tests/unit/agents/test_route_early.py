@@ -13,6 +13,9 @@ from tocsin.agents import route
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.run_table import EarlierRunFailed
 from tocsin.engine.route import groups
+from tocsin.engine.route.direct import Direct
+from tocsin.engine.route.flush import Flush
+from tocsin.engine.route.record import RouteRecord
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import Join
@@ -139,3 +142,46 @@ async def test_runs_of_one_partition_that_make_way_wait_together_and_not_one_aft
     assert len(here) == 3
     assert max(here) <= opened_s
     assert worker.app.committable.offsets[ALERTS] == 3_000
+
+
+async def test_a_group_that_cannot_be_looked_at_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker({"route": {"channels": ["hook"], "group_by": ["alertname"], "group_wait": "5s"}})
+    events = [make_event(name, {}, "firing", 0, sequence=1) for name in ("one", "two")]
+    for event in events:
+        worker.write(ALERTS, codec.encode(event), 0)
+    look = Flush.run
+
+    def run(flush: Flush) -> None:
+        look(flush)
+        if flush.record.labels["alertname"] == "one" and fails:
+            raise ValueError("this one")
+
+    monkeypatch.setattr(Flush, "run", run)
+    fails = True
+    for at_s in range(8):
+        await worker.tick(at_s)
+    assert [(at_s, alerts) for _, at_s, _, alerts in worker.told()] == [(5, (events[1].id,))]
+    assert all(topic != TOPICS.dlq for topic, _, _ in worker.outbox.records)
+    fails = False
+    await worker.tick(9)
+    assert [(at_s, alerts) for _, at_s, _, alerts in worker.told()][1:] == [(9, (events[0].id,))]
+
+
+async def test_an_alert_that_cannot_be_looked_at_again_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(None)
+    events = [make_event(name, {}, "firing", 0, sequence=1) for name in ("one", "two")]
+    for event in events:
+        worker.write(ALERTS, codec.encode(event), 0)
+    await worker.tick(0)
+    look = Direct.look
+
+    def look_at(direct: Direct, record: RouteRecord) -> bool:
+        if record.fingerprint == events[0].fingerprint:
+            raise ValueError("this one")
+        return look(direct, record)
+
+    monkeypatch.setattr(Direct, "look", look_at)
+    worker.route_by(AT_ONCE)
+    await worker.tick(1)
+    assert [alerts for _, _, _, alerts in worker.told()] == [(events[1].id,)]
+    assert all(topic != TOPICS.dlq for topic, _, _ in worker.outbox.records)

@@ -255,6 +255,20 @@ def delivery_commits_what_it_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DeliverProcess, "commit", commit)
 
 
+def learnt_not_saved(patch: pytest.MonkeyPatch) -> None:
+    restored = restore
+
+    def forgetful(*given: Any) -> PartitionState:
+        state = restored(*given)
+        for lane in state.lanes.values():
+            for derivation in lane.derivations.values():
+                for name, (_, _, unknown) in derivation.columns.spec.items():
+                    derivation.columns[name][:] = unknown
+        return state
+
+    patch.setattr(evaluating, "restore", forgetful)
+
+
 PLANTED = (
     Bug("a samples offset is committed before its checkpoint", commit_before_checkpoint),
     Bug("a source offset is committed before its frames are acknowledged", commit_before_frames),
@@ -267,6 +281,7 @@ PLANTED = (
     Bug("the order of signals is not compared", order_not_compared),
     Bug("a command that is sent twice acts twice", command_acts_twice),
     Bug("rows that were written are not marked for the checkpoint", dirty_flag_not_set),
+    Bug("what rules have learnt is not in the checkpoint", learnt_not_saved),
     Bug("samples that wait are not in the checkpoint", waiting_not_saved),
     Bug("frames that come again are applied again", repeats_not_dropped),
     Bug("the watermark is that of the fastest partition", watermark_is_the_highest),

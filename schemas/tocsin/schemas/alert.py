@@ -18,7 +18,7 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who took care of an alert, when (RFC 3339), and what they said.
 
     `until` is when it ends by itself, `remind_every_ms` how often channels are told meanwhile that it still fires.
-    `snoozed` says that nobody takes care yet: it was put off until then.
+    `snoozed` says that nobody takes care yet: it was put off until then. `reason` is `false_positive` where that is so.
     """
 
     by: str
@@ -27,6 +27,7 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
     until: str | None = None
     remind_every_ms: Integer = 0
     snoozed: bool = False
+    reason: str = ""
 
 
 class Escalation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from tocsin.schemas.alert import Escalation
 from tocsin.schemas.instant import MAX_MS, InstantMs, Integer
 
 CommandType = Literal["acknowledge", "snooze", "unacknowledge", "resolve", "trigger", "escalate"]
+AcknowledgeReason = Literal["", "false_positive"]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
 
 
@@ -38,7 +39,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     next one. Without it, the current one is meant.
 
     `until_ms` is when an acknowledgement ends by itself, a snooze is over, or a triggered alert resolves itself.
-    `remind_every_ms` is how often channels are told that what is acknowledged still fires.
+    `remind_every_ms` is how often channels are told that what is acknowledged still fires. `reason` is why it is
+    acknowledged, where that says something about its rule.
 
     `escalate` is what route says when nobody answered; it does nothing unless the alert's last event is still that with
     the number `sequence`.
@@ -56,3 +58,4 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     escalation: Escalation | None = None
     until_ms: InstantMs | None = None
     remind_every_ms: Milliseconds = 0
+    reason: AcknowledgeReason = ""

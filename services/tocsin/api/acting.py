@@ -13,7 +13,7 @@ from tocsin.api.requests import json_body, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
-from tocsin.schemas.command import Command, CommandType, Trigger
+from tocsin.schemas.command import AcknowledgeReason, Command, CommandType, Trigger
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.problems import FieldError
@@ -27,7 +27,7 @@ _LATEST = 5  # events among which that of a command is looked for
 async def acknowledge(request: web.Request) -> web.Response:
     """Somebody takes care of a firing alert; for a while only, and reminded meanwhile, where that is said."""
     said = validated(Acknowledging, await json_body(request))
-    return await _act(request, "acknowledge", "acknowledged", said, said.remind_every or 0)
+    return await _act(request, "acknowledge", "acknowledged", said, said.remind_every or 0, said.reason or "")
 
 
 async def snooze(request: web.Request) -> web.Response:
@@ -63,7 +63,12 @@ async def trigger(request: web.Request) -> web.Response:
 
 
 async def _act(
-    request: web.Request, kind: CommandType, status: str, said: Said, remind_every_ms: int = 0
+    request: web.Request,
+    kind: CommandType,
+    status: str,
+    said: Said,
+    remind_every_ms: int = 0,
+    reason: AcknowledgeReason = "",
 ) -> web.Response:
     api, fingerprint = api_of(request), request.match_info["fingerprint"]
     standing = await queries.active_alert(api.database, fingerprint)
@@ -76,7 +81,8 @@ async def _act(
         raise Problem(409, f"the alert {fingerprint} is not active; only an active one can be changed")
     if standing["status"] == "pending":
         raise Problem(409, f"the alert {fingerprint} is pending, so there is nothing to {kind} yet")
-    command = _command(fingerprint, kind, said, starts_at=standing["starts_at"], remind_every_ms=remind_every_ms)
+    more = {"starts_at": standing["starts_at"], "remind_every_ms": remind_every_ms, "reason": reason}
+    command = _command(fingerprint, kind, said, **more)
     if standing["status"] == status and not _differs(command, standing.get("acknowledged")):
         return answer(standing)
     return await _sent(api, command, status, 200)
@@ -88,6 +94,8 @@ def _differs(command: Command, before: dict[str, Any] | None) -> bool:
         return True
     if command.type != "acknowledge" or before is None:
         return False
+    if command.reason and command.reason != before.get("reason", ""):
+        return True
     was_plain = not before.get("until") and not before.get("snoozed") and not before.get("remind_every_ms")
     return not was_plain or command.until_ms is not None or command.remind_every_ms > 0
 

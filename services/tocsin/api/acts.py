@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -48,9 +48,11 @@ class Ending(Said):
 
 
 class Acknowledging(Ending):
-    """Taking care, for good or for a while, with reminders or without."""
+    """Taking care, for good or for a while, with reminders or without. `false_positive` says that nothing was wrong,
+    for suggestions of settings."""
 
     remind_every: Duration | None = None
+    reason: Literal["false_positive"] | None = None
 
     @model_validator(mode="after")
     def _seldom(self) -> Self:

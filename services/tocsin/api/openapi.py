@@ -123,7 +123,7 @@ def _schemas() -> dict[str, Any]:
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
     found["Backtest"] = _backtest()
-    found |= {"Baseline": _baseline(), "Preview": _preview()}
+    found |= {"Baseline": _baseline(), "Preview": _preview(), "Suggestions": _suggestions()}
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     found |= escalation_schemas()
@@ -192,6 +192,25 @@ def _baseline() -> dict[str, Any]:
             "latest": {"type": "object", "properties": {"at": {"type": "string"}, **figures}},
             "points": {"type": "array", "items": {"type": "array", "items": {"type": "number"}},
                        "description": "epoch milliseconds, then the figures in the order of `latest`"},
+        },
+    }  # fmt: skip
+
+
+def _suggestions() -> dict[str, Any]:
+    counts = {name: {"type": "integer"} for name in ("alerts", "false_positives", "other_alerts")}
+    marked = {name: {"type": "string"} for name in ("fingerprint", "starts_at", "by", "at", "comment")}
+    candidate = {"type": "object", "properties": {"change": {"type": "object"}, **counts}}
+    return {
+        "type": "object",
+        "properties": {
+            "rule_id": {"type": "string"},
+            "false_positives": {
+                "type": "array", "items": {"type": "object", "properties": {"labels": {"type": "object"}, **marked}},
+            },
+            "now": {"type": ["object", "null"], "properties": counts},
+            "candidates": {"type": "array", "items": candidate},
+            "suggestion": {"type": ["object", "null"], "description": "a merge patch for the rule"},
+            "detail": {"type": "string", "description": "why nothing is suggested"},
         },
     }  # fmt: skip
 

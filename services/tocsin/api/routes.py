@@ -28,6 +28,7 @@ from tocsin.api import (
     rules,
     shadows,
     silences,
+    suggestions,
     windows,
 )
 from tocsin.api.calendars import TYPE as CALENDAR
@@ -136,6 +137,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/baselines/{series}", baselines.show, "rules", "Baseline",
         query=("rule", "since", "topic"), errors=(404, 422, 429, 503),
+    ),
+    Route(
+        "GET", "/rules/{id}/suggestions", suggestions.show, "rules", "Suggestions",
+        query=("since", "topic"), errors=(404, 409, 422, 429, 503),
     ),
     Route("GET", "/shadows", shadows.list_, "shadows", "ShadowList", query=_PAGE),
     Route("GET", "/channels", channels.list_, "channels", "ChannelList", query=_PAGE),

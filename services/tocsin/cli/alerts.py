@@ -79,6 +79,7 @@ def explain(fingerprint: Fingerprint, output: Format = Output.TABLE, url: Url = 
     app,
     "tocsin alerts ack 9f2c4e7a1b3d5f60 --comment 'rolling back'",
     "tocsin alerts ack 9f2c4e7a1b3d5f60 --for 4h --remind-every 1h",
+    "tocsin alerts ack 9f2c4e7a1b3d5f60 --false-positive",
 )
 def ack(
     fingerprint: Fingerprint,
@@ -87,6 +88,9 @@ def ack(
     remind_every: Annotated[
         str, typer.Option("--remind-every", metavar="DURATION", help="Tell channels as often that it still fires.")
     ] = "",
+    is_false: Annotated[
+        bool, typer.Option("--false-positive", help="Nothing was wrong; for `tocsin rules suggest`.")
+    ] = False,
     by: By = "",
     comment: Comment = "",
     url: Url = None,
@@ -94,6 +98,7 @@ def ack(
 ) -> None:
     """Acknowledge a firing alert: somebody takes care; with --for or --until, for a while."""
     body = {"duration": length, "until": until, "remind_every": remind_every, "by": by, "comment": comment}
+    body["reason"] = "false_positive" if is_false else ""
     _act(config, url, fingerprint, "acknowledge", body)
 
 

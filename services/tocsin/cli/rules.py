@@ -14,6 +14,7 @@ from tocsin.cli.printing import print_items, print_value, remark
 if TYPE_CHECKING:
     from tocsin.cli.client import ApiClient
 
+_OUTCOMES = {"CHANGE": "change", "ALERTS": "alerts", "FALSE": "false_positives", "OTHERS": "other_alerts"}
 app = group("rules", "Alert rules: check files, apply them, list what is in force.")
 _COLUMNS = {
     "ID": "id", "SEVERITY": "severity", "METRIC": "metric_type", "CONDITION": "shown", "FOR": "duration",
@@ -101,6 +102,27 @@ def delete(rule_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = Non
     remark(f"rule {rule_id} deleted")
 
 
+@command(app, "tocsin rules suggest odd --since 14d")
+def suggest(
+    rule_id: Annotated[str, typer.Argument(metavar="ID", help="A rule that learns.")],
+    since: Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back to look.")] = "7d",
+    output: Format = Output.TABLE,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Milder settings for a rule whose alerts were acknowledged with --false-positive; changes nothing."""
+    import json
+
+    found = run(_one(config, url, rule_id, "/suggestions", {"since": since}))
+    if output is not Output.TABLE:
+        print_value(found, output)
+        return
+    outcomes = [{"change": {}, **found["now"]}, *found["candidates"]] if found["now"] else []
+    shown = [{**one, "change": json.dumps(one["change"]) if one["change"] else "as it is"} for one in outcomes]
+    print_items(shown, _OUTCOMES, output, "nothing to compare")
+    remark(found["detail"] or f"suggested: {json.dumps(found['suggestion'])}; try it with `tocsin shadow start` first")
+
+
 def _condition(rule: dict[str, Any]) -> str:
     """`avg 1m > 1000`, `absence`."""
     from tocsin.schemas.rule import operator_symbol
@@ -119,11 +141,13 @@ async def _list(config: Path | None, url: str | None) -> list[dict[str, Any]]:
         return await client.items("/rules")
 
 
-async def _one(config: Path | None, url: str | None, rule_id: str) -> Any:
+async def _one(
+    config: Path | None, url: str | None, rule_id: str, more: str = "", query: dict[str, str] | None = None
+) -> Any:
     from tocsin.cli.client import in_path
 
     async with _client(config, url) as client:
-        return await client.get(f"/rules/{in_path(rule_id)}")
+        return await client.get(f"/rules/{in_path(rule_id)}{more}", query or {})
 
 
 async def _delete(config: Path | None, url: str | None, rule_id: str) -> None:

@@ -105,7 +105,9 @@ def _take_care(record: AlertRecord, event: AlertEvent, command: Command, facts: 
         return None
     until = format_instant(until_ms) if until_ms is not None else None
     at = format_instant(command.at_ms)
-    said = Acknowledgement(command.actor, at, command.comment, until, command.remind_every_ms, is_snooze)
+    said = Acknowledgement(
+        command.actor, at, command.comment, until, command.remind_every_ms, is_snooze, command.reason
+    )
     before = event.acknowledged
     if before is not None and said == msgspec.structs.replace(before, at=at):
         return None

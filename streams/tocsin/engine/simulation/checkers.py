@@ -174,7 +174,10 @@ def _whose(world: World, fingerprint: str) -> str:
 
 
 def _said(signal: Signal) -> Said:
-    return Said(signal.kind, signal.at_ms, signal.since_ms, signal.value, signal.level, signal.reason, signal.revision)
+    measured = signal.evidence.facts.get("value")
+    return Said(
+        signal.kind, signal.at_ms, signal.since_ms, signal.value, signal.level, signal.reason, signal.revision, measured
+    )
 
 
 def _compare(kind: str, whose: str, wanted: list[Said] | list[Foreseen], found: list[Said] | list[Foreseen]) -> None:

@@ -88,7 +88,8 @@ class AlertModel:
         self._status, self._care = "", None
 
     def _happen(self, kind: str, status: str, said: Said, severity: str) -> None:
-        self._severity, self._value = severity, said.value
+        learns = self._rule_at(said.revision).learns
+        self._severity, self._value = severity, said.measured if learns else said.value
         reason = "condition" if kind == "changed" else said.reason
         self._write(kind, status, said.at_ms, reason, None)
 

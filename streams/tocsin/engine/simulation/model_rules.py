@@ -1,8 +1,11 @@
 """What a rule says about one series, by the definitions of its states: the oracle of evaluate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from tocsin.engine.simulation.model_windows import Absence, begins, ends, window_of
+from tocsin.engine.simulation.model_learnt import Learnt
+from tocsin.engine.simulation.model_windows import Absence, Judged, begins, ends, window_of
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import SignalKind
 
@@ -11,7 +14,8 @@ LONG_AGO_MS = -(10**15)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A signal, as far as it can be foreseen."""
+    """A signal, as far as it can be foreseen. Of a rule that learns, `value` is how far it is from what was learnt, and
+    `measured` the value itself, where one was judged."""
 
     kind: SignalKind
     at_ms: int
@@ -20,6 +24,7 @@ class Said:
     level: int
     reason: str
     revision: int
+    measured: float | None = None
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class RuleModel:
     def __init__(self, rule: Rule, revision: int, heard_ms: int) -> None:
         self.rule, self.revision = rule, revision
         self.window = window_of(rule)
+        self._learnt: Final = Learnt(rule) if rule.learns else None
+        self._measured: float | None = None
         self.steps = rule.steps
         self.levels = [Level() for _ in self.steps]
         self.cool_ms, self.fired_level = LONG_AGO_MS, -1
@@ -48,7 +55,7 @@ class RuleModel:
         was_silent = 0 <= self.heard_ms <= at_ms - self._patience_ms()
         found = self.rest(is_long=True, latest_ms=self.heard_ms) if was_silent else []
         self.heard_ms = max(self.heard_ms, at_ms)
-        return found + [said for judged in list(self.window.take(at_ms, value)) for said in self._judge(*judged)]
+        return found + self._hear(self.window.take(at_ms, value))
 
     def _patience_ms(self) -> int:
         settings = self.rule.absence
@@ -56,13 +63,13 @@ class RuleModel:
 
     def rest(self, is_long: bool, latest_ms: int) -> list[Said]:
         """Nothing has come for a while: windows close; after long the series counts as silent."""
-        found = [said for judged in list(self.window.quiet()) for said in self._judge(*judged)]
+        found = self._hear(self.window.quiet())
         return found + self.silence(latest_ms) if is_long else found
 
     def silence(self, latest_ms: int) -> list[Said]:
         """The series has been silent for longer than any rule allows. An alert that goes on is not touched."""
         if isinstance(self.window, Absence):
-            return [said for judged in list(self.window.missed()) for said in self._judge(*judged)]
+            return self._hear(self.window.missed())
         at_ms = latest_ms + self.rule.no_data_after
         if self.rule.on_no_data == "ok":
             return self.stop(at_ms, "no data")
@@ -92,6 +99,17 @@ class RuleModel:
         """Other figures, from now on; what waits, waits by the new ones."""
         self.rule, self.revision, self.window.rule = rule, revision, rule
         self.steps = rule.steps
+
+    def _hear(self, values: Iterable[Judged]) -> list[Said]:
+        found: list[Said] = []
+        for at_ms, value in list(values):
+            if self._learnt is None:
+                found += self._judge(at_ms, value)
+            elif (judged := self._learnt(at_ms, value)) is not None:
+                self._measured = value
+                found += self._judge(*judged)
+                self._measured = None
+        return found
 
     def _judge(self, at_ms: int, value: float) -> list[Said]:
         if all(level.state == "rest" for level in self.levels) and not any(
@@ -144,15 +162,15 @@ class RuleModel:
         is_waiting = now < 0 and any(level.state == "waiting" for level in self.levels)
         found: list[Said] = []
         if (was >= 0 or was_waiting) and now < 0 and not (was_waiting and is_waiting):
-            found.append(Said("ended", at_ms, *self._ended(before, value), reason, self.revision))
+            found.append(Said("ended", at_ms, *self._ended(before, value), reason, self.revision, self._measured))
         if is_waiting and not was_waiting:
-            found.append(Said("pending", at_ms, _since(self.levels), value, 0, reason, self.revision))
+            found.append(Said("pending", at_ms, _since(self.levels), value, 0, reason, self.revision, self._measured))
         elif now >= 0 and (was != now or (before[was].state == "missing") is not (self.levels[now].state == "missing")):
             kind: SignalKind = "firing" if was < 0 else "changed"
             if kind == "firing":
                 self.cool_ms = at_ms + self.rule.cooldown
             self.fired_level = now if kind == "firing" else max(now, self.fired_level)
-            found.append(Said(kind, at_ms, _since(self.levels), value, now, reason, self.revision))
+            found.append(Said(kind, at_ms, _since(self.levels), value, now, reason, self.revision, self._measured))
         if found:
             self.said_ms, self.said_value = max(at_ms, self.said_ms), value
         return found

@@ -174,7 +174,7 @@ def window_of(rule: Rule) -> Window:
 
 def begins(rule: Rule, step: Level, value: float) -> bool:
     """Whether a value meets the condition of a level."""
-    if rule.condition == "absence":
+    if rule.condition in ("absence", "anomaly"):
         return value > 0
     if rule.condition == "range":
         assert step.lower is not None
@@ -186,6 +186,6 @@ def begins(rule: Rule, step: Level, value: float) -> bool:
 
 def ends(rule: Rule, step: Level, value: float) -> bool:
     """Whether a value ends an alert of a level."""
-    if step.recovery_threshold is None or rule.condition != "threshold":
+    if step.recovery_threshold is None or rule.condition not in ("threshold", "baseline"):
         return not begins(rule, step, value)
     return not COMPARE[rule.operator](value, step.recovery_threshold)

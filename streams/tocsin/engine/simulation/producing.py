@@ -15,6 +15,7 @@ from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.route import ROUTING_ID
 from tocsin.schemas.rule import Rule
 
+_MORE: Final = 14
 _GAPS: Final = (50, 150, 150, 400, 400, 1_100)
 _BAD: Final[tuple[bytes | None, ...]] = (
     b"{nonsense",
@@ -58,6 +59,8 @@ class Producer:
             found = [self._sample(number)]
             if chance.happens(8):
                 found.append(self._sample(number))
+            if scenario.learns:  # which takes many
+                found += [self._sample(number) for _ in range(_MORE)]
             value = b",".join(
                 b'{"name":"%s","value":%d,"timestamp":%d,"labels":%s}' % (METRIC.encode(), v, at_ms, series.spelling)
                 for at_ms, v in found
@@ -178,9 +181,9 @@ class Producer:
             world.broker.append(RULES, 0, rule.id.encode(), b'{"id": "' + rule.id.encode() + b'"}')
             world.say(lambda: f"{rule.id} is written wrongly")
             return
-        shared = bool(rule.window) or rule.condition == "absence"
+        shared = bool(rule.window) or rule.condition == "absence" or rule.learns
         if now is None or not now.enabled:
-            # A window that another rule kept open meanwhile would hold what came before: that is left open.
+            # A window, or what is learnt, that another rule kept meanwhile would hold what came before: left open.
             new = None if shared else rule.model_copy(update={"enabled": True})
         elif choice < 70:
             new = changed(now, chance)

@@ -40,6 +40,10 @@ _WINDOWS: tuple[dict[str, Any], ...] = (
     {"type": "session", "gap": "900ms"},
 )
 _AGGREGATIONS = ("avg", "min", "max", "sum", "count", "first", "last")
+_LEARNING: tuple[dict[str, Any], ...] = (
+    {"condition": "baseline", "threshold": 1.5, "baseline": {"memory": "2m", "relearn_after": "1m"}},
+    {"condition": "anomaly", "anomaly": {"rarer_than": "50ms", "memory": "2m", "relearn_after": "1m"}},
+)
 _NAMES = ("c0", "c1", "c2", "webhook", "console", "nowhere")
 _PIECES = (300, 2_000, 500_000)  # bytes of an entry's pieces
 
@@ -83,6 +87,11 @@ class Scenario:
     has_lulls: bool = False
     clock_error_ms: int = 0
     fingerprints: dict[str, tuple[str, int]] = field(default_factory=dict)  # -> rule id, series
+
+    @property
+    def learns(self) -> bool:
+        """Whether a rule learns what is ordinary."""
+        return any(rule.learns for rule in self.rules)
 
     @property
     def is_instant(self) -> bool:
@@ -213,7 +222,7 @@ def pooled(rule_id: str, late_ms: int, number: int) -> Rule:
     if chance.happens(45):
         body |= {"window": chance.one_of(_WINDOWS), "aggregation": chance.one_of(_AGGREGATIONS)}
         body["require_full_window"] = chance.happens(15) and body["window"].get("type") in (None, "hopping")
-    return Rule.model_validate(body | _condition(chance))
+    return Rule.model_validate(body | (_LEARNING[number // 12 % 2] if number % 12 == 5 else _condition(chance)))
 
 
 @lru_cache(maxsize=20_000)

@@ -20,7 +20,7 @@ async def test_a_look_that_fails_is_taken_again(monkeypatch: pytest.MonkeyPatch)
         nonlocal looks
         looks += 1
         if looks < 3:
-            raise KafkaUnreachable("nobody answers")
+            raise KafkaUnreachable("127.0.0.1:1", "nobody answers")
 
     monkeypatch.setattr(forgetting, "_sweep", look)
     monkeypatch.setattr(forgetting, "_AGAIN_S", 0.01)

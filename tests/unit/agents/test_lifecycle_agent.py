@@ -17,7 +17,7 @@ from tocsin.agents.route import Route
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.engine.evaluate.rulebook import RuleBook
-from tocsin.engine.lifecycle import step
+from tocsin.engine.lifecycle import step, transitions
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
@@ -124,7 +124,7 @@ async def test_a_snooze_ends_in_a_worker_that_was_not_there_when_it_began() -> N
 
 
 async def test_a_timer_that_cannot_be_applied_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, due = World(), step.on_time
+    world, due = World(), transitions.on_time
 
     def on_time(record: AlertRecord, now_ms: int) -> Iterator[AlertEvent]:
         yield from due(record, now_ms)

@@ -65,6 +65,7 @@ class Ingest:
         self._stood: dict[TP, tuple[int | None, float]] = {}
         self._held: list[_Held] = []
         self._sending = asyncio.Lock()
+        self._ticks: list[Sent] = []
         self._in_flight: deque[tuple[TP, int, list[Sent]]] = deque()
         self.taken = 0
         self.refused = 0
@@ -148,12 +149,19 @@ class Ingest:
         """Tell every samples partition the time, and how far this worker has read its source partitions."""
         await self._send_on()
         await self._settle()
+        await self._check_ticks()
         counts = {topic: await self._outbox.partitions(topic) for topic in topics}
         owned = [tp for tp in self._app.consumer.assignment() if tp.topic in counts]
         sources = [await self._source(tp) for tp in owned]
         value = frame.encode(Tick(_now_ms(), rules_offset, tuple(sources), counts))
         for partition in range(self._partitions):
-            await self._outbox.send(self._samples, value, partition=partition)
+            self._ticks.append(await self._outbox.send(self._samples, value, partition=partition))
+
+    async def _check_ticks(self) -> None:
+        """Raises what became of those before: where no samples come, nothing else says that they do not arrive."""
+        done = [one for one in self._ticks if one.done()]
+        self._ticks = [one for one in self._ticks if not one.done()]
+        await self._outbox.acknowledged(done)
 
     async def _source(self, tp: TP) -> SourceProgress:
         read = await self._read_up_to(tp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -19,10 +20,19 @@ MESSAGE = b'{"name": "load", "value": 1}'
 
 
 class OneSamplesPartition(Outbox):
-    """An outbox that knows how many partitions there are."""
+    """An outbox that knows how many partitions there are; what is sent may not arrive."""
+
+    arrives = True
 
     async def partitions(self, _topic: str) -> int:
         return 1
+
+    async def send(self, *args: Any, **more: Any) -> asyncio.Future[Any]:
+        if self.arrives:
+            return await super().send(*args, **more)
+        lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        lost.set_exception(Crash())
+        return lost
 
 
 async def ingesting() -> tuple[App, OneSamplesPartition, Ingest]:
@@ -110,3 +120,12 @@ async def test_nothing_is_committed_behind_what_could_not_be_sent() -> None:
     frames: list[Any] = [frame.decode(value or b"") for _, _, value in outbox.records]
     assert [one.base_offset for one in frames] == [0, 1]
     assert app.committable.offsets == {METRICS: 2}
+
+
+async def test_a_tick_that_does_not_arrive_is_an_error_though_no_samples_come() -> None:
+    _, outbox, ingest = await ingesting()
+    await ingest.tick(0, ["metrics"])
+    outbox.arrives = False
+    await ingest.tick(0, ["metrics"])
+    with pytest.raises(Crash):
+        await ingest.tick(0, ["metrics"])

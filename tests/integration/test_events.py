@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
+from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
-from tocsin.api import feed
+from tocsin.api import events, feed
+from tocsin.api.app import make_app
 from tocsin.api.state import Api
 from tocsin.kafka.clients import producer_arguments, started
 from tocsin.schemas.alert import AlertEvent
@@ -99,11 +102,43 @@ async def test_events_come_as_they_happen_and_none_is_lost_by_coming_back(
         assert (refused.status, "Last-Event-ID" in await refused.text()) == (400, True)
 
 
+async def test_who_wants_few_events_knows_how_far_they_are(
+    served: tuple[Api, aiohttp.ClientSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, session = served
+    monkeypatch.setattr(events, "_ALIVE_S", 0.2)
+    monkeypatch.setattr(events, "_MOST_PASSED", 2)
+    producer = AIOKafkaProducer(**producer_arguments(api.context.connection))
+    async with started(producer, api.context.connection.bootstrap_servers):
+        async with listening(session, "?type=resolved") as beating:
+            await producer.send_and_wait(api.context.topics.alerts, encode(firing("a")), partition=0)
+            while beating.last_id != "0.1,1.0":
+                await beating.next()
+        for _ in range(3):
+            await producer.send_and_wait(api.context.topics.alerts, encode(firing("b")), partition=0)
+        monkeypatch.setattr(events, "_ALIVE_S", 15.0)
+        async with listening(session, "?type=resolved", "0.1,1.0") as missing:
+            assert await missing.next() == {"id": "0.3,1.0"}
+
+
 async def test_who_does_not_read_is_left_behind_and_told_so() -> None:
     listener = feed.Listener({0: 0}, asyncio.Queue(3))
     for offset in range(5):
         listener.hear(feed.Told(firing_event(), 0, offset))
-    assert (listener.is_late, listener.queue.qsize()) == (True, 3)
+    assert (listener.is_over, listener.queue.qsize()) == (True, 3)
+
+
+async def test_when_the_api_stops_streams_end_as_they_should(served: tuple[Api, aiohttp.ClientSession]) -> None:
+    api, session = served
+    runner = web.AppRunner(make_app(api), shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
+    async with aiohttp.ClientSession(headers=session.headers) as other, other.get(address) as answered:
+        await answered.content.readline()
+        await runner.cleanup()
+        assert (await answered.content.read()).endswith(b"\n\n"), "whole, and not cut off"
 
 
 async def test_so_many_are_told_what_they_missed_at_a_time(served: tuple[Api, aiohttp.ClientSession]) -> None:

@@ -105,6 +105,7 @@ class Driver:
         stamped = [(BEGIN_MS + at_s * 1_000, one) for one in inputs]
         store = RouteStore(self.entries.get, self.index, broken)
         done = group_step(stamped, store.progress(), store, World(self.channels, CHANNEL_TYPES, self.muting))
+        assert not done.failed, done.failed
         self.index.kept.keep(done.groups)
         written = entries_of_groups(done)
         self.index.put(written)

@@ -50,6 +50,7 @@ def make_app(api: Api) -> web.Application:
     app[API] = api
     app[auditing.TRAIL] = auditing.Trail()
     app[events.FEED] = Feed(api.context)
+    app.on_shutdown.append(_dismiss_listeners)
     app.on_cleanup.append(_stop_feed)
     app[_HOSTS] = Hosts(api.context.settings.api)
     app[health.CHECKS] = health.Checks()
@@ -65,6 +66,10 @@ def make_app(api: Api) -> web.Application:
     for name in _ASSETS:
         app.router.add_get(f"/assets/{name}", _asset(name))
     return app
+
+
+async def _dismiss_listeners(app: web.Application) -> None:
+    app[events.FEED].dismiss()
 
 
 async def _stop_feed(app: web.Application) -> None:

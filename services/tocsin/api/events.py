@@ -21,6 +21,7 @@ TYPE: Final = "text/event-stream"
 _ALIVE_S: Final = 15.0
 _SEND_S: Final = 10.0
 _REPLAY_S: Final = 60.0
+_MOST_PASSED: Final = 1_000
 _RETRY_MS: Final = 2_000
 _TYPES: tuple[str, ...] = get_args(AlertType)
 _FULL: Final = "as many listen as can; try again later"
@@ -66,33 +67,43 @@ class _Stream:
     def __init__(self, response: web.StreamResponse, is_wanted: Wanted) -> None:
         self._response, self._is_wanted = response, is_wanted
         self._positions: Positions = {}
+        self._passed = 0  # events left out since a position was said
 
     async def run(self, feed: Feed, listener: Listener, since: Positions | None) -> None:
         """Send until nobody reads any more, or they read too slowly."""
         end = listener.positions
         # Partitions that were added since then are told from their beginning.
         self._positions = dict(end) if since is None else {number: since.get(number, 0) for number in end}
-        await self._write(f"retry: {_RETRY_MS}\nid: {format_positions(self._positions)}\n\n".encode())
+        await self._say(f"retry: {_RETRY_MS}\n")
         if any(place < end[number] for number, place in self._positions.items()):
             # Who takes longer goes on from where they are, behind others who wait.
             async with feed.replay(dict(self._positions), end) as missed, asyncio.timeout(_REPLAY_S):
-                async for told in missed:
-                    await self._tell(told)
+                async for earlier in missed:
+                    await self._tell(earlier)
         self._positions = dict(end)
-        while not (listener.is_late and listener.queue.empty()):
+        while not (listener.is_over and listener.queue.empty()):
             try:
                 told = await asyncio.wait_for(listener.queue.get(), _ALIVE_S)
             except TimeoutError:
-                await self._write(b": alive\n\n")
+                await self._say(": alive\n")
                 continue
-            await self._tell(told)
+            if told is not None:
+                await self._tell(told)
 
     async def _tell(self, told: Told) -> None:
         self._positions[told.partition] = told.offset + 1
-        if not self._is_wanted(told):
+        if self._is_wanted(told):
+            data = codec.encode(told.event)
+            await self._say(f"event: {told.event.type}\n", b"data: " + data + b"\n")
             return
-        place, event = format_positions(self._positions), told.event
-        await self._write(f"id: {place}\nevent: {event.type}\ndata: ".encode() + codec.encode(event) + b"\n\n")
+        self._passed += 1
+        if self._passed >= _MOST_PASSED:
+            await self._say()
+
+    async def _say(self, head: str = "", data: bytes = b"") -> None:
+        """Never without the position: who wants few events must not begin far behind when they come back."""
+        self._passed = 0
+        await self._write(f"id: {format_positions(self._positions)}\n{head}".encode() + data + b"\n")
 
     async def _write(self, content: bytes) -> None:
         async with asyncio.timeout(_SEND_S):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -59,18 +59,25 @@ class Told:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """Somebody who listens from `positions` on. `is_late` says that they read too slowly to get the rest."""
+    """Somebody who listens from `positions` on. `is_over` says that nothing comes after what waits: they read too
+    slowly to get the rest, or nobody reads for them any more. None wakes who waits."""
 
     positions: Positions
-    queue: asyncio.Queue[Told] = field(default_factory=lambda: asyncio.Queue(_MOST_WAITING))
-    is_late: bool = False
+    queue: asyncio.Queue[Told | None] = field(default_factory=lambda: asyncio.Queue(_MOST_WAITING))
+    is_over: bool = False
 
     def hear(self, told: Told) -> None:
         """An event happened."""
         try:
             self.queue.put_nowait(told)
         except asyncio.QueueFull:
-            self.is_late = True
+            self.is_over = True
+
+    def leave(self) -> None:
+        """They are to come back."""
+        self.is_over = True
+        with suppress(asyncio.QueueFull):
+            self.queue.put_nowait(None)
 
 
 class Feed:
@@ -115,6 +122,11 @@ class Feed:
                 consumer.seek(place, min(max(first, begin[place.partition]), places[place]))
             yield _between(consumer, places)
 
+    def dismiss(self) -> None:
+        """Let all who listen come back."""
+        for listener in self._listeners:
+            listener.leave()
+
     async def stop(self) -> None:
         """Stop reading."""
         if self._following is not None:
@@ -145,8 +157,7 @@ class Feed:
         except KafkaError as error:
             _log.warning("alert events are not followed any more; who listens comes back", error=repr(error))
         finally:
-            for listener in self._listeners:
-                listener.is_late = True  # they come back, and the next one begins anew
+            self.dismiss()  # they come back, and the next one begins anew
 
     def _hear(self, record: ConsumerRecord) -> None:
         self._positions[record.partition] = record.offset + 1

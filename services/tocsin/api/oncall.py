@@ -98,10 +98,10 @@ async def add_override(request: web.Request) -> web.Response:
     only(request, ())
     api, schedule_id, now_ms = api_of(request), request.match_info["id"], clock_ms()
     body = validated(OverrideBody, await json_body(request))
+    if body.ends_at <= now_ms:
+        raise invalid([FieldError("ends_at", "is past; nobody would be on call for somebody else")])
     given = body.model_dump(exclude_none=True) | {"starts_at": now_ms if body.starts_at is None else body.starts_at}
     made = validated(Override, given)
-    if made.ends_at <= now_ms:
-        raise invalid([FieldError("ends_at", "is past; nobody would be on call for somebody else")])
     async with changing(api):
         stored = await SCHEDULES.stored(api, schedule_id)
         check_precondition(request, stored.revision)

@@ -3,6 +3,9 @@ the last word."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 import structlog
 from aiokafka.errors import KafkaError
 
@@ -12,6 +15,7 @@ from tocsin.deliver.journal import Journal
 from tocsin.deliver.memory import read_memory
 from tocsin.kafka.errors import KafkaUnreachable
 
+_AGAIN_S: Final = 60.0
 log = structlog.get_logger("tocsin.deliver.forgetting")
 
 
@@ -23,6 +27,7 @@ async def forget_deleted(context: Context, directory: Directory, journal: Journa
             await _sweep(context, directory, journal)
         except (KafkaError, KafkaUnreachable, TimeoutError) as error:
             log.warning("what deleted channels said is looked at again later", reason=type(error).__name__)
+            asyncio.get_running_loop().call_later(_AGAIN_S, directory.deleted.set)
         await directory.deleted.wait()
 
 

@@ -95,7 +95,11 @@ class Ingest:
         """Send what is held, in order, and only then count it as read."""
         async with self._sending:
             held, self._held = self._held, []
-            parcels = await self._outbox.post([output for one in held for output in one.outputs])
+            try:
+                parcels = await self._outbox.post([output for one in held for output in one.outputs])
+            except BaseException:
+                self._held = [*held, *self._held]  # nothing that was read behind it may be committed before it is sent
+                raise
             sent = [parcel.sent for parcel in parcels]
             for one in held:
                 self._in_flight.append((one.tp, one.position, sent))

@@ -105,7 +105,7 @@ async def settled(
     restart, for everybody. `undo` makes it forget what it did to what it keeps in memory.
     """
     try:
-        outcome = _checked(apply(run.inputs))
+        outcome = checked(apply(run.inputs))
     except Exception as error:  # noqa: BLE001 - whatever it is, it comes again with the inputs
         undo()
         if len(run.inputs) > 1:
@@ -121,7 +121,9 @@ async def settled(
     return await finish(run, outcome)
 
 
-def _checked(outcome: Outcome) -> Outcome:
+def checked(outcome: Outcome) -> Outcome:
+    """An outcome of which every output can be sent; raises OversizedOutput. In a journal, one that cannot be sent would
+    be tried by every owner to come."""
     for output in outcome.outputs:
         size = len(output.key or b"") + len(output.value or b"")
         if size > _LARGEST:

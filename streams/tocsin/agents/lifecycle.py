@@ -96,6 +96,8 @@ class Lifecycle:
 
     def _apply(self, alarms: Wakes, get: Get, inputs: Sequence[Input]) -> Outcome:
         changes = step(inputs, lambda fingerprint: _record(get(fingerprint)), self._book.rule_at, alarms.due)
+        for name, reason in changes.failed.items():
+            _log.error("a timer of an alert cannot be applied; it waits", fingerprint=name, error=reason)
         values = {event.id: codec.encode(event) for event in changes.events}
         events = [self._event(event, values[event.id]) for event in changes.events]
         states = [self._state(name, event, values) for name, event in changes.states()]

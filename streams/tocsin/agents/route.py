@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
-from tocsin.agents.keyed import Apply, KeyedRun, Outcome, keyed_runs, settled
+from tocsin.agents.keyed import Apply, KeyedRun, Outcome, checked, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import Output, RunTable
@@ -32,13 +32,15 @@ from tocsin.schemas.topics import Topics
 
 _STAGE: Final = "route"
 _MANY: Final = 100
+_MOST_EARLY: Final = 5_000  # events that wait to be routed before their turn, some KiB each
 _log = structlog.get_logger("tocsin.route")
 
 
-MakeWay = Callable[[], Awaitable[None]]
+MakeWay = Callable[[float], Awaitable[None]]
+"""Is told since when a run is here, by the clock of the loop."""
 
 
-async def _nobody() -> None:
+async def _nobody(_: float) -> None:
     """There is nobody to make way for."""
 
 
@@ -58,6 +60,7 @@ class Route:
         self._topics = topics
         self._state = state
         self._indexes: dict[int, Index] = {}
+        self._early = 0
         self.notifications = 0
 
     def forget(self) -> None:
@@ -71,10 +74,10 @@ class Route:
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
-        generation = self._app.reader.group_generation
+        generation, came_s = self._app.reader.group_generation, asyncio.get_running_loop().time()
         async with self._order[tp]:  # what makes way is not overtaken by the next run of its partition
             if batches[-1].offset - batches[0].first >= _MANY:
-                await self._make_way()
+                await self._make_way(came_s)
             await self._take_in_turn(tp, batches, generation)
 
     async def _take_in_turn(self, tp: TP, batches: Sequence[RecordBatch], generation: int) -> None:
@@ -103,8 +106,18 @@ class Route:
     async def take_early(self, number: int, events: Sequence[AlertEvent]) -> None:
         """Route events before what lies before them on `alerts`; when they are read there, they are known.
 
-        Only where it comes to the same: when everything that was said of the alert before is known already.
+        Only where it comes to the same: when everything that was said of the alert before is known already. Those
+        beyond what memory is meant for are left to their turn.
         """
+        if self._early + len(events) > _MOST_EARLY:
+            return
+        self._early += len(events)
+        try:
+            await self._take_early(number, events)
+        finally:
+            self._early -= len(events)
+
+    async def _take_early(self, number: int, events: Sequence[AlertEvent]) -> None:
         tp, generation = TP(self._topics.alerts, number), self._app.reader.group_generation
         holds = partial(self._app.reader.still_holds, tp, generation)
         async with self._table.turn(number):
@@ -117,7 +130,7 @@ class Route:
                 return
             await self._state.catch_up()
             try:
-                outcome = self._apply(partition.alerts, get, inputs)
+                outcome = checked(self._apply(partition.alerts, get, inputs))
             except Exception as error:  # noqa: BLE001 - when their turn comes, what fails becomes a dead letter
                 _log.warning("urgent alerts were left to their turn", error=f"{type(error).__name__}: {error}")
                 return

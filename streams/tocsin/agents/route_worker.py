@@ -160,10 +160,11 @@ class _Service:
             if not self._judging:
                 self._at_rest.set()
 
-    async def _make_way(self) -> None:
-        """In a storm alerts come to be first, and critical ones are routed; then the rest, or after some seconds."""
+    async def _make_way(self, since_s: float) -> None:
+        """In a storm alerts come to be first, and critical ones are routed; then the rest, or some seconds after it
+        came: however many runs wait for each other, none is later than that because of it."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout_at(since_s + _PATIENCE_S):
                 await self._at_rest.wait()
 
     async def take_alerts(self, tp: TP, run: Any) -> None:

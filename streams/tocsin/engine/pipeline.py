@@ -236,6 +236,7 @@ class Pipeline:
 
     def _lifecycle(self, inputs: Iterable[Input]) -> None:
         changes = lifecycle(inputs, self.alerts.get, self._book.rule_at, self._wakes.due)
+        assert not changes.failed, changes.failed
         self.alerts |= changes.records
         self._wakes.update({name: record.wake_ms for name, record in changes.records.items()})
         self.events += changes.events

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from faust.types import TP
 from tests.unit.agents.app_double import App, batch
-from tests.unit.agents.tables_double import Outbox
+from tests.unit.agents.tables_double import Crash, Outbox
 
 from tocsin.agents.ingest import Ingest
 from tocsin.engine import frame
@@ -94,3 +95,18 @@ async def test_what_waits_for_others_goes_on_with_the_next_tick_unless_its_parti
     assert isinstance(made[-1], Tick)
     await ingest.tick(0, ["metrics"])
     assert app.committable.offsets == {other: 1}
+
+
+async def test_nothing_is_committed_behind_what_could_not_be_sent() -> None:
+    app, outbox, ingest = await ingesting()
+    app.committable.arrived([METRICS])
+    await ingest.take(METRICS, [batch(METRICS, 0, [MESSAGE])])
+    outbox.until_crash = 0
+    with pytest.raises(Crash):
+        await ingest.tick(0, ["metrics"])
+    outbox.until_crash = None
+    app.committable.taken(METRICS)
+    await ingest.take(METRICS, [batch(METRICS, 1, [MESSAGE])])
+    frames: list[Any] = [frame.decode(value or b"") for _, _, value in outbox.records]
+    assert [one.base_offset for one in frames] == [0, 1]
+    assert app.committable.offsets == {METRICS: 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from tocsin.agents.route import Route
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.lifecycle import step, transitions
+from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
@@ -118,6 +121,24 @@ async def test_a_snooze_ends_in_a_worker_that_was_not_there_when_it_began() -> N
     assert world.events[-1].updated_at == format_instant(AT_MS + 5_000)
     assert not world.lifecycle.wants_tick(0)
     assert world.sent(TOPICS.dlq) == []
+
+
+async def test_a_timer_that_cannot_be_applied_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, due = World(), transitions.on_time
+
+    def on_time(record: AlertRecord, now_ms: int) -> Iterator[AlertEvent]:
+        yield from due(record, now_ms)
+        if record.fingerprint == "a" and now_ms > AT_MS + 1:
+            raise ValueError("this one")
+
+    monkeypatch.setattr(step, "on_time", on_time)
+    snoozes = [codec.encode(Command(name, "snooze", name, "ann", AT_MS + 1, until_ms=AT_MS + 5_000)) for name in "ab"]
+    await world.command(0, trigger("a"), trigger("b"), *snoozes)
+    tick = Record(4, codec.encode(RouteTick(AT_MS + 9_000)))
+    await world.lifecycle.take(COMMANDS, [RecordBatch(COMMANDS.topic, 0, 4, 4, [tick])], Rules())  # type: ignore[arg-type]
+    assert [(one.fingerprint, one.type) for one in world.events[4:]] == [("b", "unacknowledged")]
+    assert world.sent(TOPICS.dlq) == []
+    assert world.lifecycle.wants_tick(0), "the first is tried again"
 
 
 async def test_a_worker_that_the_group_gave_up_writes_nothing() -> None:

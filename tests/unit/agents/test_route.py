@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.routing.cases import make_event
 
 from tocsin.agents.routing import RoutingState
+from tocsin.engine.route import board
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
@@ -43,3 +45,17 @@ def test_what_an_owner_says_late_neither_ends_an_inhibition_nor_brings_one_back(
     assert [read(event) for event in (again, said[3], None, again)] == [(name,)] * 4
     drill = make_event("db", {}, "firing", 10, sequence=10, severity="error", drill=True)
     assert read(drill) == (), "an exercise hides nothing that is real"
+
+
+def test_of_alerts_that_are_no_more_only_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "_MOST_GONE", 1)
+    kept = board.Board()
+    said = [
+        [make_event(name, {}, kind, number, sequence=number) for number, kind in ((1, "firing"), (2, "resolved"))]
+        for name in ("one", "two")
+    ]
+    for events in said:
+        for event in (*events, None):
+            assert kept.is_news(events[0].fingerprint, event)
+    late = [events[0] for events in said]
+    assert [kept.is_news(event.fingerprint, event) for event in late] == [True, False]

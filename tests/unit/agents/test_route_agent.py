@@ -199,3 +199,20 @@ async def test_configuration_that_cannot_be_read_leaves_the_last_good_one(key: b
     read(7, key, None, 0)
     assert (state.muting.tree is None) == (key == b"routing")
     assert len(state.muting.silences) == (key == b"routing")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_what_a_channel_knew_when_it_was_switched_off_is_forgotten_by_whoever_goes_on(restarts: bool) -> None:
+    worker = Worker()
+    worker.write(ALERTS, codec.encode(make_event("one", {"team": "ops"}, "firing", 0, sequence=1)), 0)
+    for at_s in range(25):
+        await worker.tick(at_s)
+        if at_s == 12:
+            off = Channel(id="hook", type="webhook", config={"enabled": False})
+            worker.state.read_channel(1, b"hook", encode_document(off), 0)
+    if restarts:
+        worker._start(worker.outbox.recovered())
+    worker.state.read_channel(2, b"hook", encode_document(Channel(id="hook", type="webhook")), 0)
+    for at_s in range(25, 32):
+        await worker.tick(at_s)
+    assert [(at_s, reason) for _, at_s, reason, _ in worker.told()] == [(10, "first"), (30, "first")]

@@ -30,11 +30,12 @@ class NumberedCommand:
 @dataclass(slots=True)
 class Changes:
     """What a run did: the records as they are now, and the events for `alerts`, in order. Those of candidates in shadow
-    are apart: nobody is to hear them."""
+    are apart: nobody is to hear them. Alerts in `failed`, with the reason, have a timer that cannot be applied."""
 
     records: dict[str, AlertRecord] = field(default_factory=dict)
     events: list[AlertEvent] = field(default_factory=list)
     shadows: list[AlertEvent] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def states(self) -> Iterator[tuple[str, AlertEvent | None]]:
         """What is to be said on `alert-state`, by fingerprint; None where there is no alert.
@@ -80,10 +81,19 @@ def _pass(changes: Changes, now_ms: int, find: FindRecord, find_due: FindDue) ->
     due |= dict.fromkeys(name for name, record in changes.records.items() if 0 < record.wake_ms <= now_ms)
     events: list[AlertEvent] = []
     for fingerprint in due:
-        record = changes.records.get(fingerprint) or find(fingerprint)
-        if record is not None:
+        known = changes.records.get(fingerprint)
+        record = known or find(fingerprint)
+        if record is None:
+            continue
+        try:
+            events += list(on_time(record, now_ms))
+        except Exception as error:
+            if known is not None:
+                raise
+            # It fails at every tick, and must not keep the timers of all others waiting.
+            changes.failed[fingerprint] = f"{type(error).__name__}: {error}"
+        else:
             changes.records[fingerprint] = record
-            events.extend(on_time(record, now_ms))
     for event in sorted(events, key=lambda event: (event.updated_at, event.fingerprint, event.sequence)):
         (changes.shadows if is_shadow(event.fingerprint) else changes.events).append(event)
 

@@ -179,6 +179,7 @@ class Flush:
         known = self.world.channels
         kept = {name: told for name, told in self.record.told.items() if name in known and known[name].enabled}
         kept = {name: told for name, told in kept.items() if known[name].type == told.kind}
+        self.has_changed = self.has_changed or len(kept) < len(self.record.told)
         self.record.told = kept
         return [known[name] for name in kept if name not in found]
 

@@ -37,11 +37,13 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class GroupChanges:
-    """What a run did; None for what is no more. Of the groups in `looked`, more changed than what `events` say."""
+    """What a run did; None for what is no more. Of the groups in `looked`, more changed than what `events` say; those
+    in `failed`, with the reason, could not be looked at, and are as they were."""
 
     progress: Progress
     groups: dict[str, GroupRecord | None] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
     events: dict[EventPlace, AlertEvent | None] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -80,7 +82,16 @@ class _Run:
         for key in sorted(waiting):
             record = self._group(key)
             if record is not None and record.next_ms <= now_ms:
-                self._flush(record, now_ms)
+                self._look_at(record, now_ms)
+
+    def _look_at(self, record: GroupRecord, now_ms: int) -> None:
+        try:
+            self._flush(record, now_ms)
+        except Exception as error:
+            if record.key in self.changes.groups:
+                raise
+            # It fails at every look, and must not keep all other groups waiting.
+            self.changes.failed[record.key] = f"{type(error).__name__}: {error}"
 
     def join(self, join: Join, now_ms: int) -> None:
         """An alert joins its group, or is another than it was."""

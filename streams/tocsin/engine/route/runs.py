@@ -9,7 +9,7 @@ from tocsin.engine.route.groups import GroupChanges
 from tocsin.engine.route.groups import step as group_step
 from tocsin.engine.route.known import Known
 from tocsin.engine.route.step import Changes, revisit, step
-from tocsin.engine.route.store import Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
+from tocsin.engine.route.store import Entries, Index, RouteStore, entries_of_alerts, entries_of_groups, records_of
 from tocsin.engine.run_table import Report
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.grouping import GroupInput, Join
@@ -75,10 +75,31 @@ class Partition:
         known, store = self.known, RouteStore(get, self.index, self.report)
         done = group_step(inputs, store.progress(), store, World(known.channels, CHANNEL_TYPES, known.muting))
         at_ms = done.progress.clock_ms
-        self.index.kept.keep(done.groups)
+        self.index.kept.keep({**dict.fromkeys(done.failed), **done.groups})
+        for key, reason in done.failed.items():
+            self.report(f"the group {key} cannot be looked at, and waits: {reason}")
         waiting = self.index.waiting(at_ms)
         if not waiting:
             return Done(entries_of_groups(done), [done])
-        numbers, records = store.numbers(self.number, at_ms), records_of(waiting, store)
+        try:
+            changes, entries = self._looked_again(waiting, store, at_ms)
+        except Exception:  # noqa: BLE001 - one at which it fails does so every time, and must not stop all others
+            changes, entries = self._looked_again(self._sound(waiting, store, at_ms), store, at_ms)
+        return Done({**entries_of_groups(done), **entries}, [done, changes])
+
+    def _looked_again(self, names: Sequence[str], store: RouteStore, at_ms: int) -> tuple[Changes, Entries]:
+        known, numbers, records = self.known, store.numbers(self.number, at_ms), records_of(names, store)
         changes = revisit(records, known.channels, CHANNEL_TYPES, known.muting, numbers, at_ms, known.directory)
-        return Done({**entries_of_groups(done), **entries_of_alerts(changes, numbers)}, [done, changes])
+        return changes, entries_of_alerts(changes, numbers)
+
+    def _sound(self, names: Sequence[str], store: RouteStore, at_ms: int) -> list[str]:
+        """The alerts that can be looked at again."""
+        found = []
+        for name in names:
+            try:
+                self._looked_again([name], store, at_ms)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is that of one alert
+                self.report(f"the alert {name} cannot be looked at again, and waits: {type(error).__name__}: {error}")
+            else:
+                found.append(name)
+        return found

@@ -246,6 +246,7 @@ class RouteProcess:
             return alert_record.decode(value) if value else None
 
         changes = lifecycle(inputs, find, self.book.rule_at, alarms.due)
+        assert not changes.failed, changes.failed
         entries = {name: alert_record.encode(record) for name, record in changes.records.items()}
         outputs = [Output(ALERTS, event.fingerprint.encode(), codec.encode(event)) for event in changes.events]
         outputs += [

@@ -91,6 +91,7 @@ class Topics:
         "groups",
         "incidents",
         "late",
+        "marks",
         "messages",
         "partials",
         "prefix",
@@ -119,6 +120,7 @@ class Topics:
         self.samples = f"{prefix}samples"
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
+        self.marks = f"{prefix}marks"
         self.groups = f"{prefix}groups"
         self.incidents = f"{prefix}incidents"
         self.messages = f"{prefix}messages"
@@ -175,6 +177,7 @@ def topic_specs(
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         kept(names.partials, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         kept(names.late, 7 * _DAY_MS),
+        compacted(names.marks, 1, churning),
         kept(names.signals, 7 * _DAY_MS),
         kept(names.commands, 7 * _DAY_MS),
         kept(names.alerts, 7 * _DAY_MS),

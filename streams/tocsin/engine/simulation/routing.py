@@ -267,15 +267,16 @@ class RouteProcess:
         def get(key: str) -> bytes | None:
             return self.told.get(partition, key)
 
+        watermark_ms = self.known.marks.reached.watermark_ms
         done: Done
         if topic == ALERTS:
             events = [event_of(record) for record in records]
-            if tells(events, index):
+            if tells(events, index, watermark_ms):
                 self.follow()
             done = one.alerts(events, get)
         else:
             inputs = [grouped_of(record) for record in records]
-            if tells(inputs, index):
+            if tells(inputs, index, watermark_ms):
                 self.follow()
             index.follow(self.told, partition, self.known.version)
             done = one.groups(inputs, get)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,34 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from playwright.sync_api import sync_playwright
 from tests.integration.test_shadow import TOKEN, world
 
 from tocsin.cli.app import run
 from tocsin.testing import eventually
 
 RULE: dict[str, Any] = {"id": "far", "metric_type": "latency", "condition": "baseline", "threshold": 5}
+
+
+def asked(address: str) -> list[str] | None:
+    """Call the alert that is over false in the dashboard, and ask its rule's page for milder settings; what it says of
+    both. None where there is no browser."""
+    if (chromium := shutil.which("chromium")) is None:
+        return None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(30_000)
+        page.goto(address)
+        page.click("#past-rows button:text('False positive')")
+        page.fill("#judge-comment", "the test drive")
+        page.click("#judge button[value=mark]")
+        noted = page.inner_text("#past-rows td.acts small")
+        page.click("#past-rows a")
+        page.click("#suggest")
+        found = [noted, page.inner_text("td.chosen")]
+        browser.close()
+    return found
 
 
 async def test_alerts_that_were_called_false_lead_to_a_suggestion(
@@ -59,8 +82,36 @@ async def test_alerts_that_were_called_false_lead_to_a_suggestion(
         assert (chosen["false_positives"], chosen["other_alerts"]) == (0, 1)
         assert (await at.call("GET", "/rules/far"))["threshold"] == 5
 
-        monkeypatch.setenv("TOCSIN_API_TOKEN", TOKEN)
+        path = f"/alerts/{fingerprint}/feedback"
+        (over,) = (await at.call("GET", "/alerts/history?type=resolved"))["items"]
+        await at.call("POST", path, {"verdict": "false_positive", "starts_at": "2020-01-01T00:00:00Z"}, 422)
+        await at.call("POST", path, {"starts_at": over["starts_at"]}, 422)
+        await at.call("POST", "/alerts/none/feedback", {"verdict": "real"}, 404)
         address = f"http://127.0.0.1:{at.session._base_url.port}"  # type: ignore[union-attr]
+        said = await asyncio.to_thread(asked, f"{address}/#token={TOKEN}")
+        assert said in (None, ["false positive, said admin: the test drive", "suggested"])
+        if said is None:  # without a browser
+            body = {"verdict": "false_positive", "starts_at": over["starts_at"], "comment": "the test drive"}
+            await at.call("POST", path, body)
+        found = await at.call("GET", "/rules/far/suggestions")
+        assert found["now"] == {"alerts": 2, "false_positives": 2, "other_alerts": 0}
+        (kept,) = (await at.call("GET", "/feedback?rule_id=far"))["items"]
+        assert (kept["verdict"], kept["comment"], kept["ends_at"]) == (
+            "false_positive",
+            "the test drive",
+            over["ends_at"],
+        )
+        assert (await at.call("GET", f"/alerts/{fingerprint}"))["feedback"] == [kept]
+        (entry,) = (await at.call("GET", "/audit?action=POST%20/alerts/%7Bfingerprint%7D/feedback"))["items"]
+        assert (entry["target"]["fingerprint"], entry["after"]["starts_at"]) == (fingerprint, over["starts_at"])
+
+        monkeypatch.setenv("TOCSIN_API_TOKEN", TOKEN)
+        for started in ([], ["--started", over["starts_at"]]):  # the one that fires, and the one that is over
+            marking = ["alerts", "mark", fingerprint, "--real", *started, "--url", address]
+            assert await asyncio.to_thread(run, marking) == 0
+        nothing = await at.call("GET", "/rules/far/suggestions")
+        assert (nothing["false_positives"], nothing["suggestion"]) == ([], None)
+        assert await asyncio.to_thread(run, ["alerts", "mark", fingerprint, "--url", address]) == 0
         assert await asyncio.to_thread(run, ["rules", "suggest", "far", "--url", address]) == 0
         printed = capsys.readouterr()
         assert "as it is" in printed.out

@@ -178,11 +178,8 @@ def topic_specs(
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         kept(names.partials, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
-        kept(names.late, 7 * _DAY_MS),
+        *(kept(name, 7 * _DAY_MS) for name in (names.late, names.signals, names.commands, names.alerts)),
         compacted(names.marks, 1, churning),
-        kept(names.signals, 7 * _DAY_MS),
-        kept(names.commands, 7 * _DAY_MS),
-        kept(names.alerts, 7 * _DAY_MS),
         compacted(names.alert_state, partitions, churning),
         # What a candidate in shadow said is read as long as its report may be asked for.
         kept(names.shadow_alerts, 30 * _DAY_MS),

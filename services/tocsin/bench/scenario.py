@@ -145,9 +145,12 @@ class Scenario:
 
     async def add_webhook(self, url: str) -> None:
         """A channel `hook` that leads to a local receiver."""
-        vault = load_or_create_key(self._directory, None)
-        sealed = seal_config(Channel(id="hook", type="webhook", config={"url": url}), vault)
-        await self.producer.send_and_wait(self.topics.channels, encode_document(sealed), key=b"hook")
+        await self.add_channel(Channel(id="hook", type="webhook", config={"url": url}))
+
+    async def add_channel(self, channel: Channel) -> None:
+        """One more, which all services get to know."""
+        sealed = seal_config(channel, load_or_create_key(self._directory, None))
+        await self.producer.send_and_wait(self.topics.channels, encode_document(sealed), key=channel.id.encode())
 
     async def measure(self, load: Load) -> Cost:
         """Write a load, start evaluate, and measure until it has judged the last sample."""

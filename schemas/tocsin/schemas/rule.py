@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -67,7 +68,7 @@ _DEFAULTS: Final[dict[str, type[BaseModel]]] = {
     "change": Change, "absence": Absence, "anomaly": Anomaly, "baseline": Baseline, "trend": Trend,
 }  # fmt: skip
 _WELL_WITHIN: Final = 0.75
-_WORKED_OUT: Final = ("steps", "judged_as", "settings")
+_WORKED_OUT: Final = ("steps", "judged_as", "settings", "encoded")
 Auto = Literal["auto"]
 ThresholdField = Annotated[
     Annotated[Auto, Tag("tagged-auto")] | Annotated[float, Tag("tagged-number")],
@@ -359,6 +360,11 @@ class Rule(BaseModel):
             return 0
         own = self.levels[step].duration if self.levels else None
         return self.duration if own is None else own
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As it lies on `rules`. Worked out once: plans are saved whole when one of their rules changes."""
+        return orjson.dumps(self.document())
 
     def document(self) -> dict[str, Any]:
         """The rule as JSON-ready values, defaults included."""

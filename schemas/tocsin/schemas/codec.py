@@ -100,7 +100,7 @@ def decode_mark(value: bytes | None) -> Mark:
 
 def encode_document(document: Document) -> bytes:
     """A configuration entry as it lies on its compacted topic."""
-    return orjson.dumps(document.model_dump(mode="json"))
+    return document.encoded if isinstance(document, Rule) else orjson.dumps(document.model_dump(mode="json"))
 
 
 def decode_document(kind: type[_Document], value: bytes, key: str | None = None) -> _Document:

@@ -5,7 +5,6 @@ anybody is told. Revocation: as lifecycle's.
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.keyed import Apply, KeyedRun, Outcome, checked, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.routing import RoutingState
@@ -130,7 +130,7 @@ class Route:
                 return
             index, get = self._index(number), partial(self._table.get, number)
             partition = Partition(number, self._state, index, _log.error)
-            inputs = [(time.time_ns() // 1_000_000, event) for event in partition.next_ones(events, get)]
+            inputs = [(clock_ms(), event) for event in partition.next_ones(events, get)]
             if not inputs:
                 return
             await self._state.catch_up()

@@ -1,7 +1,6 @@
 """The route service: lifecycle and route in one worker."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from faust.types import TP
 
 from tocsin.agents.app import WorkerSettings, make_app, make_table, new_outbox, read_runs, run_worker
 from tocsin.agents.background import Background
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.lifecycle import Lifecycle
 from tocsin.agents.once import Once
@@ -141,7 +141,7 @@ class _Service:
         first = TP(self._topics.commands, 0)  # whoever has it speaks of silences, which belong to no partition
         while True:
             await asyncio.sleep(_TICK_S)
-            now_ms, assigned = time.time_ns() // 1_000_000, self._app.reader.assignment()
+            now_ms, assigned = clock_ms(), self._app.reader.assignment()
             tick = codec.encode(RouteTick(now_ms))
             sent = [
                 await self._outbox.send(tp.topic, tick, partition=tp.partition)

@@ -50,12 +50,13 @@ class Involved(msgspec.Struct, array_like=True):
 
 class Kept(msgspec.Struct, omit_defaults=True):
     """What is known of an incident beside its group: the labels of its `first` alert that count, the worst severity,
-    and since when it is over (0 while it is not)."""
+    and since when it is over (0 while it is not). `beyond` are alerts that are counted and not kept."""
 
     id: str
     first: dict[str, str]
     severity: str = ""
     joined: dict[str, Involved] = {}
+    beyond: dict[str, bool] = {}
     count: int = 0
     over_ms: int = 0
     changed_ms: int = 0

@@ -11,7 +11,7 @@ from tocsin.schemas.problems import Problem, Wrong
 from tocsin.schemas.rule import Matchers
 
 _HOLD: Final = milliseconds("5s")
-_HOLD_TEXT: Final = "how long a target waits before anybody is told, so that a source that fires with it is seen first"
+_HOLD_TEXT: Final = "how long a target waits, at most, until every source that fired no later is known"
 
 
 class Inhibition(Part):

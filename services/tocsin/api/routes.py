@@ -19,6 +19,7 @@ from tocsin.api import (
     deadletters,
     escalations,
     events,
+    feedback,
     health,
     incidents,
     oncall,
@@ -110,6 +111,13 @@ ROUTES: tuple[Route, ...] = (
         body=acts.Said, errors=(404, 409, 422, 503),
     ),
     Route(
+        "POST", "/alerts/{fingerprint}/feedback", feedback.give, "alerts", "Feedback",
+        body=acts.Judging, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "GET", "/feedback", feedback.list_, "alerts", "FeedbackList", query=("fingerprint", "rule_id", "from", *_PAGE)
+    ),
+    Route(
         "GET", "/rules", rules.list_, "rules", "RuleList",
         query=("id", "severity", "category", "metric_type", "enabled", "q", *_PAGE), errors=(404,),
     ),
@@ -155,7 +163,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
-    Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 409, 412, 503)),
+    Route(
+        "DELETE", "/channels/{id}", channels.delete, "channels", "", 204,
+        query=("force",), errors=(404, 409, 412, 503),
+    ),
     Route("GET", "/routes", routing.get, "routing", "Routing", errors=(404,)),
     Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
     Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),

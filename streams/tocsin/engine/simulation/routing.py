@@ -182,7 +182,8 @@ class RouteProcess:
 
     def worked_off(self, partition: int) -> int:
         """The offset of `signals` before which everything is done."""
-        return max(self._position((SIGNALS, partition)), self.broker.position(GROUP, (SIGNALS, partition)))
+        place = SIGNALS, partition
+        return max(self.positions[place], self.broker.position(GROUP, place))
 
     @property
     def is_still(self) -> bool:

@@ -12,7 +12,7 @@ from tocsin.engine.simulation.scenario import draw
 from tocsin.engine.simulation.schedule import Outcome, run
 
 SEEDS = range(750)
-MOST_SEEDS = 6_000
+MOST_SEEDS = 8_000
 
 
 @pytest.mark.parametrize("batch", range(5))

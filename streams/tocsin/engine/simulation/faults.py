@@ -27,7 +27,7 @@ class Faults:
     def strike(self) -> None:
         """One fault."""
         chance, world = self._chance, self._world
-        if world.scenario.swarm.overtakes and chance.happens(45):
+        if world.scenario.swarm.overtakes and chance.happens(75):
             self._overtake()
             return
         kind = chance.one_of(world.scenario.swarm.faults)
@@ -92,7 +92,7 @@ class Faults:
             return
         process = chance.one_of(members)
         assert isinstance(process, RouteProcess)
-        if not process.backlog():
+        if chance.happens(50) or not process.backlog():
             self._people()
         process.rest_in_run = 1 if chance.happens(35) else chance.below(9)
         if world.guarded(process, lambda: self.take(process)):

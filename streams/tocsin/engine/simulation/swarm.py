@@ -11,7 +11,7 @@ from typing import Final
 from tocsin.engine.simulation.chance import Chance
 from tocsin.schemas.command import CommandType
 
-_ROUNDS: Final = (1, 1, 1, 1, 1, 2, 2, 5)
+_ROUNDS: Final = (1, 1, 1, 1, 2, 2, 3, 6)
 _PHASES: Final = (1, 1, 1, 1, 2)
 _ACTIONS: Final[tuple[CommandType, ...]] = ("acknowledge", "acknowledge", "resolve", "unacknowledge", "snooze")
 _DEEDS: Final = (*("command",) * 7, *("silence",) * 2, "route")

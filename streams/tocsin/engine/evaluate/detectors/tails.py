@@ -16,7 +16,6 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import Array, Moment, put, taken
-from tocsin.engine.evaluate.detectors.horizons import MEASURES
 from tocsin.engine.evaluate.detectors.season import DAY_S
 from tocsin.engine.frame import Ints
 
@@ -31,16 +30,19 @@ _OFTEN: Final = 4.0  # strange events within `_OFTEN_S` from which they are lear
 _OFTEN_S: Final = 3 * DAY_S
 _HARDLY: Final = 0.02
 _GREATEST: Final = np.float32(30)  # logarithm of the longest return period, in runs
-_BOTH: Final = 2 * len(MEASURES)
 _FIGURES: Final = 6
 
-SPEC: Final[Spec] = {
-    "quantile": ("f4", _BOTH, 0.0),
-    "peak": ("f4", _BOTH, 0.0),  # highest excess of the open run, 0 if none
-    "event": ("f4", _FIGURES * _BOTH, 0.0),  # six figures of each tail, less `_BEGIN`
-    "often": ("f4", 0, 0.0),
-    "often_s": ("f8", 0, 0.0),
-}
+
+def spec(measures: int) -> Spec:
+    """The columns for so many measures."""
+    both = 2 * measures
+    return {
+        "quantile": ("f4", both, 0.0),
+        "peak": ("f4", both, 0.0),  # highest excess of the open run, 0 if none
+        "event": ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less `_BEGIN`
+        "often": ("f4", 0, 0.0),
+        "often_s": ("f8", 0, 0.0),
+    }
 
 
 # Of the open run: samples in it, and the longest return period, in days. Of earlier ones: mean excess of their peaks,
@@ -56,11 +58,12 @@ class Tails:
     def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array) -> None:
         self._columns, self._moment = columns, moment
         slots = moment.slots
+        self._measures = len(measures)
         if anew.any():
-            for name in SPEC:
-                columns[name][slots[anew]] = SPEC[name][2]
-        self._quantile = taken(columns, "quantile", slots, (_BOTH,))
-        self._peak = taken(columns, "peak", slots, (_BOTH,))
+            for name, (_, _, begin) in spec(self._measures).items():
+                columns[name][slots[anew]] = begin
+        self._quantile = taken(columns, "quantile", slots, (2 * self._measures,))
+        self._peak = taken(columns, "peak", slots, (2 * self._measures,))
         y = np.concatenate((measures, -measures))
         self._above = y > self._quantile
         self.days = np.zeros(y.shape, np.float32)
@@ -85,11 +88,11 @@ class Tails:
         """Tails, indexes of series and slots of places in measures x series, and the figures of these tails."""
         place, series = np.divmod(at, len(self._moment.slots))
         slots = self._moment.slots[series]
-        figures = self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place]
+        figures = self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place]
         return place, series, slots, np.ascontiguousarray((figures + _BEGIN).T)
 
     def _keep(self, slots: Ints, place: Ints, figures: Array) -> None:
-        self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place] = figures.T - _BEGIN
+        self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place] = figures.T - _BEGIN
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""
@@ -124,7 +127,7 @@ class Tails:
         """How far strange events are learnt: hardly, unless they come often. Those of one moment count as one."""
         columns = self._columns
         often = columns["often"][slots] * np.exp2((columns["often_s"][slots] - at_s) / _OFTEN_S)
-        columns["often"][slots] = often + 1 / len(MEASURES)
+        columns["often"][slots] = often + 1 / self._measures
         columns["often_s"][slots] = at_s
         return np.maximum(_HARDLY, np.minimum((often / _OFTEN) ** 2, 1))
 

@@ -12,6 +12,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import KINDS, EscalationDocument, EscalationPolicy, kind_of
+from tocsin.schemas.feedback import Feedback
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.incident import Incident
 from tocsin.schemas.labels import is_shadow
@@ -37,6 +38,7 @@ Record = (
     | RouteTick
     | Incident
     | AuditEntry
+    | Feedback
 )
 _Record = TypeVar(
     "_Record",
@@ -51,6 +53,7 @@ _Record = TypeVar(
     RouteTick,
     Incident,
     AuditEntry,
+    Feedback,
 )
 Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)

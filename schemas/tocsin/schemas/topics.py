@@ -88,6 +88,7 @@ class Topics:
         "deliveries",
         "dlq",
         "escalations",
+        "feedback",
         "groups",
         "incidents",
         "late",
@@ -126,6 +127,7 @@ class Topics:
         self.shadow_alerts = f"{prefix}shadow-alerts"
         self.shadow_progress = f"{prefix}shadow-progress"
         self.deliveries = f"{prefix}deliveries"
+        self.feedback = f"{prefix}feedback"
         self.audit = f"{prefix}audit"
         self.dlq = f"{prefix}dlq"
 
@@ -189,6 +191,7 @@ def topic_specs(
         compacted(names.incidents, partitions, churning),
         kept(names.decisions, 30 * _DAY_MS),
         kept(names.deliveries, 30 * _DAY_MS),
+        kept(names.feedback, 90 * _DAY_MS),
         compacted(names.messages, partitions, churning),
         kept(names.audit, _FOREVER_MS, 1),
         kept(names.dlq, 14 * _DAY_MS),

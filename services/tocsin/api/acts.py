@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.schemas.duration import Duration
+from tocsin.schemas.feedback import Verdict
 from tocsin.schemas.interval import Instant
 from tocsin.schemas.kinds import LabelName
 from tocsin.schemas.problems import Wrong
@@ -59,6 +60,13 @@ class Acknowledging(Ending):
         if self.remind_every is not None and self.remind_every < _LEAST_REMINDER_MS:
             raise Wrong((("remind_every",), "is shorter than a minute; try 1h"))
         return self
+
+
+class Judging(Said):
+    """Whether an alert was right; of the episode that began at `starts_at`, or of the latest."""
+
+    verdict: Verdict
+    starts_at: Instant | None = None
 
 
 class Snoozing(Ending):

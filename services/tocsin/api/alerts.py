@@ -44,6 +44,7 @@ async def one(request: web.Request) -> web.Response:
     if alert is None:
         raise not_found("alert", fingerprint)
     sent = await queries.deliveries(api.database, {"fingerprint": [fingerprint]}, queries.Page(200))
+    said = await queries.feedback_given(api.database, {"fingerprint": [fingerprint]}, None, queries.Page(200))
     decisions = await queries.decisions(api.database, fingerprint)
     listed = {one["notification_id"] for one in sent.items}
     grouped = {name for one in decisions for name in one.get("notifications", ())} - listed
@@ -52,4 +53,4 @@ async def one(request: web.Request) -> web.Response:
         sent.items.extend(more.items)
     body = {"alert": alert, "timeline": events, "evidence": alert["evidence"], "deliveries": sent.items}
     explanation = explain(events, decisions, sent.items) | {"escalation": escalation(alert, events, decisions)}
-    return answer({**body, "decisions": decisions, "explanation": explanation})
+    return answer({**body, "decisions": decisions, "feedback": said.items, "explanation": explanation})

@@ -37,7 +37,13 @@ _HEADERS = {
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-_ASSETS = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+_ASSETS = {
+    "index.html": "text/html",
+    "app.js": "text/javascript",
+    "rule.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 _HOSTS = web.AppKey("hosts", Hosts)
 log = structlog.get_logger("tocsin.api")
 

@@ -20,6 +20,7 @@ from tocsin.api.shadow_schemas import shadow_schemas
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.audit import AuditEntry
 from tocsin.schemas.decision import Decision
+from tocsin.schemas.feedback import Feedback
 from tocsin.schemas.incident import Incident
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.silence import Silence
@@ -27,10 +28,10 @@ from tocsin.schemas.silence import Silence
 _REF = "#/components/schemas/{name}"
 _LISTED = (
     "Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence", "Incident", "AuditEntry", "Person", "Schedule",
-    "EscalationPolicy", "OnCall",
+    "EscalationPolicy", "OnCall", "Feedback",
 )  # fmt: skip
 _LISTS = {f"{name}List": name for name in _LISTED}
-_RECORDS = (AlertEvent, Delivery, Decision, Incident, AuditEntry)
+_RECORDS = (AlertEvent, Delivery, Decision, Incident, AuditEntry, Feedback)
 _OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
@@ -112,9 +113,7 @@ def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [Silence, *(route.body for route in ROUTES if route.body)]
     for model in dict.fromkeys(models):
         _add_model(found, model)
-    _, components = msgspec.json.schema_components(
-        [AlertEvent, Delivery, Decision, Incident, AuditEntry], ref_template=_REF
-    )
+    _, components = msgspec.json.schema_components(_RECORDS, ref_template=_REF)
     found |= components
     found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
     for name, item in _LISTS.items():
@@ -136,6 +135,7 @@ def _schemas() -> dict[str, Any]:
             "timeline": {"type": "array", "items": {"$ref": _REF.format(name="Alert")}},
             "evidence": {"type": ["object", "null"]},
             "deliveries": {"type": "array", "items": {"$ref": _REF.format(name="Delivery")}},
+            "feedback": {"type": "array", "items": {"$ref": _REF.format(name="Feedback")}},
             "decisions": {"type": "array", "items": {"$ref": _REF.format(name="Decision")}},
             "explanation": {"$ref": _REF.format(name="Explanation")},
         },

@@ -19,6 +19,7 @@ from tocsin.api import (
     deadletters,
     escalations,
     events,
+    feedback,
     health,
     incidents,
     oncall,
@@ -108,6 +109,13 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/alerts/{fingerprint}/resolve", acting.resolve, "alerts", "Alert",
         body=acts.Said, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "POST", "/alerts/{fingerprint}/feedback", feedback.give, "alerts", "Feedback",
+        body=acts.Judging, errors=(404, 409, 422, 503),
+    ),
+    Route(
+        "GET", "/feedback", feedback.list_, "alerts", "FeedbackList", query=("fingerprint", "rule_id", "from", *_PAGE)
     ),
     Route(
         "GET", "/rules", rules.list_, "rules", "RuleList",

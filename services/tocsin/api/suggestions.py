@@ -1,4 +1,4 @@
-"""Settings that a rule might have instead, where people acknowledged its alerts as false: suggested, never set."""
+"""Settings that a rule might have instead, where people called its alerts false: suggested, never set."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tocsin.schemas.rule import Rule
 _SINCE: Final = "7d"
 _MOST: Final = 200  # marks that are looked at, the latest
 _BLOCK: Final = 2_048
-_NONE_MARKED: Final = "no alert of this rule was acknowledged as false_positive in that time"
+_NONE_MARKED: Final = "nobody said of an alert of this rule in that time that it was a false positive"
 _NOT_SEEN: Final = "in what the metrics topics still hold of that time, none of these alerts comes again"
 _NONE_HELPS: Final = "none of the milder settings would have kept any of these alerts from firing"
 
 
 async def show(request: web.Request) -> web.Response:
-    """What a rule that learns might ask for instead, after its alerts of the last while (`since`, a week) that were
-    acknowledged as `false_positive`: milder settings, each with what a backtest makes of it. Nothing is changed."""
+    """What a rule that learns might ask for instead, after what people called a `false_positive` in the last while
+    (`since`, a week): milder settings, each with what a backtest makes of it. Nothing is changed."""
     only(request, ("since", "topic"))
     api = api_of(request)
     rule = await _rule(api, request.match_info["id"])
@@ -69,22 +69,35 @@ async def _rule(api: Api, rule_id: str) -> Rule:
 
 
 async def _marked(api: Api, rule_id: str, from_ms: int) -> list[dict[str, Any]]:
-    """Alerts that somebody called false, each once, the latest first."""
+    """Episodes that somebody called false, the latest first; of one the latest word counts, however it was said."""
     wanted = queries.AlertFilter({"rule_id": [rule_id], "type": ["acknowledged"]}, from_ms=from_ms)
     events = (await queries.alert_history(api.database, wanted, queries.Page(_MOST))).items
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for event in events:
-        said = event.get("acknowledged") or {}
-        if said.get("reason") == "false_positive":
-            kept = {name: event[name] for name in ("fingerprint", "labels", "starts_at")}
-            who = {name: said.get(name, "") for name in ("by", "at", "comment")}
-            found.setdefault((event["fingerprint"], event["starts_at"]), kept | who)
-    return list(found.values())
+    said = [one for event in events if (one := _said_by(event))]
+    said += (await queries.feedback_given(api.database, {"rule_id": [rule_id]}, from_ms, queries.Page(_MOST))).items
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in sorted(said, key=lambda one: parse_instant(one["at"]), reverse=True):
+        latest.setdefault((one["fingerprint"], one["starts_at"]), one)
+    found = [one for one in latest.values() if one["verdict"] == "false_positive"][:_MOST]
+    return [{**one, "comment": one.get("comment", "")} for one in found]
+
+
+def _said_by(event: dict[str, Any]) -> dict[str, Any] | None:
+    """An acknowledgement as feedback; of one without a reason nothing follows."""
+    said = event.get("acknowledged") or {}
+    if said.get("reason") != "false_positive":
+        return None
+    kept = {name: event[name] for name in ("fingerprint", "labels", "starts_at", "rule_id")}
+    return {**kept, "verdict": "false_positive", **{name: said.get(name, "") for name in ("by", "at", "comment")}}
+
+
+def _until_ms(said: dict[str, Any]) -> int:
+    """By when the alert had begun: one that was called false long after may have been followed by others."""
+    return parse_instant(said.get("ends_at") or said["at"])
 
 
 def _judged(rule: Rule, marked: list[dict[str, Any]], intake: Intake, checkpoint: Checkpoint) -> dict[str, Any]:
     intake.store.close()
-    marks = [Mark(one["fingerprint"], parse_instant(one["starts_at"]), parse_instant(one["at"])) for one in marked]
+    marks = [Mark(one["fingerprint"], parse_instant(one["starts_at"]), _until_ms(one)) for one in marked]
     now, *others = found = outcomes(rule, marks, intake.store, checkpoint)
     chosen = best(found)
     detail = "" if chosen else _NONE_HELPS if now.false_positives else _NOT_SEEN

@@ -11,6 +11,7 @@ from tocsin.backtest.report import Alert
 from tocsin.backtest.run import Checkpoint, replay
 from tocsin.backtest.store import Store
 from tocsin.schemas.duration import format_duration, milliseconds
+from tocsin.schemas.kinds import Level
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.learning import Anomaly, Baseline
 from tocsin.schemas.rule import Rule
@@ -22,11 +23,11 @@ Change = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Somebody said at `marked_ms` that the alert which began at `started_ms` was false."""
+    """Somebody said that the alert was false which began at `started_ms` and was active at, or until, `active_ms`."""
 
     fingerprint: str
     started_ms: int
-    marked_ms: int
+    active_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,26 @@ class Outcome:
 
 
 def milder(rule: Rule) -> list[Change]:
-    """Changes of a rule, as a merge patch, that make it say less, the least first. There are none for levels, whose
-    distances from each other mean something."""
+    """Changes of a rule, as a merge patch, that make it say less, the least first. Levels move together, so that how
+    much worse one is than another stays as it was."""
     settings = rule.settings
     if isinstance(settings, Anomaly):
         rarer = [{"rarer_than": format_duration(ms)} for ms in _RARER_MS if ms > settings.rare_ms]
         votes = [{"votes": settings.votes + 1}] if settings.votes < settings.most_votes else []
         return [{"anomaly": change} for change in (*rarer, *votes)]
-    if rule.levels or not isinstance(settings, Baseline):
+    if not isinstance(settings, Baseline):
         return []
+    if rule.levels:
+        return [{"levels": [_farther(level, factor) for level in rule.levels]} for factor in _WIDER]
     if isinstance(rule.threshold, float):
         return [{"threshold": _rounded(rule.threshold * factor)} for factor in _WIDER]
     return [{"baseline": {"width": _rounded(settings.width * factor)}} for factor in _WIDER]
+
+
+def _farther(level: Level, factor: float) -> Change:
+    limits = {name: getattr(level, name) for name in ("threshold", "recovery_threshold")}
+    moved = {name: _rounded(limit * factor) for name, limit in limits.items() if limit is not None}
+    return {**level.model_dump(mode="json", exclude_none=True), **moved}
 
 
 def _rounded(figure: float) -> float:
@@ -84,7 +93,7 @@ def outcomes(rule: Rule, marks: Sequence[Mark], store: Store, checkpoint: Checkp
 
 def _is(alert: Alert, mark: Mark, rule_id: str) -> bool:
     """Whether an alert of the replay is the one that was marked: of the same series, and at the same time."""
-    if alert_fingerprint(rule_id, alert.series) != mark.fingerprint or alert.started_ms > mark.marked_ms:
+    if alert_fingerprint(rule_id, alert.series) != mark.fingerprint or alert.started_ms > mark.active_ms:
         return False
     return alert.resolved_ms is None or alert.resolved_ms >= mark.started_ms
 

@@ -15,7 +15,7 @@ from tocsin.cli.printing import print_items, print_value, remark
 if TYPE_CHECKING:
     from tocsin.cli.client import Answer
 
-app = group("alerts", "Alerts: list, show, explain, acknowledge, snooze, resolve, trigger.")
+app = group("alerts", "Alerts: list, show, explain, acknowledge, snooze, mark, resolve, trigger.")
 _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
@@ -100,6 +100,30 @@ def ack(
     body = {"duration": length, "until": until, "remind_every": remind_every, "by": by, "comment": comment}
     body["reason"] = "false_positive" if is_false else ""
     _act(config, url, fingerprint, "acknowledge", body)
+
+
+@command(
+    app,
+    "tocsin alerts mark 9f2c4e7a1b3d5f60 --comment 'a deploy'",
+    "tocsin alerts mark 9f2c4e7a1b3d5f60 --real --started 2026-12-01T10:00:00Z",
+)
+def mark(
+    fingerprint: Fingerprint,
+    real: Annotated[bool, typer.Option("--real", help="It was right after all.")] = False,
+    started: Annotated[
+        str, typer.Option("--started", metavar="TIME", help="Which episode, by `starts_at`; the latest unless given.")
+    ] = "",
+    by: By = "",
+    comment: Comment = "",
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Say that an alert was false, for `tocsin rules suggest`; it may be over, and stays as it is."""
+    verdict = "real" if real else "false_positive"
+    said = {"verdict": verdict, "starts_at": started, "by": by, "comment": comment}
+    body = {name: text for name, text in said.items() if text}
+    found = run(_send(config, url, "POST", fingerprint, "/feedback", body)).body
+    remark(f"{fingerprint} of {found['starts_at']} is marked as {verdict}")
 
 
 @command(app, "tocsin alerts unack 9f2c4e7a1b3d5f60")

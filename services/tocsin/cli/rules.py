@@ -110,7 +110,7 @@ def suggest(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Milder settings for a rule whose alerts were acknowledged with --false-positive; changes nothing."""
+    """Milder settings for a rule whose alerts were called false positives; changes nothing."""
     import json
 
     found = run(_one(config, url, rule_id, "/suggestions", {"since": since}))

@@ -19,6 +19,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import UnreadableRecord, decode, decode_document, decode_escalation
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.escalation import kind_of
+from tocsin.schemas.feedback import Feedback
 from tocsin.schemas.incident import Incident
 from tocsin.schemas.instant import MAX_MS, parse_instant
 from tocsin.schemas.labels import is_shadow
@@ -59,6 +60,7 @@ def changes_of(topics: Topics) -> Mapping[str, ChangeOf]:
         topics.alert_state: _state,
         topics.alerts: _event,
         topics.deliveries: _delivery,
+        topics.feedback: _feedback,
         topics.dlq: _dead_letter,
         topics.shadow_alerts: _shadow_event,
         topics.shadow_progress: _shadow_progress,
@@ -256,6 +258,13 @@ def _audit(record: ConsumerRecord) -> Change | None:
     identity = f"{record.offset:020d}"
     row = {"id": identity, "at_ms": parse_instant(one.at), "actor": one.actor, "action": one.action}
     return tables.audit, identity, {**row, "body": _body(record)}
+
+
+def _feedback(record: ConsumerRecord) -> Change | None:
+    one = decode(Feedback, record.value)
+    identity = f"{one.fingerprint}/{parse_instant(one.starts_at)}"
+    row = {"id": identity, "fingerprint": one.fingerprint, "rule_id": one.rule_id, "at_ms": parse_instant(one.at)}
+    return tables.feedback, identity, {**row, "body": _body(record)}
 
 
 def _dead_letter(record: ConsumerRecord) -> Change | None:

@@ -265,7 +265,7 @@ class Projector:
         self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
         now_ms = time.time_ns() // 1_000_000
         async with self._database.writing() as connection:
-            for table in (tables.event, tables.delivery, tables.decision, tables.dead_letter):
+            for table in (tables.event, tables.delivery, tables.decision, tables.dead_letter, tables.feedback):
                 await connection.execute(delete(table).where(table.c.at_ms < now_ms - self._history_ms))
             for table in (tables.shadow_event, tables.shadow_progress):
                 await connection.execute(delete(table).where(table.c.at_ms < now_ms - KEPT_MS))

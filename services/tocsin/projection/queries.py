@@ -13,7 +13,17 @@ from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
 from tocsin.projection.database import Database
-from tocsin.projection.tables import UNREADABLE, active, audit, dead_letter, decision, delivery, document, event
+from tocsin.projection.tables import (
+    UNREADABLE,
+    active,
+    audit,
+    dead_letter,
+    decision,
+    delivery,
+    document,
+    event,
+    feedback,
+)
 
 Item = dict[str, Any]
 
@@ -145,6 +155,20 @@ async def timeline(database: Database, fingerprint: str, limit: int = 200) -> li
     query = select(event.c.body).where(event.c.fingerprint == fingerprint).order_by(*order).limit(limit)
     async with database.reading() as connection:
         return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
+
+
+async def last_of_episode(database: Database, fingerprint: str, starts_ms: int) -> Item | None:
+    """The last event of an episode of an alert, that which began at a time."""
+    query = select(event.c.body).where(event.c.fingerprint == fingerprint, event.c.starts_ms == starts_ms)
+    return await _one(database, query.order_by(event.c.sequence.desc()).limit(1))
+
+
+async def feedback_given(
+    database: Database, fields: Mapping[str, Sequence[str]], from_ms: int | None, page: Page
+) -> Found:
+    """What people said of alerts, of each episode the latest; the latest first."""
+    conditions = [feedback.c[name].in_(values) for name, values in fields.items()] + _between(feedback, from_ms, None)
+    return await _list(database, feedback, conditions, (feedback.c.at_ms, feedback.c.id), page)
 
 
 async def acknowledged_since(database: Database, fingerprint: str, starts_ms: int, sequence: int) -> Item | None:

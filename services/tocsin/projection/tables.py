@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 metadata = MetaData()
 
@@ -98,6 +98,18 @@ decision = Table(
     Column("body", Text, nullable=False),
     Index("tocsin_decision_order", "at_ms", "id"),
     Index("tocsin_decision_fingerprint", "fingerprint", "at_ms"),
+)
+
+feedback = Table(
+    "tocsin_feedback",
+    metadata,
+    Column("id", String(64), primary_key=True),  # fingerprint and beginning: the latest of an episode counts
+    Column("fingerprint", String(32), nullable=False),
+    Column("rule_id", String(128), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("tocsin_feedback_order", "at_ms", "id"),
+    Index("tocsin_feedback_fingerprint", "fingerprint"),
 )
 
 dead_letter = Table(

@@ -2,7 +2,7 @@
 
 `alerts` are what lifecycle says, one line each: `30s fires one{a="x"} critical`; other verbs are `resolves`, `changes`,
 `acks`, `unacks`, `reminds` and `returns` (a snooze is over). `told` are all notifications, `30s mail: some resolved
-one{a="x"} over two`. `decided` are decisions, which must be among those that are made.
+one{a="x"} over two`. `decided` are decisions, which must be among those that are made, and `undecided` must not.
 """
 
 from __future__ import annotations
@@ -130,6 +130,6 @@ def decided(played: Driver, begin_ms: int) -> list[str]:
 def test_routing_means_what_the_scenario_says(path: Path, scenario: Mapping[str, Any]) -> None:
     played, begin_ms = play(scenario)
     assert told(played, begin_ms) == scenario["told"], path.name
-    assert [line for line in scenario.get("decided", ()) if line not in decided(played, begin_ms)] == [], decided(
-        played, begin_ms
-    )
+    lines = decided(played, begin_ms)
+    assert [line for line in scenario.get("decided", ()) if line not in lines] == [], lines
+    assert [line for line in scenario.get("undecided", ()) if line in lines] == [], lines

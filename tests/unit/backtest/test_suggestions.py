@@ -23,6 +23,29 @@ CASES: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
         {"threshold": "auto", "operator": "lt", "baseline": {"width": 3, "memory": "6h"}},
         [{"baseline": {"width": width}} for width in (3.75, 4.5, 6.0)],
     ),
+    (
+        {
+            "condition": "baseline",
+            "levels": [
+                {"severity": "warning", "threshold": 4},
+                {"severity": "critical", "threshold": 8, "recovery_threshold": 6, "duration": "5m"},
+            ],
+        },
+        [
+            {
+                "levels": [
+                    {"severity": "warning", "threshold": 4 * factor},
+                    {
+                        "severity": "critical",
+                        "threshold": 8 * factor,
+                        "recovery_threshold": 6 * factor,
+                        "duration": "5m",
+                    },
+                ]
+            }
+            for factor in (1.25, 1.5, 2.0)
+        ],
+    ),
     ({"threshold": 5}, []),
 ]
 

@@ -25,7 +25,15 @@ def test_every_name_of_topics_is_declared_once() -> None:
 
 @pytest.mark.parametrize(
     ("topic", "days"),
-    [("alerts", 7), ("deliveries", 30), ("dlq", 14), ("samples", 1), ("signals", 7), ("notifications.email", 7)],
+    [
+        ("alerts", 7),
+        ("deliveries", 30),
+        ("feedback", 90),
+        ("dlq", 14),
+        ("samples", 1),
+        ("signals", 7),
+        ("notifications.email", 7),
+    ],
 )
 def test_records_are_kept_as_long_as_promised(topic: str, days: int) -> None:
     config = by_name()[f"tocsin.{topic}"].kafka_config()

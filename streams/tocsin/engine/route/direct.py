@@ -122,7 +122,7 @@ class Direct:
         self.notifications.extend(told)
         if record.said and told:
             self.decisions.append(_decision(event, "sent", self.at_ms, sent=told))
-            record.said = ""
+        record.said = ""  # even if there was nobody: nothing keeps it quiet any more
 
     def _heard(self, record: RouteRecord) -> list[Channel]:
         """Channels that were told and are still what they were."""

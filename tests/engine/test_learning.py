@@ -19,7 +19,6 @@ from tests.engine.test_checkpoint import assert_same, book_of, log_of
 from tocsin.engine.evaluate.checkpoint import HEADER, checkpoint, restore
 from tocsin.engine.evaluate.derivations.anomaly import Strangeness
 from tocsin.engine.evaluate.derivations.baseline import Deviation
-from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.engine.evaluate.points import Points, segments
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
@@ -37,11 +36,8 @@ KINDS: list[dict[str, Any]] = [
     {"condition": "anomaly", "anomaly": {"learn_anomalies": False, "relearn_after": "1m", "time_zone": "Asia/Kolkata"}},
     {"condition": "baseline", "baseline": {"relearn_after": "1m"}, "threshold": 3},
     {"threshold": "auto", "baseline": {"seasonality": "none", "memory": "5m"}},
-    *(
-        {"condition": "anomaly", "anomaly": {"detector": name, "rarer_than": "1h"}}
-        for name in DETECTORS
-        if name != "ensemble"
-    ),
+    {"condition": "anomaly", "anomaly": {"detector": "holt_winters", "rarer_than": "1h"}},
+    {"condition": "anomaly", "anomaly": {"detector": "neighbours", "rarer_than": "1h", "memory": "5m"}},
     {"condition": "trend", "threshold": 9, "trend": {"of": "baseline", "horizon": "20s", "lookback": "30s"}},
 ]
 

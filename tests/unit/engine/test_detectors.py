@@ -150,15 +150,18 @@ def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "interval_s"),
-    [*(("ensemble", each) for each in (1.0, 10.0, 60.0, 300.0, 3600.0)), *((name, 60.0) for name in DETECTORS)],
+    [
+        *(("ensemble", each) for each in (1.0, 10.0, 60.0, 300.0, 3600.0)),
+        *((name, 60.0) for name in DETECTORS if name != "ensemble"),
+    ],
 )
 def test_an_outage_of_a_day_is_no_anomaly_in_itself(name: str, interval_s: float) -> None:
     made, values = detector(8, name), 100 + np.random.default_rng(2).standard_normal((1500, 8))
     before = watch(made, values[:1000], 0, interval_s)
     after = watch(made, values[1000:], 1000 + round(86_400 / interval_s), interval_s)
     rare = np.log1p(1_000 * interval_s / 86_400)  # a sample in a thousand
-    assert (before[500:] > rare).mean() < 0.003
-    assert (after > rare).mean() < 0.003
+    for strange in (before[500:] > rare, after > rare):
+        assert (strange[1:] & ~strange[:-1]).mean() < 0.003  # what is shown again as it rises is one
 
 
 def test_a_new_cadence_is_no_anomaly_in_itself() -> None:

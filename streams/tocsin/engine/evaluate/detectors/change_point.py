@@ -11,7 +11,7 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.detector import Array, Moment
-from tocsin.engine.evaluate.detectors import scale, season
+from tocsin.engine.evaluate.detectors import scale, season, tails
 from tocsin.engine.evaluate.detectors.rarity import Rarity, Reading
 from tocsin.engine.evaluate.detectors.scale import Scale
 from tocsin.engine.frame import Floats
@@ -25,6 +25,7 @@ class ChangePoint(Rarity):
     """See the module. The measure is the greater of the two sums, that of falling negative."""
 
     measures = ("cumulative sum",)
+    shape = tails.EXPONENTIAL  # of a sum of independent steps that fall on the mean (Cramer and Lundberg)
 
     def spec(self) -> Spec:
         """See Rarity."""

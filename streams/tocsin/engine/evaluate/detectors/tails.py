@@ -3,8 +3,9 @@
 The 95 % quantile is followed (stochastic approximation, Robbins and Monro 1951). A run above it is one event, and its
 peak one value: peaks over threshold with runs declustering (Davison and Smith 1990), as autocorrelated samples need.
 The excess of peaks has a generalised Pareto distribution (Pickands 1975) by the method of moments (Hosking and Wallis
-1987), its shape drawn towards that of a Gaussian as long as peaks are few (SPOT, Siffer et al. 2017, has the likelihood
-instead). From it follows how long it takes until such an excess comes again: the return period.
+1987), its shape drawn towards that of a Gaussian (of sums, an exponential) as long as peaks are few (SPOT, Siffer et
+al. 2017, has the likelihood instead). From it follows how long it takes until such an excess comes again: the return
+period.
 
 Peaks that were strange when they came hardly teach the tail, unless they come back often: what happened once must not
 hide the next, and what comes every night is not strange.
@@ -23,7 +24,8 @@ _ABOVE: Final = np.float32(0.05)
 _QUANTILE_S: Final = 7 * DAY_S
 _EVENTS: Final = np.float32(300)  # the memory of a tail
 _FIRST: Final = 0.4  # mean excess of peaks before there was one: about that of a Gaussian
-_SHAPE, _SHAPE_EVENTS = np.float32(-0.05), np.float32(100)  # of a Gaussian at this quantile, and what that counts for
+GAUSSIAN, EXPONENTIAL = np.float32(-0.05), np.float32(0)  # shapes of tails at this quantile
+_SHAPE_EVENTS: Final = np.float32(100)  # what the shape that is foretold counts for
 _LEAST, _MOST = np.float32(-0.12), np.float32(0.5)
 _STRANGE_DAYS: Final = np.float32(30)
 _OFTEN: Final = 4.0  # strange events within `_OFTEN_S` from which they are learnt as any other
@@ -55,8 +57,10 @@ class Tails:
     """One look: `days` (first all up, then all down: 2 measures x slots) is the return period of each measure, 0 where
     it is ordinary; then `learn`."""
 
-    def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array) -> None:
-        self._columns, self._moment = columns, moment
+    def __init__(
+        self, columns: Columns, moment: Moment, measures: Array, anew: Array, shape: np.float32 = GAUSSIAN
+    ) -> None:
+        self._columns, self._moment, self._shape = columns, moment, shape
         slots = moment.slots
         self._measures = len(measures)
         if anew.any():
@@ -100,7 +104,7 @@ class Tails:
         highest = self._peak.reshape(-1)[at]
         excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
         cadence_days = (self._moment.cadence_s[series] / DAY_S).astype(np.float32)
-        days = _runs_until(figures, excess) * (figures[_LENGTH] / _ABOVE) * cadence_days
+        days = _runs_until(figures, excess, self._shape) * (figures[_LENGTH] / _ABOVE) * cadence_days
         goes_on = highest > 0
         figures[_RUN] = figures[_RUN] * goes_on + 1
         figures[_RAREST] = np.maximum(figures[_RAREST] * goes_on, days)
@@ -132,11 +136,11 @@ class Tails:
         return np.maximum(_HARDLY, np.minimum((often / _OFTEN) ** 2, 1))
 
 
-def _runs_until(figures: Array, excess: Array) -> Array:
+def _runs_until(figures: Array, excess: Array, expected: np.float32) -> Array:
     """How many runs come, on the mean, until one exceeds the quantile by so much."""
     mean, square, events = figures[_EXCESS], figures[_SQUARE], figures[_COUNT]
     ratio = mean * mean / np.maximum(square - mean * mean, np.float32(1e-6) * square + np.float32(1e-30))
-    shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * _SHAPE
+    shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * expected
     shape = np.clip(shape / (events + _SHAPE_EVENTS), _LEAST, _MOST)
     shape += 1 / (events + 2)  # what is foretold from few peaks has a longer tail: of an exponential, one of Pareto's
     shape = np.where(np.abs(shape) < 1e-3, np.float32(1e-3), shape)

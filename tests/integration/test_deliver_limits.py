@@ -13,6 +13,7 @@ from tocsin.testing.delivering import delivering
 from tocsin.testing.providers import Slack
 from tocsin.testing.receivers import WebReceiver
 from tocsin.testing.virtual_time import run_virtually
+from tocsin.testing.waiting import eventually
 
 LIMIT = {"count": 3, "per": "1m"}
 
@@ -119,5 +120,29 @@ def test_a_channel_that_fails_for_long_falls_back_once_and_two_do_not_play_ping_
                 written = await deliverer.settled()
         assert {channel for channel, _, _ in written.dead} == {"one", "two"}
         assert len(written.dead) == 2
+
+    run_virtually(main())
+
+
+def test_what_waits_behind_others_for_a_channel_that_fails_goes_to_its_fallback_in_time() -> None:
+    """Though the channel rests most of the time, and asks with one of them whether its receiver is back."""
+
+    async def main() -> None:
+        count = 200
+        async with (
+            WebReceiver(answers=[web.Response(status=500) for _ in range(500)]).listening() as down,
+            WebReceiver().listening() as good,
+        ):
+            channels: dict[str, tuple[str, dict[str, Any]]] = {
+                "bad": ("webhook", {"url": down.url, "fallback": "good", "fallback_after": "2m"}),
+                "good": ("webhook", {"url": good.url}),
+            }
+            async with delivering(channels, virtual=True) as deliverer:
+                names = [f"{number:016x}" for number in range(count)]
+                await deliverer.tell(*(Addressee("bad", "webhook").notification(firing_event(1, n)) for n in names))
+                await eventually(lambda: len(deliverer.written.taken) == count, poll_s=1.0)
+                assert 120.0 <= asyncio.get_running_loop().time() <= 155.0
+                await deliverer.settled()
+        assert len(good.requests) == count
 
     run_virtually(main())

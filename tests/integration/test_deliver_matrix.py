@@ -177,3 +177,27 @@ def test_a_rest_that_the_receiver_asks_for_is_kept_by_all_of_its_channel() -> No
             assert written.outcomes("hook").count("delivered") == 6
 
     run_virtually(main())
+
+
+def test_however_many_wait_one_asks_whether_the_receiver_is_back() -> None:
+    async def main() -> None:
+        async with under_way(Trouble(lambda: web.Response(status=503), lasts_s=600.0)) as (deliverer, bad, _):
+            asked: list[float] = []
+            loop = asyncio.get_running_loop()
+            assert bad.trouble is not None
+            answer = bad.trouble.answer
+            assert answer is not None
+
+            def noted() -> web.Response:
+                asked.append(loop.time())
+                return answer()
+
+            bad.trouble = Trouble(noted)
+            await deliverer.tell(*(told("bad", firing_event(1, f"{n:016x}")) for n in range(500)))
+            written = await deliverer.settled()
+        assert written.outcomes("bad").count("delivered") == 500
+        later = [at_s for at_s in asked if at_s > asked[0]]
+        assert 600 / 30 <= len(later) <= 600 / 15 + 10
+        assert len(later) == len(set(later))
+
+    run_virtually(main())

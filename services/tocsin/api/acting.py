@@ -7,10 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.acts import Acknowledging, Ending, Said, Snoozing, TriggerBody
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, validated
-from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
+from tocsin.api.state import READ_BACK_S, Api, answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import AcknowledgeReason, Command, CommandType, Trigger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -60,6 +61,7 @@ async def _until_stopped(api: Api, stop: asyncio.Event) -> None:
     try:
         await asyncio.wait([stopped, caught_up, api.following], return_when=asyncio.FIRST_COMPLETED)
         if caught_up.done():
+            gc.freeze()  # what exists now stays, and need not be walked again and again
             announce_ready()
         await asyncio.wait([stopped, api.following], return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -17,7 +17,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tocsin.bench import latency, storm
+from tocsin.agents.clock import clock_ms
+from tocsin.bench import latency, neighbours, storm
 from tocsin.bench.calibration import slowness
 from tocsin.bench.load import Load
 from tocsin.bench.many import RULES, kept, steady
@@ -27,6 +28,7 @@ from tocsin.kafka.embedded import EmbeddedKafka
 _SERIES: Final = 1_000
 _MANY: Final = 100_000
 _RATE: Final = 10_000
+_TURNS: Final = 5
 _PACKAGES: Final = ("faust-streaming", "aiokafka", "numpy", "msgspec", "rocksdict")
 _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "one_rule_cpu_us": ("1 rule: CPU a sample, µs", "3.0, then 2.0"),
@@ -49,6 +51,12 @@ _MEASURES: Final[dict[str, tuple[str, str]]] = {
     "alert_p99_ms": ("metric to alert at 10,000/s, p99, ms", "150, then 80"),
     "webhook_p50_ms": ("metric to webhook at 10,000/s, p50, ms", ""),
     "webhook_p99_ms": ("metric to webhook at 10,000/s, p99, ms", "200"),
+    "neighbours_alone_ms": ("notification to webhook, no other channel, p99 (median of five turns), ms", ""),
+    "neighbours_well_ms": ("beside 16 other channels, ms", ""),
+    "neighbours_misbehaving_ms": ("beside 16 whose receivers misbehave, ms", ""),
+    "neighbours_percent": ("by how much longer for the misbehaviour, %", "10"),
+    "neighbours_noise_percent": ("by how much it differs from turn to turn, %", ""),
+    "neighbours_lost": ("of these notifications never arrived", "0"),
     "storm_alerts_s": ("a storm of alerts within 10 s: from its first sample to the last alert, s", "15"),
     "storm_first_critical_s": ("critical ones in it, one in a thousand: sample to webhook, the first, s", "5"),
     "storm_worst_critical_s": ("the slowest of these, s", ""),
@@ -90,13 +98,14 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
     figures = await _few_series(bench, samples, say)
     figures |= await _many_series(bench, samples, say)
     figures |= await _latencies(bench, 10 if quick else 40, say)
+    figures |= await _neighbours(bench, 1.0 if quick else 3.0, say)
     figures |= await _storm(bench, 5_000 if quick else _MANY, say)
     figures |= await _edits(bench, 10 if quick else 60, say)
     return figures | before | {"slowness_after": round(slowness(), 2)}
 
 
 async def _few_series(bench: Bench, samples: int, say: Callable[[str], None]) -> dict[str, float]:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     plain = Load(samples, _SERIES, now_ms)
     say("1 rule ...")
     one = await _cost(bench, 1, plain)
@@ -149,6 +158,19 @@ async def _latencies(bench: Bench, seconds: int, say: Callable[[str], None]) -> 
         "webhook_p99_ms": round(latency.percentile(found.webhook_ms, 99), 1),
         "lost": found.lost,
         "latency_rate_per_s": round(found.rate),
+    }
+
+
+async def _neighbours(bench: Bench, seconds: float, say: Callable[[str], None]) -> dict[str, float]:
+    say("receivers that misbehave ...")
+    found = await neighbours.measure(bench, _TURNS, seconds)
+    return {
+        "neighbours_alone_ms": round(neighbours.p99_ms(found.alone), 1),
+        "neighbours_well_ms": round(neighbours.p99_ms(found.well), 1),
+        "neighbours_misbehaving_ms": round(neighbours.p99_ms(found.misbehaving), 1),
+        "neighbours_percent": round(found.change_percent, 1),
+        "neighbours_noise_percent": round(found.noise_percent, 1),
+        "neighbours_lost": found.lost,
     }
 
 

@@ -15,6 +15,7 @@ import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tocsin.agents.clock import clock_ms
 from tocsin.bench.load import DONE_METRIC, Load, write
 from tocsin.deliver.credentials import seal_config
 from tocsin.kafka.admin import ensure_topics
@@ -144,9 +145,12 @@ class Scenario:
 
     async def add_webhook(self, url: str) -> None:
         """A channel `hook` that leads to a local receiver."""
-        vault = load_or_create_key(self._directory, None)
-        sealed = seal_config(Channel(id="hook", type="webhook", config={"url": url}), vault)
-        await self.producer.send_and_wait(self.topics.channels, encode_document(sealed), key=b"hook")
+        await self.add_channel(Channel(id="hook", type="webhook", config={"url": url}))
+
+    async def add_channel(self, channel: Channel) -> None:
+        """One more, which all services get to know."""
+        sealed = seal_config(channel, load_or_create_key(self._directory, None))
+        await self.producer.send_and_wait(self.topics.channels, encode_document(sealed), key=channel.id.encode())
 
     async def measure(self, load: Load) -> Cost:
         """Write a load, start evaluate, and measure until it has judged the last sample."""
@@ -180,7 +184,7 @@ class Scenario:
 
     async def judged(self) -> None:
         """Wait until evaluate has judged everything that lies on the metrics topic now."""
-        mark = time.time_ns() // 1_000_000
+        mark = clock_ms()
         async with self._signals() as signals:
             for partition in range(PARTITIONS):
                 labels = {"partition": str(partition), "load": str(mark)}
@@ -200,7 +204,7 @@ class Scenario:
         """Kill evaluate; seconds from its start to its first verdict."""
         evaluate = self._services["evaluate"]
         await evaluate.kill()
-        sample = {"name": BACK_METRIC, "value": 1, "timestamp": time.time_ns() // 1_000_000}
+        sample = {"name": BACK_METRIC, "value": 1, "timestamp": clock_ms()}
         async with self._signals() as signals:
             await signals.seek_to_end()
             await self.producer.send_and_wait(self.metrics, orjson.dumps(sample), key=b"back")

@@ -93,6 +93,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._generation += 1
         for claim in self._claims.values():
             claim.release()
+        self._worker.release()
         await self._worker.quiet(WIND_DOWN_S)
         await self._commit()
         self._claims = {}

@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 
 from tocsin.deliver.offsets import OffsetLedger
-from tocsin.deliver.policy import Breaker, Bucket, urgency_of
+from tocsin.deliver.policy import Breaker, Bucket, Retry, urgency_of
 from tocsin.deliver.protocol import Outgoing
 from tocsin.deliver.settings import RateLimit
 from tocsin.schemas.notification import Notification
@@ -58,6 +58,7 @@ class Job:
     notification: Notification
     record: ConsumerRecord
     claim: Claim
+    taken_ms: int = 0
     attempts: int = 0
     first_at_ms: int | None = None
     not_before_ms: int = 0
@@ -74,35 +75,51 @@ class Job:
 
 
 class Slots:
-    """A semaphore that serves the most urgent first."""
+    """A semaphore that serves the most urgent first, `limit` at once. While that is 0 all wait, and none wakes up."""
 
-    def __init__(self, count: int) -> None:
-        self._free = count
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
         self._arrivals = itertools.count()
-        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._queue: list[tuple[int, int, asyncio.Future[bool]]] = []
 
-    async def acquire(self, urgency: int) -> None:
-        """Wait for a slot."""
-        if self._free:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def acquire(self, urgency: int) -> bool:
+        """Wait for a slot; False without one, when it is time to look whether there is still something to do."""
+        if self._taken < self._limit:
+            self._taken += 1
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (urgency, next(self._arrivals), turn))
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.result():
                 self.release()  # it was handed over while we were cancelled
             raise
 
     def release(self) -> None:
         """Hand the slot to the next one."""
-        while self._queue:
+        self._taken -= 1
+        self._serve()
+
+    def allow(self, limit: int) -> None:
+        """So many at once from now on; who has a slot keeps it."""
+        self._limit = limit
+        self._serve()
+
+    def rouse(self) -> None:
+        """Let all who wait look at what has changed."""
+        queue, self._queue = self._queue, []
+        for _, _, turn in queue:
+            if not turn.done():
+                turn.set_result(False)
+
+    def _serve(self) -> None:
+        while self._taken < self._limit and self._queue:
             turn = heapq.heappop(self._queue)[2]
             if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+                self._taken += 1
+                turn.set_result(True)
 
 
 @dataclass(slots=True)
@@ -111,15 +128,19 @@ class Lane:
 
     settle: Callable[[Job, Lane], Awaitable[None]]
     spawn: Callable[[Coroutine[Any, Any, None]], object]
+    now_ms: Callable[[], int]
     breaker: Breaker = field(default_factory=Breaker)
     slots: Slots = field(default_factory=lambda: Slots(CONCURRENCY))
     waiting: int = 0
+    fails_since_ms: int = 0
+    _is_resting: bool = False
     _bucket: Bucket | None = None
     _queues: dict[str, deque[Job]] = field(default_factory=dict)
 
     def add(self, job: Job) -> None:
         """Put a job at the end of its group."""
         self.waiting += 1
+        job.taken_ms = self.now_ms()
         key = job.notification.group_key
         if key in self._queues:
             self._queues[key].append(job)
@@ -137,6 +158,40 @@ class Lane:
         finally:
             self.waiting -= len(queue)
             del self._queues[key]
+
+    def answered(self) -> None:
+        """The receiver lives."""
+        self.breaker.answered()
+        self.fails_since_ms = 0
+        self.slots.allow(CONCURRENCY)
+
+    def failed(self, retry: Retry, chance: float, asked_until_ms: int | None) -> None:
+        """A transient failure; the receiver may have asked for rest. While the channel rests nobody knocks, and nobody
+        is woken up for that: thousands may wait."""
+        now_ms, breaker = self.now_ms(), self.breaker
+        self.fails_since_ms = self.fails_since_ms or now_ms
+        until_ms = asked_until_ms or now_ms + retry.rest_ms(breaker.failures + 1 - breaker.limit, chance)
+        breaker.failed(until_ms, asked=asked_until_ms is not None)
+        if breaker.wait_ms(now_ms):
+            self.slots.allow(0)
+            if not self._is_resting:
+                self._is_resting = True
+                self.spawn(self._rest())
+
+    async def _rest(self) -> None:
+        while (wait_ms := self.breaker.wait_ms(self.now_ms())) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(wait_ms / 1_000)
+        self._is_resting = False
+        # One tries first whether the receiver is back.
+        self.slots.allow(1 if self.breaker.failures else CONCURRENCY)
+
+    def kept_waiting(self, for_ms: int) -> list[Job]:
+        """What has waited so long, or longer, all of it while the channel failed."""
+        since_ms = self.now_ms() - for_ms
+        if not 0 < self.fails_since_ms <= since_ms:
+            return []
+        jobs = itertools.chain.from_iterable(self._queues.values())
+        return [job for job in jobs if job.taken_ms <= since_ms and not job.is_settled]
 
     def held_beside(self, job: Job, may_join: Callable[[Job], bool]) -> list[Job]:
         """What the rate limit keeps waiting beside a job, and may be sent with it: of each group the first ones."""

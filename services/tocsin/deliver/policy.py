@@ -9,6 +9,8 @@ from enum import StrEnum
 
 # Nobody's receiver needs a longer rest, and an absurd answer must not silence a channel for a year.
 MAX_RETRY_AFTER_S = 3_600.0
+# However long a receiver has been away, it is asked so often whether it is back.
+MAX_REST_MS = 30_000
 _MAX_DOUBLINGS = 40
 _SEVERITIES = ("critical", "error", "warning", "info")
 
@@ -49,6 +51,12 @@ class Retry:
             return max(wait_ms, int(min(retry_after_s, MAX_RETRY_AFTER_S) * 1_000))
         # The last attempt is made at the deadline, not thrown away because the dice asked for more.
         return min(wait_ms, self.within_ms - elapsed_ms)
+
+    def rest_ms(self, failures: int, chance: float) -> int:
+        """How long a channel rests after so many failures in a row beyond what its breaker bears, whichever
+        notifications they were of: half to all of min(max, `MAX_REST_MS`, initial * 2^failures)."""
+        ceiling_ms = min(self.max_ms, MAX_REST_MS, self.initial_ms << min(max(0, failures), _MAX_DOUBLINGS))
+        return int((1 + chance) / 2 * ceiling_ms)
 
 
 def urgency_of(severity: str) -> int:
@@ -112,11 +120,11 @@ class Breaker:
     failures: int = 0
     rests_until_ms: int = 0
 
-    def failed(self, next_at_ms: int, *, asked: bool) -> None:
-        """A transient failure, tried again at `next_at_ms`; `asked` when the receiver named that time."""
+    def failed(self, until_ms: int, *, asked: bool) -> None:
+        """A transient failure, which calls for rest until `until_ms`; `asked` when the receiver named that time."""
         self.failures += 1
         if asked or self.failures >= self.limit:
-            self.rests_until_ms = max(self.rests_until_ms, next_at_ms)
+            self.rests_until_ms = max(self.rests_until_ms, until_ms)
 
     def answered(self) -> None:
         """The receiver took or refused a message: it lives."""

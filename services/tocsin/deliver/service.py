@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
@@ -148,6 +149,8 @@ class _Types:
         """Say that all that were started at first are there."""
         for assigned in tuple(self._assigned):
             await assigned.wait()
+        # What exists now stays: walking it again and again would stand still for a tenth of a second each time.
+        gc.freeze()
         log.info("ready", consumers=len(self._assigned))
         announce_ready()
 

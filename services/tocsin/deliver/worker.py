@@ -98,6 +98,11 @@ class Worker:
         """Take a job on; it is finished in its claim's ledger once it is settled."""
         self._lane(job.notification.channel_id).add(job)
 
+    def release(self) -> None:
+        """Claims have ended: whoever waits in line looks whether its job is still ours."""
+        for lane in self._lanes.values():
+            lane.slots.rouse()
+
     async def quiet(self, timeout_s: float) -> None:
         """Wait until nothing is on the wire, but not for ever."""
         try:
@@ -113,7 +118,7 @@ class Worker:
 
     def _lane(self, channel_id: str) -> Lane:
         if channel_id not in self._lanes:
-            self._lanes[channel_id] = Lane(self._settle, self._spawn)
+            self._lanes[channel_id] = Lane(self._settle, self._spawn, self._around.transport.clock.now_ms)
         return self._lanes[channel_id]
 
     async def _settle(self, job: Job, lane: Lane) -> None:
@@ -135,11 +140,12 @@ class Worker:
         """Wait for the job's time, the receiver's rest and the rate limit; False if it is not this job's turn."""
         clock = self._around.transport.clock
         while job.claim.live and job.carried is None and not job.is_settled:
-            wait_ms = max(job.not_before_ms - clock.now_ms(), lane.breaker.wait_ms(clock.now_ms()))
+            wait_ms = job.not_before_ms - clock.now_ms()
             if wait_ms > 0:
                 await job.claim.pause(wait_ms / 1_000)
                 continue
-            await lane.slots.acquire(job.urgency)
+            if not await lane.slots.acquire(job.urgency):
+                continue
             hold_s = self._obstacle_s(job, lane)
             if not hold_s:
                 return True
@@ -153,7 +159,7 @@ class Worker:
         if not job.claim.live or not self._may_send() or job.carried is not None or job.is_settled:
             return _POLL_S
         if lane.breaker.wait_ms(now_ms):
-            return lane.breaker.wait_ms(now_ms) / 1_000
+            return _POLL_S
         channel = self._around.directory.get(job.notification.channel_id)
         try:
             bucket = lane.bucket(self._usable(channel).rate_limit) if channel else None
@@ -223,7 +229,7 @@ class Worker:
             for job in jobs:
                 await self._failed(job, lane, settings, ended, latency_s)
             return
-        lane.breaker.answered()
+        lane.answered()
         shown = replace(ended, text=redacted(ended.text, settings), detail=redacted(ended.detail, settings))
         for job in jobs:
             self._remember_delivered(job.notification.id)
@@ -269,13 +275,16 @@ class Worker:
             )
             if wait_ms is not None:
                 job.not_before_ms = now_ms + wait_ms
-                lane.breaker.failed(job.not_before_ms, asked=failure.retry_after_s is not None)
+                asked = failure.retry_after_s is not None
+                lane.failed(settings.retry.policy, clock.chance(), job.not_before_ms if asked else None)
                 await self.books.retrying(job, failure, latency_s)
                 if elapsed_ms >= settings.fallback_after:
                     await self.books.fall_back(job, failure)
+                for other in lane.kept_waiting(settings.fallback_after):
+                    await self.books.fall_back(other, failure)
                 return
         elif not isinstance(failure, Unusable):
-            lane.breaker.answered()
+            lane.answered()
         await self.books.fall_back(job, failure)
         await self.books.gave_up(job, failure, latency_s)
         self._finish(job)

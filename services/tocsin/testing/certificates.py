@@ -27,9 +27,14 @@ class Authority:
         builder = self._builder(self._name, self._key.public_key(), datetime.now(UTC) + _DAY)
         self._certificate = builder.add_extension(constraint, critical=True).sign(self._key, hashes.SHA256())
 
+    @property
+    def pem(self) -> str:
+        """Its certificate, for those who are to trust it."""
+        return self._certificate.public_bytes(Encoding.PEM).decode()
+
     def trusting(self) -> ssl.SSLContext:
         """A client's context that trusts this authority alone."""
-        return ssl.create_default_context(cadata=self._certificate.public_bytes(Encoding.PEM).decode())
+        return ssl.create_default_context(cadata=self.pem)
 
     def server(self, host: str, *, expired: bool = False) -> ssl.SSLContext:
         """A server's context with a certificate for a host name or address."""

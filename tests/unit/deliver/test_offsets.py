@@ -46,3 +46,30 @@ async def test_slots_go_to_the_most_urgent_first_and_survive_cancelling() -> Non
     await asyncio.gather(*tasks, return_exceptions=True)
     assert served == ["critical", "warning", "info"]
     await asyncio.wait_for(slots.acquire(0), 5)
+
+
+async def test_while_no_slot_is_allowed_all_wait_and_then_as_many_go_as_are() -> None:
+    slots, served = Slots(2), list[int]()
+
+    async def take(number: int) -> None:
+        if await slots.acquire(number):
+            served.append(number)
+
+    slots.allow(0)
+    tasks = [asyncio.create_task(take(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    assert served == []
+    slots.allow(1)
+    await asyncio.sleep(0)
+    assert served == [0]
+    slots.allow(3)
+    await asyncio.sleep(0)
+    assert served == [0, 1, 2]
+    slots.allow(1)
+    slots.release()
+    slots.release()
+    await asyncio.sleep(0)
+    assert served == [0, 1, 2]
+    slots.rouse()
+    await asyncio.gather(*tasks)
+    assert served == [0, 1, 2]

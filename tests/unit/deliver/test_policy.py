@@ -31,6 +31,12 @@ def test_full_jitter_reaches_down_to_zero() -> None:
     assert POLICY.next_wait_ms(3, 0, 0.5) == 2_000
 
 
+def test_a_channel_rests_longer_with_each_failure_but_asks_within_half_a_minute() -> None:
+    retry = Retry(attempts=30, initial_ms=1_000, max_ms=300_000, within_ms=3_600_000)
+    assert [retry.rest_ms(failures, 0.0) for failures in (0, 1, 3, 9, 900)] == [500, 1_000, 4_000, 15_000, 15_000]
+    assert retry.rest_ms(900, 0.999) < 30_000
+
+
 def test_after_the_deadline_there_is_no_attempt_and_before_it_there_is_one_more() -> None:
     assert POLICY.next_wait_ms(1, 60_000, 0.5) is None
     assert POLICY.next_wait_ms(4, 59_900, 0.999) == 100

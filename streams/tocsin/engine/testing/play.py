@@ -52,7 +52,9 @@ def outcome(
     expected = sorted(enumerate(test.expect), key=lambda entry: entry[1].at)
     acts = sorted(enumerate(test.commands), key=lambda entry: entry[1].at)
     times = sorted({*messages, *(one.at for _, one in expected), *(one.at for _, one in acts)})
-    pipeline = _pipeline(rules, channels, shape, times[-1], _known(channels, routing) if routing else None)
+    pipeline = _pipeline(
+        rules, channels, shape, times[-1], _known(channels, routing, shape.samples) if routing else None
+    )
     found: list[Difference] = []
     for at_ms in times:
         for message in messages.get(at_ms, ()):
@@ -77,8 +79,8 @@ def named_channels(rules: Iterable[Rule], routing: Routing | None = None) -> lis
     return [Channel(id=name, type=name if name in CHANNEL_TYPES else "webhook") for name in names]
 
 
-def _known(channels: Iterable[Channel], routing: Routing) -> Known:
-    known = Known(lambda *_: None)
+def _known(channels: Iterable[Channel], routing: Routing, partitions: int) -> Known:
+    known = Known(lambda *_: None, partitions)
     known.channels = {channel.id: channel for channel in channels}
     known.muting.put_tree(Tree(routing))
     return known

@@ -79,7 +79,8 @@ async def _act(
             raise not_found("alert", fingerprint)
         if status == "resolved":
             return answer(events[-1])
-        raise Problem(409, f"the alert {fingerprint} is not active; of one that is over, only feedback can be given")
+        text = f"the alert {fingerprint} is not active; of one that is over, only feedback can be given"
+        raise Problem(409, f"{text}, as by `tocsin alerts mark`")
     if standing["status"] == "pending":
         raise Problem(409, f"the alert {fingerprint} is pending, so there is nothing to {kind} yet")
     more = {"starts_at": standing["starts_at"], "remind_every_ms": remind_every_ms, "reason": reason}

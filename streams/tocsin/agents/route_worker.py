@@ -63,12 +63,13 @@ class _Service:
         self._at_rest.set()
         self._state = RoutingState(partitions)
         self._moved = asyncio.Event()  # a mark came, or lifecycle finished something
+        self._inhibits = asyncio.Event()  # something may be inhibited
         self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book, self._hand_over, self._moved.set)
         self.route = Route(app, self._tables[1], topics, self._state, self._make_way)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
         readers = {
             topics.channels: self._state.read_channel,
-            topics.routes: self._state.read_routing,
+            topics.routes: self._on_routing,
             topics.silences: self._state.read_silence,
             topics.escalations: self._state.read_escalation,
         }
@@ -107,6 +108,17 @@ class _Service:
         self._state.follow(self._routing, self._board.get)
         self._background.run(self._announce())
         self._background.run(self._tick())
+        self._background.run(self._watch())
+
+    async def _watch(self) -> None:
+        """Follow states and marks wherever something may be inhibited: others wait for what lifecycle says of marks."""
+        await self._inhibits.wait()
+        await self._board.get()
+
+    def _on_routing(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        self._state.read_routing(offset, key, value, at_ms)
+        if not self._state.muting.inhibitor.is_idle:
+            self._inhibits.set()
 
     def _on_mark(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
         self._state.read_mark(offset, key, value, at_ms)
@@ -129,7 +141,7 @@ class _Service:
             self._moved.clear()
             await self._progress.write()
             groups = [tp for tp in sorted(self._app.reader.assignment()) if tp.topic == self._topics.groups]
-            tick = codec.encode(RouteTick(time.time_ns() // 1_000_000))
+            tick = codec.encode(RouteTick(clock_ms()))
             reached = [tp for tp in groups if self.route.has_reached(tp.partition)]
             await self._outbox.acknowledged(
                 [await self._outbox.send(tp.topic, tick, partition=tp.partition) for tp in reached]

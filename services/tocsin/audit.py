@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from array import array
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tocsin.schemas.audit import AuditEntry
 
+_DIGITS: Final = 16
+_LATEST: Final = 10_000
 PURPOSE: Final = "audit trail"
 """What the key of seals is derived for."""
 
@@ -25,6 +29,30 @@ def _seal(entry: AuditEntry, key: bytes) -> str:
     return hmac.new(key, text, hashlib.sha256).hexdigest()
 
 
+class _Seals:
+    """Seals that were seen, by their first eight bytes: of what is asked for, nobody without the key can choose them.
+    A million take 8 MB; almost always one of the latest is asked for."""
+
+    def __init__(self) -> None:
+        self._latest: dict[int, None] = {}
+        self._all = array("Q")
+
+    def add(self, seal: str) -> None:
+        """One more."""
+        number = int(seal[:_DIGITS], 16)
+        self._all.append(number)
+        self._latest[number] = None
+        if len(self._latest) > _LATEST:
+            del self._latest[next(iter(self._latest))]
+
+    def __contains__(self, seal: str) -> bool:
+        try:
+            number = int(seal[:_DIGITS], 16)
+        except ValueError:
+            return False
+        return number in self._latest or bool((np.frombuffer(self._all, np.uint64) == number).any())
+
+
 @dataclass(slots=True)
 class Check:
     """Whether a trail is whole: `take` all records in order, then `end`. `fault` names the first one that is not as it
@@ -35,7 +63,7 @@ class Check:
     fault: str = ""
     last_seal: str = ""
     _chains: dict[str, tuple[int, str]] = field(default_factory=dict)
-    _seals: set[str] = field(default_factory=set)
+    _seals: _Seals = field(default_factory=_Seals)
 
     def take(self, offset: int, value: bytes | None) -> None:
         """The record at an offset; behind the first fault nothing is said."""

@@ -19,6 +19,7 @@ from tests.engine.test_checkpoint import assert_same, book_of, log_of
 from tocsin.engine.evaluate.checkpoint import HEADER, checkpoint, restore
 from tocsin.engine.evaluate.derivations.anomaly import Strangeness
 from tocsin.engine.evaluate.derivations.baseline import Deviation
+from tocsin.engine.evaluate.lane import Lane
 from tocsin.engine.evaluate.points import Points, segments
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
@@ -120,6 +121,32 @@ def test_another_sensitivity_begins_with_what_is_known() -> None:
     pipeline.run(at_ms + 3_000)
     fired = [one for one in pipeline.signals if one.kind == "firing" and one.value > 0 and one.at_ms > at_ms]
     assert {one.labels["series"] for one in fired} == {"0", "1"}
+
+
+def test_a_checkpoint_holds_of_profiles_what_changed() -> None:
+    rule = rule_of(KINDS[0])
+    state, book, table = PartitionState(), book_of(rule), dict[str, bytes]()
+    items = log_of(rule, drawn(2), [0], 50)
+    written: list[set[str]] = []
+    for offset, item in enumerate(items):
+        step(state, [item], offset, book, Timing())
+        if offset % 4 == 0 or offset == len(items) - 1:
+            entries, header = checkpoint(state)
+            table |= {**entries, HEADER: header}
+            learnt = {name.split("/", 3)[3].rsplit("/", 1)[0] for name in entries if name.startswith("learnt/")}
+            written.append(learnt)
+            before, state = state, restore(table.get)
+            assert_same(before, state)
+    every = {"0", *(f"0/{strip}" for lane in state.lanes.values() for strip in strips_of(lane))}
+    first, *later = [names for names in written if names]
+    assert (first, len(every)) == (every, 25)
+    assert all("0" in names for names in later)
+    assert not any(f"0/168-{begin}" in names for names in later for begin in range(0, 168, 12))
+
+
+def strips_of(lane: Lane) -> list[str]:
+    (derivation,) = lane.derivations.values()
+    return [name for name, _, _ in derivation.columns.strips()]
 
 
 def test_what_another_version_learnt_is_learnt_anew() -> None:

@@ -141,15 +141,24 @@ async def test_what_is_in_use_is_not_deleted(client: Client) -> None:
     }
     assert (await client.call("POST", "/rules", rule, 201))["warnings"] == [doubt]
     assert "warnings" not in await client.call("PATCH", "/rules/slow", {"escalation_policy": "page"})
+    await client.call(
+        "POST", "/rules", {"id": "told", "metric_type": "x", "threshold": 1, "notifications": ["hook"]}, 201
+    )
+    await client.call("PUT", "/routes", {"route": {"channels": ["email"], "routes": [{"channels": ["hook"]}]}}, 201)
+    others = "rule 'told', route.routes.0"
     for path, said in (
-        ("/channels/hook", "channel 'hook' is named by person 'anna', escalation policy 'page'"),
         ("/people/anna", "person 'anna' is named by schedule 'primary'"),
         ("/schedules/primary", "schedule 'primary' is named by escalation policy 'page'"),
         ("/escalations/page", "escalation policy 'page' is named by rule 'slow'"),
     ):
         assert await client.refused("DELETE", path, None, 409) == f"{said}; take it out there first"
-    for path in ("/rules/slow", "/escalations/page", "/schedules/primary", "/people/anna", "/channels/hook"):
+    said = f"channel 'hook' is named by person 'anna', escalation policy 'page', {others}; take it out there first"
+    assert await client.refused("DELETE", "/channels/hook", None, 409) == f"{said}, or say force=true"
+    for path in ("/rules/slow", "/escalations/page", "/schedules/primary", "/people/anna"):
         await client.call("DELETE", path, wanted=204)
+    said = f"channel 'hook' is named by {others}; take it out there first, or say force=true"
+    assert await client.refused("DELETE", "/channels/hook?force=false", None, 409) == said
+    await client.call("DELETE", "/channels/hook?force=true", wanted=204)
     assert (await client.call("GET", "/schedules"))["items"] == []
 
 

@@ -9,8 +9,9 @@ import aiohttp
 import icalendar
 from tests.integration.routed import world
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.clearing import KEPT_MS, clear
-from tocsin.api.state import Api, clock_ms
+from tocsin.api.state import Api
 from tocsin.schemas.instant import parse_instant
 from tocsin.testing import collect, eventually
 

@@ -82,6 +82,22 @@ def test_alerts_are_one_incident_when_the_model_says_so(history: list[tuple[int,
     assert sorted(found, key=repr) == sorted(wanted, key=repr)
 
 
+def test_an_alert_that_leaves_and_comes_back_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.engine.route.incidents._MOST", 1)
+    world = driver(ROUTING)
+    for sequence, (at_s, service, kind) in enumerate(
+        [(1, "shop", "firing"), (2, "stock", "firing"), (8, "stock", "resolved"), (90, "stock", "firing")]
+    ):
+        for now_s in range(at_s, at_s + 2):
+            world.tick(now_s)
+        labels = {"team": "web", "cluster": "eu", "service": service}
+        world.alert(make_event("slow", labels, kind, at_s, sequence=sequence), at_s)
+        for now_s in range(at_s, at_s + 80 * (kind == "resolved")):
+            world.tick(now_s)
+    (incident,) = world.incidents.values()
+    assert (incident.count, incident.active, len(incident.alerts), incident.truncated) == (2, 2, 1, 1)
+
+
 def test_one_message_says_why_and_the_next_incident_is_another() -> None:
     world = driver(ROUTING)
     labels = {"team": "web", "cluster": "eu"}

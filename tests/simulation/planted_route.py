@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from tests.simulation.bug import Bug
 
-from tocsin.engine import pieces, run_table
+from tocsin.engine import pieces, run_table, standing
 from tocsin.engine.lifecycle import step as lifecycle
 from tocsin.engine.lifecycle import transitions
 from tocsin.engine.lifecycle.record import AlertRecord
 from tocsin.engine.pieces import PieceTable
-from tocsin.engine.route import flush, group_record, groups, inhibition, known, runs, store, telling
+from tocsin.engine.route import flush, group_record, groups, inhibition, known, marks, runs, store, telling
 from tocsin.engine.route import silences as silencing
 from tocsin.engine.route.board import Board
 from tocsin.engine.route.direct import Direct
@@ -29,6 +29,7 @@ from tocsin.engine.simulation.routing import RouteProcess
 from tocsin.engine.simulation.table import RunTable
 from tocsin.engine.wakes import Wakes
 from tocsin.schemas import alert
+from tocsin.schemas import mark as mark_schema
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.matcher import matches_all
 
@@ -210,7 +211,7 @@ def alert_inhibits_itself(patch: Patch) -> None:
 
 
 def no_hold(patch: Patch) -> None:
-    patch.setattr(Inhibitor, "hold_ms", lambda *_: 0)
+    patch.setattr(Inhibitor, "wait", lambda *_: None)
 
 
 def new_routes_forget_who_is_active(patch: Patch) -> None:
@@ -302,6 +303,27 @@ def _without_records(entries_of: Callable[..., dict[str, bytes | None]]) -> Call
     return entries
 
 
+def marks_ignore_what_is_waited_for(patch: Patch) -> None:
+    patch.setattr(standing, "_late_ms", lambda _: {})
+
+
+def lifecycle_is_not_waited_for(patch: Patch) -> None:
+    put = marks.Marks.put
+
+    def hasty(self: marks.Marks, name: str, mark: mark_schema.Mark) -> None:
+        put(self, name, msgspec.structs.replace(mark, ends=()) if isinstance(mark, mark_schema.Passed) else mark)
+
+    patch.setattr(marks.Marks, "put", hasty)
+
+
+def marks_wake_nobody(patch: Patch) -> None:
+    patch.setattr(inhibition.Inhibitor, "wait", _of_no_marks(inhibition.Inhibitor.wait))
+
+
+def _of_no_marks(wait: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, labels, fired_ms, _reached: wait(self, labels, fired_ms, marks.Reached())
+
+
 PLANTED_IN_ROUTE = (
     Bug("all owners of a partition write under one name", reigns_have_one_name),
     Bug("the group is asked before the journal is written", asked_before_the_journal),
@@ -339,4 +361,7 @@ PLANTED_IN_ROUTE = (
     Bug("why a group is not told is not written down", decisions_are_not_written),
     Bug("an input is committed before its run is finished", committed_before_it_is_finished),
     Bug("who was told after waiting is not persisted", entries_of_a_look_again_are_lost),
+    Bug("marks ignore the late samples that rules wait for", marks_ignore_what_is_waited_for),
+    Bug("marks count before lifecycle has worked off what they speak of", lifecycle_is_not_waited_for),
+    Bug("marks end no waiting", marks_wake_nobody),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,17 @@ def test_what_was_written_is_whole(order: list[int]) -> None:
     records = trail(order)
     check = checked(records, seal_of(records[-1]))
     assert (check.fault, check.entries, check.last_seal) == ("", len(records), seal_of(records[-1]))
+
+
+def test_an_entry_may_follow_one_of_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.audit._LATEST", 2)
+    records = trail([0] * 9)
+    late = msgspec.json.decode(trail([1])[0], type=AuditEntry)
+    for place, fault in ((0, ""), (7, ""), (None, "offset 9: it follows an entry that is not there")):
+        seen = seal_of(records[place]) if place is not None else "0" * 64
+        last = msgspec.json.encode(sealed(msgspec.structs.replace(late, seen=seen), KEY))
+        assert checked([*records, last], seal_of(records[0])).fault.startswith(fault)
+    assert "the last one that is known" in checked(records, "not a seal").fault
 
 
 @given(writers, st.data())

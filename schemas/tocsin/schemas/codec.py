@@ -16,6 +16,7 @@ from tocsin.schemas.feedback import Feedback
 from tocsin.schemas.grouping import GroupInput, Join, RouteTick
 from tocsin.schemas.incident import Incident
 from tocsin.schemas.labels import is_shadow
+from tocsin.schemas.mark import Mark, Passed, WorkedOff
 from tocsin.schemas.notification import Delivery, Notification, Remembered
 from tocsin.schemas.oncall import Person, Schedule
 from tocsin.schemas.problems import field_errors
@@ -38,6 +39,8 @@ Record = (
     | RouteTick
     | Incident
     | AuditEntry
+    | Passed
+    | WorkedOff
     | Feedback
 )
 _Record = TypeVar(
@@ -59,6 +62,7 @@ Document = Rule | Channel | Routing | Silence | EscalationDocument
 _Document = TypeVar("_Document", Rule, Channel, Routing, Silence, EscalationPolicy, Schedule, Person)
 _encoder = msgspec.json.Encoder()
 _group_decoder: msgspec.json.Decoder[GroupInput] = msgspec.json.Decoder(GroupInput)
+_mark_decoder: msgspec.json.Decoder[Mark] = msgspec.json.Decoder(Mark)
 
 
 class UnreadableRecord(ValueError):
@@ -86,9 +90,17 @@ def decode_group_input(value: bytes | None) -> GroupInput:
         raise UnreadableRecord(f"not an input of a group: {error}") from None
 
 
+def decode_mark(value: bytes | None) -> Mark:
+    """Read a record of `marks` back; raises UnreadableRecord that says why not."""
+    try:
+        return _mark_decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRecord(f"not a mark: {error}") from None
+
+
 def encode_document(document: Document) -> bytes:
     """A configuration entry as it lies on its compacted topic."""
-    return orjson.dumps(document.model_dump(mode="json"))
+    return document.encoded if isinstance(document, Rule) else orjson.dumps(document.model_dump(mode="json"))
 
 
 def decode_document(kind: type[_Document], value: bytes, key: str | None = None) -> _Document:

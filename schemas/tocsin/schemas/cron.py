@@ -66,7 +66,11 @@ def _ends(text: str, low: int, high: int, names: dict[str, int], *, has_step: bo
     first, dash, last = text.partition("-")
     begin = _number(first, names)
     end = _number(last, names) if dash else high if has_step else begin
-    return (begin, end) if low <= begin <= end <= high else None
+    if not low <= begin <= high or not low <= end <= high:
+        return None
+    if begin > end and names.get("sat") == high - 1:
+        end += high  # days of a week go on: fri-mon
+    return (begin, end) if begin <= end else None
 
 
 def _number(text: str, names: dict[str, int]) -> int:

@@ -6,12 +6,13 @@ their ids, the others behind marks that no id can hold.
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.interval import TimeSpan
 from tocsin.schemas.kinds import Id, Severity
 from tocsin.schemas.oncall import Person, Schedule, by_channel
+from tocsin.schemas.part import Part
 from tocsin.schemas.problems import Wrong
 
 PERSON_MARK: Final = "person/"
@@ -22,11 +23,7 @@ _USUAL_WAIT: Final = milliseconds("5m")
 _TARGETS: Final = ("channel", "schedule", "person")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class Target(_Part):
+class Target(Part):
     """Whom a step tells: a channel (or all of a type), whoever is on call by a schedule, or a person."""
 
     channel: Id | None = None
@@ -51,7 +48,7 @@ TargetField = Annotated[
 ]
 
 
-class Step(_Part):
+class Step(Part):
     """Whom to tell, so long after the step before it, and when this step counts at all."""
 
     wait: Duration | None = Field(
@@ -62,7 +59,7 @@ class Step(_Part):
     hours: tuple[TimeSpan, ...] = Field(default=(), max_length=64, description="only then, such as office hours")
 
 
-class EscalationPolicy(_Part):
+class EscalationPolicy(Part):
     """Steps, gone through in order, `repeat` times more, until somebody acknowledges the alert or it is over."""
 
     id: Id

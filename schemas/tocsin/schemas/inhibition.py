@@ -2,22 +2,19 @@
 
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.kinds import LabelName
+from tocsin.schemas.part import Part
 from tocsin.schemas.problems import Problem, Wrong
 from tocsin.schemas.rule import Matchers
 
 _HOLD: Final = milliseconds("5s")
-_HOLD_TEXT: Final = "how long a target waits before anybody is told, so that a source that fires with it is seen first"
+_HOLD_TEXT: Final = "how long a target waits, at most, until every source that fired no later is known"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
-
-
-class Inhibition(_Part):
+class Inhibition(Part):
     """While an alert that matches `source` is active, those that match `target` and have the same values of the labels
     in `equal` are not told. A label that is missing counts as empty."""
 
@@ -28,7 +25,7 @@ class Inhibition(_Part):
     hold: Duration = Field(default=_HOLD, description=_HOLD_TEXT)
 
 
-class Dependencies(_Part):
+class Dependencies(Part):
     """A graph over the values of one label: `needs: {checkout: [payments, stock], payments: [database]}`.
 
     While an alert on something that it needs, directly or not, is active and matches `source`, alerts on a thing are

@@ -17,10 +17,11 @@ from functools import cache
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from tocsin.schemas.instant import MAX_MS, format_instant, parse_instant
 from tocsin.schemas.kinds import Id
+from tocsin.schemas.part import Part
 from tocsin.schemas.problems import Problem, Wrong
 
 _WEEKDAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
@@ -158,11 +159,7 @@ Instant = Annotated[
 """A pydantic field type: RFC 3339 or epoch milliseconds in, milliseconds inside, RFC 3339 out."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class TimeRange(_Part):
+class TimeRange(Part):
     """From `start_time` to before `end_time`, in minutes of the day."""
 
     start_time: Clock
@@ -175,7 +172,7 @@ class TimeRange(_Part):
         return self
 
 
-class LocalSpan(_Part):
+class LocalSpan(Part):
     """One entry, by clocks of a place that is known from elsewhere: every field that is given must hold."""
 
     times: tuple[TimeRange, ...] = Field(default=(), max_length=64)
@@ -206,7 +203,7 @@ class TimeSpan(LocalSpan):
         return self.holds_at(local_time(at_ms, self.location))
 
 
-class TimeInterval(_Part):
+class TimeInterval(Part):
     """Entries under a name."""
 
     name: Id

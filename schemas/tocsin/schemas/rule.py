@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -67,6 +68,7 @@ _DEFAULTS: Final[dict[str, type[BaseModel]]] = {
     "change": Change, "absence": Absence, "anomaly": Anomaly, "baseline": Baseline, "trend": Trend,
 }  # fmt: skip
 _WELL_WITHIN: Final = 0.75
+_WORKED_OUT: Final = ("steps", "judged_as", "settings", "encoded")
 Auto = Literal["auto"]
 ThresholdField = Annotated[
     Annotated[Auto, Tag("tagged-auto")] | Annotated[float, Tag("tagged-number")],
@@ -293,7 +295,8 @@ class Rule(BaseModel):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        vars(copied).pop("steps", None)  # a copy may have other levels
+        for name in _WORKED_OUT:
+            vars(copied).pop(name, None)  # a copy may say something else
         return copied
 
     @cached_property
@@ -330,7 +333,7 @@ class Rule(BaseModel):
             return _WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
         return self.recovery_threshold
 
-    @property
+    @cached_property
     def judged_as(self) -> str:
         """The kind by which it is judged: a threshold that follows the baseline is one."""
         return "baseline" if self.condition == "threshold" and self.threshold == "auto" else self.condition
@@ -340,7 +343,7 @@ class Rule(BaseModel):
         """Whether it learns what is ordinary for a series."""
         return isinstance(self.settings, Learning)
 
-    @property
+    @cached_property
     def settings(self) -> BaseModel | None:
         """What its kind asks for beyond a threshold, defaults filled in."""
         kind = self.judged_as
@@ -357,6 +360,11 @@ class Rule(BaseModel):
             return 0
         own = self.levels[step].duration if self.levels else None
         return self.duration if own is None else own
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As it lies on `rules`. Worked out once: plans are saved whole when one of their rules changes."""
+        return orjson.dumps(self.document())
 
     def document(self) -> dict[str, Any]:
         """The rule as JSON-ready values, defaults included."""

@@ -92,6 +92,7 @@ class Topics:
         "groups",
         "incidents",
         "late",
+        "marks",
         "messages",
         "partials",
         "prefix",
@@ -120,6 +121,7 @@ class Topics:
         self.samples = f"{prefix}samples"
         self.partials = f"{prefix}partials"
         self.late = f"{prefix}late"
+        self.marks = f"{prefix}marks"
         self.groups = f"{prefix}groups"
         self.incidents = f"{prefix}incidents"
         self.messages = f"{prefix}messages"
@@ -176,10 +178,8 @@ def topic_specs(
         # Whole segments are deleted: without hourly ones a quiet topic keeps its records for a week.
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         kept(names.partials, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
-        kept(names.late, 7 * _DAY_MS),
-        kept(names.signals, 7 * _DAY_MS),
-        kept(names.commands, 7 * _DAY_MS),
-        kept(names.alerts, 7 * _DAY_MS),
+        *(kept(name, 7 * _DAY_MS) for name in (names.late, names.signals, names.commands, names.alerts)),
+        compacted(names.marks, 1, churning),
         compacted(names.alert_state, partitions, churning),
         # What a candidate in shadow said is read as long as its report may be asked for.
         kept(names.shadow_alerts, 30 * _DAY_MS),

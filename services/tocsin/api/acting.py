@@ -7,10 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.acts import Acknowledging, Ending, Said, Snoozing, TriggerBody
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, validated
-from tocsin.api.state import READ_BACK_S, Api, answer, api_of, clock_ms
+from tocsin.api.state import READ_BACK_S, Api, answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import AcknowledgeReason, Command, CommandType, Trigger
@@ -78,7 +79,8 @@ async def _act(
             raise not_found("alert", fingerprint)
         if status == "resolved":
             return answer(events[-1])
-        raise Problem(409, f"the alert {fingerprint} is not active; of one that is over, only feedback can be given")
+        text = f"the alert {fingerprint} is not active; of one that is over, only feedback can be given"
+        raise Problem(409, f"{text}, as by `tocsin alerts mark`")
     if standing["status"] == "pending":
         raise Problem(409, f"the alert {fingerprint} is pending, so there is nothing to {kind} yet")
     more = {"starts_at": standing["starts_at"], "remind_every_ms": remind_every_ms, "reason": reason}

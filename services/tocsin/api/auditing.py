@@ -15,9 +15,10 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy.exc import SQLAlchemyError
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.problems import Problem, unavailable
 from tocsin.api.requests import fields, instant, only, page
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.state import Api, answer, api_of
 from tocsin.audit import PURPOSE, Check, sealed
 from tocsin.kafka.clients import consumer_arguments, read_to, started
 from tocsin.projection import queries

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.problems import Problem, invalid, unavailable
 from tocsin.api.requests import only, validated
 from tocsin.api.rules import ADDED
@@ -134,7 +135,7 @@ async def read(api: Api, topic: str, since: int, intake: Intake) -> None:
     known = [name.partition(":")[0] for name in api.context.settings.metrics.topics]
     if topic not in known:
         raise invalid([FieldError("topic", f"{topic!r} is no metrics topic; there are {', '.join(known)}")])
-    since_ms = int(time.time() * 1_000) - since
+    since_ms = clock_ms() - since
     try:
         async with asyncio.timeout(DEADLINE_S):
             await read_topic(api.context.connection, topic, since_ms, intake, most=MAX_TOPIC_SAMPLES)

@@ -9,10 +9,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.escalations import refuse_if_used
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
+from tocsin.api.state import Api, answer, api_of
 from tocsin.deliver.credentials import ConfigRefused, masked_config, seal_config
 from tocsin.engine.route.step import notification
 from tocsin.projection.queries import Document, delivery_of, documents, one_document
@@ -81,12 +82,15 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Delete a channel that no person and no escalation policy names."""
-    only(request, ())
+    """Delete a channel that nothing names: no rule, route, correlation, silence, person, escalation policy or other
+    channel; with `force=true` any."""
+    only(request, ("force",))
+    is_forced = bool(known(request, {"force": ("true", "false")}).get("force") == ["true"])
     api, channel_id = api_of(request), request.match_info["id"]
     async with api.changing(api.context.topics.channels, channel_id):
         check_precondition(request, (await _stored(api, channel_id)).revision)
-        await refuse_if_used(api, KIND, channel_id)
+        if not is_forced:
+            await refuse_if_used(api, KIND, channel_id)
         await api.write(api.context.topics.channels, channel_id, None)
     return web.Response(status=204)
 

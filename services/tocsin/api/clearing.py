@@ -10,9 +10,10 @@ import structlog
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api import incidents, silences
 from tocsin.api.problems import Problem
-from tocsin.api.state import Api, clock_ms
+from tocsin.api.state import Api
 from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.silence import Silence

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tocsin.api.channel_users import users_of_channel
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
@@ -20,6 +21,7 @@ from tocsin.schemas.problems import FieldError
 from tocsin.schemas.references import SINGULAR, circles, missing, users
 
 ADDED = ("revision", "updated_at")
+_SHOWN = 10  # of those that name something
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,17 @@ async def changing(api: Api) -> AsyncIterator[None]:
 
 
 async def refuse_if_used(api: Api, kind: str, identity: str) -> None:
-    """Raises Problem 409 for what people, schedules, policies or rules name."""
+    """Raises Problem 409 for what something names that is in force."""
     found = users(kind, identity, await _all(api))
+    if kind == "channels":
+        found += await users_of_channel(api, identity)
     if kind == "escalations":
         rules = await documents(api.database, "rules")
         found += [f"rule {one.id!r}" for one in rules if one.body.get("escalation_policy") == identity]
     if found:
-        raise Problem(409, f"{SINGULAR[kind]} {identity!r} is named by {', '.join(found)}; take it out there first")
+        mend = "take it out there first" + (", or say force=true" if kind == "channels" else "")
+        named = ", ".join([*found[:_SHOWN], *([f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])])
+        raise Problem(409, f"{SINGULAR[kind]} {identity!r} is named by {named}; {mend}")
 
 
 async def _all(api: Api) -> list[tuple[str, EscalationDocument]]:

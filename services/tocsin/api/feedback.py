@@ -6,11 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.acting import ACTOR
 from tocsin.api.acts import Judging
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import fields, instant, json_body, only, page, validated
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.state import Api, answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.feedback import Feedback

@@ -9,11 +9,12 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.calendars import TYPE, Entry, calendar
 from tocsin.api.escalations import ADDED, PEOPLE, SCHEDULES, changing
 from tocsin.api.problems import bad_parameter, invalid, not_found
 from tocsin.api.requests import check_precondition, fields, instant, json_body, only, page, validated
-from tocsin.api.state import answer, api_of, clock_ms
+from tocsin.api.state import answer, api_of
 from tocsin.engine.escalate.rota import MOST_CHANGES, Rota, Shift
 from tocsin.projection.queries import documents
 from tocsin.schemas.instant import format_instant

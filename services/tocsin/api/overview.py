@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.problems import bad_parameter
 from tocsin.api.requests import duration_ms, instant, only
-from tocsin.api.state import answer, api_of, clock_ms
+from tocsin.api.state import answer, api_of
 from tocsin.projection.statistics import Span, statistics
 
 _MAX_BUCKETS = 1_000

@@ -14,10 +14,11 @@ import minijinja
 import msgspec
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.acting import carried_out
 from tocsin.api.auditing import DONE, Done
 from tocsin.api.silences import KIND, PERMITTED, permitted
-from tocsin.api.state import Api, api_of, clock_ms
+from tocsin.api.state import Api, api_of
 from tocsin.deliver.text import one_line
 from tocsin.permits import PATH, PURPOSE, NoPermit, Permit, Permits
 from tocsin.projection import queries

@@ -9,9 +9,10 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, only, validated
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.state import Api, answer, api_of
 from tocsin.deliver.channels import check_config
 from tocsin.deliver.composer import Composer, base_url
 from tocsin.deliver.credentials import ConfigRefused, config_errors, opened_config, seal_config

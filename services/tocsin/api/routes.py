@@ -164,7 +164,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
-    Route("DELETE", "/channels/{id}", channels.delete, "channels", "", 204, errors=(404, 409, 412, 503)),
+    Route(
+        "DELETE", "/channels/{id}", channels.delete, "channels", "", 204,
+        query=("force",), errors=(404, 409, 412, 503),
+    ),
     Route("GET", "/routes", routing.get, "routing", "Routing", errors=(404,)),
     Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
     Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),

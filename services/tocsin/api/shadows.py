@@ -10,11 +10,12 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api import rules
 from tocsin.api.problems import Problem, invalid
 from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
 from tocsin.api.shadow_report import Running, compared, head, holds
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.codec import encode_document

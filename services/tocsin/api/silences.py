@@ -12,10 +12,11 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.listing import listed
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
-from tocsin.api.state import Api, answer, api_of, clock_ms
+from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.route.reminders import taken_back
 from tocsin.engine.route.silences import applies
 from tocsin.projection.queries import (

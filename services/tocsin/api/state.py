@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -101,11 +100,6 @@ API = web.AppKey("api", Api)
 def api_of(request: web.Request) -> Api:
     """The process that serves a request."""
     return request.app[API]
-
-
-def clock_ms() -> int:
-    """What time it is, by this process's clock."""
-    return time.time_ns() // 1_000_000
 
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.backtests import DEADLINE_S, read, turn, watched
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import only
@@ -42,7 +43,7 @@ async def show(request: web.Request) -> web.Response:
         since = parse_duration(request.query.get("since", _SINCE))
     except ValueError as error:
         raise invalid([FieldError("since", str(error))]) from None
-    marked = await _marked(api, rule.id, int(time.time() * 1_000) - since)
+    marked = await _marked(api, rule.id, clock_ms() - since)
     body: dict[str, Any] = {"rule_id": rule.id, "false_positives": marked}
     if not marked:
         return answer({**body, "now": None, "candidates": [], "suggestion": None, "detail": _NONE_MARKED})

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.calendars import TYPE, Event, calendar
 from tocsin.api.problems import bad_parameter
 from tocsin.api.requests import instant, only
 from tocsin.api.silences import KIND
-from tocsin.api.state import answer, api_of, clock_ms
+from tocsin.api.state import answer, api_of
 from tocsin.projection.queries import Document, documents
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import stable_id

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
 from tocsin.agents.background import ended
+from tocsin.agents.clock import clock_ms
 from tocsin.bench.receiver import receiving
 from tocsin.bench.scenario import PARTITIONS, Scenario, Usage
 from tocsin.kafka.clients import consumer_arguments, started
@@ -105,7 +106,7 @@ async def _send(scenario: Scenario, arrivals: _Arrivals, rate: int, seconds: flo
     producer, topic = scenario.producer, scenario.metrics
     per_tick, began, sent = int(rate * _TICK_S), time.monotonic(), 0
     for tick in range(int(seconds / _TICK_S)):
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock_ms()
         for index in range(per_tick):
             number = (sent + index) % 1_000
             value = b'{"name":"response_time","value":%d,"timestamp":%d,"labels":{"host":"h%d"},"unit":"ms"}' % (

@@ -4,12 +4,14 @@ a kill."""
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.agents.clock import clock_ms
 from tocsin.bench.load import Load
 from tocsin.bench.scenario import Bench, Scenario, mean_rules
+from tocsin.schemas.rule import Rule
 
 RULES: Final = 10
 _INTERVAL_S: Final = 2  # between two samples of a series: the same however many series there are
@@ -51,7 +53,7 @@ class _Timeline:
     def __init__(self, series: int, samples: int) -> None:
         self.series, self._rate = series, series // _INTERVAL_S
         self.window = series * _WINDOW_S // _INTERVAL_S  # samples
-        self._end_ms = time.time_ns() // 1_000_000 - self._lasts_ms(samples + 2 * self.window + 4 * series)
+        self._end_ms = clock_ms() - self._lasts_ms(samples + 2 * self.window + 4 * series)
 
     def _lasts_ms(self, samples: int) -> int:
         return samples * 1_000 // self._rate
@@ -73,9 +75,9 @@ async def steady(bench: Bench, series: int, samples: int) -> Steady:
         return Steady(first.cpu_us, onset.cpu_us, cost.cpu_us, cost.rss_mib)
 
 
-async def kept(bench: Bench, series: int) -> Kept:
+async def kept(bench: Bench, series: int, rules: Sequence[Rule] | None = None) -> Kept:
     """Checkpoints of series whose alerts have begun, then a kill with a tail to judge again."""
-    async with bench.scenario(mean_rules(RULES), _KEPT) as scenario:
+    async with bench.scenario(mean_rules(RULES) if rules is None else rules, _KEPT) as scenario:
         timeline = _Timeline(series, 0)
         await scenario.start("evaluate")
         await scenario.feed(timeline.load(2 * timeline.window))

@@ -17,6 +17,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from tocsin.agents.clock import clock_ms
 from tocsin.bench import latency, neighbours, storm
 from tocsin.bench.calibration import slowness
 from tocsin.bench.load import Load
@@ -104,7 +105,7 @@ async def _figures(bench: Bench, quick: bool, say: Callable[[str], None]) -> dic
 
 
 async def _few_series(bench: Bench, samples: int, say: Callable[[str], None]) -> dict[str, float]:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     plain = Load(samples, _SERIES, now_ms)
     say("1 rule ...")
     one = await _cost(bench, 1, plain)

@@ -15,6 +15,7 @@ import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tocsin.agents.clock import clock_ms
 from tocsin.bench.load import DONE_METRIC, Load, write
 from tocsin.deliver.credentials import seal_config
 from tocsin.kafka.admin import ensure_topics
@@ -183,7 +184,7 @@ class Scenario:
 
     async def judged(self) -> None:
         """Wait until evaluate has judged everything that lies on the metrics topic now."""
-        mark = time.time_ns() // 1_000_000
+        mark = clock_ms()
         async with self._signals() as signals:
             for partition in range(PARTITIONS):
                 labels = {"partition": str(partition), "load": str(mark)}
@@ -203,7 +204,7 @@ class Scenario:
         """Kill evaluate; seconds from its start to its first verdict."""
         evaluate = self._services["evaluate"]
         await evaluate.kill()
-        sample = {"name": BACK_METRIC, "value": 1, "timestamp": time.time_ns() // 1_000_000}
+        sample = {"name": BACK_METRIC, "value": 1, "timestamp": clock_ms()}
         async with self._signals() as signals:
             await signals.seek_to_end()
             await self.producer.send_and_wait(self.metrics, orjson.dumps(sample), key=b"back")

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tocsin.agents.background import ended
+from tocsin.agents.clock import clock_ms
 from tocsin.bench.receiver import receiving
 from tocsin.bench.scenario import PARTITIONS, Bench, Scenario, Usage
 from tocsin.kafka.clients import consumer_arguments, started
@@ -133,7 +134,7 @@ async def _send(scenario: Scenario, series: int, value: int, seconds: float) -> 
     """One sample of every series, evenly; returns when the first one was sent. All is made before it is sent: what that
     costs is not what is measured."""
     ticks = max(1, round(seconds / _TICK_S))
-    begin_ms = time.time_ns() // 1_000_000 + (round(_AHEAD_S * 1_000) if seconds else 0)
+    begin_ms = clock_ms() + (round(_AHEAD_S * 1_000) if seconds else 0)
     batches = []
     for tick in range(ticks):
         numbers = range(series * tick // ticks, series * (tick + 1) // ticks)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tocsin.agents.clock import clock_ms
 from tocsin.cli.differences import DIFFERENCES, differences, said_of_totals
 from tocsin.cli.drawing import draw
 from tocsin.cli.failures import ExitCode, Failure, wrong_usage
@@ -115,7 +116,6 @@ def _read(
 
 def _read_topic(intake: Intake, topic: str, since: str, config: Path | None, progress: Progress) -> None:
     import os
-    import time
 
     from tocsin.backtest.topic import read_topic
     from tocsin.cli.failures import run
@@ -127,7 +127,7 @@ def _read_topic(intake: Intake, topic: str, since: str, config: Path | None, pro
     except ValueError as error:
         wrong_usage(f"--since: {error}")
     started = context(load(config, os.environ))
-    since_ms = int(time.time() * 1_000) - back_ms
+    since_ms = clock_ms() - back_ms
     run(read_topic(started.connection, topic, since_ms, intake, progress.reading))
 
 

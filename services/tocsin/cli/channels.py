@@ -45,9 +45,14 @@ def apply(
 
 
 @command(app, "tocsin channels delete ops-mail")
-def delete(channel_id: Id, url: Url = None, config: Config = None) -> None:
-    """Delete one channel."""
-    run(_delete(config, url, channel_id))
+def delete(
+    channel_id: Id,
+    force: Annotated[bool, typer.Option("--force", help="Even if rules, routes or others name it.")] = False,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Delete one channel that nothing names."""
+    run(_delete(config, url, channel_id, force=force))
     remark(f"channel {channel_id} deleted")
 
 
@@ -111,11 +116,11 @@ async def _one(config: Path | None, url: str | None, channel_id: str) -> Any:
         return await client.get(f"/channels/{in_path(channel_id)}")
 
 
-async def _delete(config: Path | None, url: str | None, channel_id: str) -> None:
+async def _delete(config: Path | None, url: str | None, channel_id: str, *, force: bool) -> None:
     from tocsin.cli.client import connect, in_path
 
     async with connect(config, url) as client:
-        await client.send("DELETE", f"/channels/{in_path(channel_id)}")
+        await client.send("DELETE", f"/channels/{in_path(channel_id)}{'?force=true' if force else ''}")
 
 
 async def _apply(config: Path | None, url: str | None, channels: list[tuple[str, dict[str, Any]]]) -> None:

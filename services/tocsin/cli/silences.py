@@ -120,6 +120,8 @@ def edit(
     allow_broad: Broad = False,
     remind_before: Before = "",
     remind: Remind = [],  # noqa: B006 - typer makes a new one
+    no_reminder: Annotated[bool, typer.Option("--no-reminder", help="Nobody is reminded any more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="It comes again no more; say --for how long.")] = False,
     by: By = "",
     comment: Comment = "",
     output: Format = Output.TABLE,
@@ -127,7 +129,12 @@ def edit(
     config: Config = None,
 ) -> None:
     """Change what is said of a silence that is not over; the rest stays."""
+    if no_reminder and remind_before:
+        wrong_usage("--no-reminder: does not go with --remind-before; leave one out")
+    if once and (rrule or cron or not length):
+        wrong_usage("--once: goes with --for, and with neither --rrule nor --cron")
     change = {**_times(length, begin, rrule, cron, zone), **_reminder(remind_before, remind)}
+    change |= {name: None for name, is_gone in (("reminder", no_reminder), ("schedule", once)) if is_gone}
     said = {"match": match, "created_by": by, "comment": comment, "allow_broad": allow_broad}
     change |= {name: value for name, value in said.items() if value}
     if not change:
@@ -175,14 +182,14 @@ def _new(times: dict[str, Any]) -> dict[str, Any]:
 def edited(before: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """A silence with what is said of it anew; the rest stays. How long means each window, of one that comes again."""
     body, stands = {**before, **change}, before.get("schedule")
-    if "schedule" in change:
+    if change.get("schedule"):
         kept = {name: stands[name] for name in ("duration", "location")} if stands else {"duration": _WINDOW}
         body["schedule"] = {**kept, **change["schedule"]}
-    elif "duration" in change and stands:
+    elif "duration" in change and stands and "schedule" not in change:
         body["schedule"] = {**stands, "duration": body.pop("duration")}
     elif "duration" in change:
         del body["ends_at"]
-    if "reminder" in change:
+    if change.get("reminder"):
         body["reminder"] = {**(before.get("reminder") or {}), **change["reminder"]}
     return body
 

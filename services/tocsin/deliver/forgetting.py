@@ -10,10 +10,11 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from tocsin.context import Context
-from tocsin.deliver.directory import Directory
+from tocsin.deliver.directory import Directory, opened_directory
 from tocsin.deliver.journal import Journal
 from tocsin.deliver.memory import read_memory
 from tocsin.kafka.errors import KafkaUnreachable
+from tocsin.schemas.notification import Remembered
 
 _AGAIN_S: Final = 60.0
 log = structlog.get_logger("tocsin.deliver.forgetting")
@@ -32,8 +33,18 @@ async def forget_deleted(context: Context, directory: Directory, journal: Journa
 
 
 async def _sweep(context: Context, directory: Directory, journal: Journal) -> None:
-    for entry in (await read_memory(context)).entries():
-        channel = directory.get(entry.channel_id)
-        if channel is None or channel.type != entry.channel_type:
-            await journal.forget(entry.key)
-            log.info("forgotten", channel_id=entry.channel_id, group_key=entry.group_key)
+    """Channels are read again behind what they said, to the end of their topic: one that was made anew meanwhile keeps
+    what it says, however late this process follows."""
+    gone = [entry for entry in (await read_memory(context)).entries() if not _is_there(directory, entry)]
+    if not gone:
+        return
+    async with opened_directory(context) as (now, _):
+        gone = [entry for entry in gone if not _is_there(now, entry)]
+    for entry in gone:
+        await journal.forget(entry.key)
+        log.info("forgotten", channel_id=entry.channel_id, group_key=entry.group_key)
+
+
+def _is_there(directory: Directory, entry: Remembered) -> bool:
+    channel = directory.get(entry.channel_id)
+    return channel is not None and channel.type == entry.channel_type

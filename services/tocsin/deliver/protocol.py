@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tocsin.agents.clock import clock_ms
 from tocsin.deliver.blocking import BlockingCalls
 from tocsin.deliver.message import Message
 from tocsin.deliver.settings import ChannelSettings
@@ -66,7 +67,7 @@ class Authentication(Permanent):
 class Clock:
     """Time and chance, given in, so that tests decide them."""
 
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    now_ms: Callable[[], int] = clock_ms
     monotonic_s: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 

@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tocsin.agents.clock import clock_ms
 from tocsin.projection import tables
 from tocsin.projection.apply import Change, apply, changes_of, unreadable
 from tocsin.projection.database import Database
@@ -263,7 +264,7 @@ class Projector:
         if time.monotonic() < self._prune_at_s:
             return
         self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock_ms()
         async with self._database.writing() as connection:
             for table in (tables.event, tables.delivery, tables.decision, tables.dead_letter, tables.feedback):
                 await connection.execute(delete(table).where(table.c.at_ms < now_ms - self._history_ms))

@@ -15,6 +15,7 @@ import structlog
 from faust.types import TP
 
 from tocsin.agents.config_log import ConfigLog
+from tocsin.agents.marks import Said
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.agents.pieces import PieceTable
 from tocsin.agents.record_batches import BatchRefused, RecordBatch
@@ -25,6 +26,7 @@ from tocsin.engine.checkpoint_table import Checkpoints
 from tocsin.engine.evaluate.checkpoint import DamagedCheckpoint
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.pieces import DamagedEntry
+from tocsin.schemas.mark import mark_key
 
 _IN_HAND_S: Final = 5.0  # how long a graceful stop waits for a run that is being applied
 _SAVE_S: Final = 10.0  # how long it waits for a checkpoint
@@ -201,6 +203,16 @@ class Columnar(Generic[Item, State]):
                 _log.warning("Kafka does not answer; a partition goes on from its last checkpoint", partition=str(tp))
             finally:
                 partition.lock.release()
+
+    def said(self) -> list[Said]:
+        """How far each partition is, but for those in the middle of a run or a checkpoint."""
+        found = []
+        for tp, partition in self.partitions.items():
+            standing = self._stage.standing(partition.state) if partition.whole and not partition.is_lost else None
+            if standing is not None:
+                sent = [one for one in partition.sent if not one.done() or one.exception()]
+                found.append(Said(mark_key(self._stage.name, tp.partition), standing, sent))
+        return found
 
     def forget(self) -> None:
         """At a rebalance: what stays ours is restored from its checkpoint and replayed."""

@@ -13,6 +13,7 @@ from tocsin.engine.combine.step import step
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.partial import Partial, Progress
+from tocsin.engine.standing import Standing, of_combine
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.topics import Topics
 
@@ -21,6 +22,7 @@ from tocsin.schemas.topics import Topics
 class CombineStage(Stage[Partial, CombineState]):
     """One partition of `partials` at a time, of `partitions`."""
 
+    name = "combine"
     topics: Topics
     partitions: int
     timing: Timing
@@ -54,6 +56,10 @@ class CombineStage(Stage[Partial, CombineState]):
         done = step(state, items, end, book, self.timing)
         yield from signal_outputs(self.topics, done.signals)
         yield from partial_outputs(self.topics, done.partials, self.partitions)
+
+    def standing(self, state: CombineState) -> Standing | None:
+        """See Stage."""
+        return of_combine(state)
 
     def checkpoint(self, state: CombineState) -> tuple[dict[str, bytes], bytes]:
         """See Stage."""

@@ -13,6 +13,7 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
 from tocsin.engine.frame import Frame, Tick
 from tocsin.engine.partial import Partial
+from tocsin.engine.standing import Standing, of_evaluate
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode
 from tocsin.schemas.signal import Signal
@@ -23,6 +24,7 @@ from tocsin.schemas.topics import Topics
 class EvaluateStage(Stage[Frame | Tick, PartitionState]):
     """One samples partition at a time, of `partitions`."""
 
+    name = "evaluate"
     topics: Topics
     partitions: int
     timing: Timing
@@ -64,6 +66,10 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
             yield Output(self.topics.late, late.key, late.encode())
         for one in done.shadows:
             yield Output(self.topics.shadow_progress, f"{one.rule_id}/{one.partition}".encode(), encode(one))
+
+    def standing(self, state: PartitionState) -> Standing | None:
+        """See Stage."""
+        return of_evaluate(state, self.timing)
 
     def checkpoint(self, state: PartitionState) -> tuple[dict[str, bytes], bytes]:
         """See Stage."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import structlog
 from faust.types import TP
@@ -16,12 +16,14 @@ from tocsin.agents.combine import CombineStage
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.evaluate import EvaluateStage
 from tocsin.agents.ingest import Ingest
+from tocsin.agents.marks import MarkWriter
 from tocsin.agents.once import Once
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.topics import Topics
 
+_MARK_S: Final = 1.0
 _log = structlog.get_logger("tocsin.evaluate")
 
 
@@ -66,6 +68,7 @@ class _Service:
             app, self._outbox, tables[1], worker.client, CombineStage(*parts), self._book, checkpoint_s
         )
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
+        self._marks = MarkWriter(worker.client, self._outbox, topics, settings.partitions)
 
     def _on_rule(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
         ignored = self._book.append(offset, key, value, at_ms)
@@ -78,8 +81,10 @@ class _Service:
         await self._outbox.start()
         await self.ingest.start()
         await self.rules.start()
+        await self._marks.start()
         self._background.run(self.rules.follow())
         self._background.run(self._tick_for_ever())
+        self._background.run(self._mark_for_ever())
 
     async def _tick_for_ever(self) -> None:
         """Ticks at an interval, and at once when rules change."""
@@ -95,6 +100,12 @@ class _Service:
                 async with asyncio.timeout(self._settings.tick_ms / 1_000):
                     await self._hurry.wait()
 
+    async def _mark_for_ever(self) -> None:
+        """Say how far everything is, so that nobody waits longer than need be for what may still come."""
+        while True:
+            await asyncio.sleep(_MARK_S)
+            await self._marks.write([*self.evaluate.said(), *self.combine.said()])
+
     async def stop(self) -> None:
         """Checkpoint everything and disconnect; Faust commits afterwards."""
         await self._background.stop()
@@ -102,6 +113,7 @@ class _Service:
         await self.evaluate.save_all()
         await self.combine.save_all()
         await self.rules.stop()
+        await self._marks.stop()
         await self._outbox.stop()
 
     async def take_metrics(self, tp: TP, run: Any) -> None:

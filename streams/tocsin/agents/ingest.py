@@ -14,6 +14,7 @@ from typing import Final
 
 from faust.types import TP
 
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.dead_letter import Message, dead_letter
 from tocsin.agents.metric_parts import parts
 from tocsin.agents.outbox import Outbox, Sent
@@ -125,7 +126,7 @@ class Ingest:
 
     def _reading(self, tp: TP) -> Reading:
         assert self._interner is not None, "take before start"
-        return Reading(self._interner, (tp.topic, tp.partition), _now_ms(), self._max_ahead_ms)
+        return Reading(self._interner, (tp.topic, tp.partition), clock_ms(), self._max_ahead_ms)
 
     async def _settle(self) -> None:
         """Let offsets be committed whose frames are on Kafka, in order."""
@@ -153,7 +154,7 @@ class Ingest:
         counts = {topic: await self._outbox.partitions(topic) for topic in topics}
         owned = [tp for tp in self._app.consumer.assignment() if tp.topic in counts]
         sources = [await self._source(tp) for tp in owned]
-        value = frame.encode(Tick(_now_ms(), rules_offset, tuple(sources), counts))
+        value = frame.encode(Tick(clock_ms(), rules_offset, tuple(sources), counts))
         for partition in range(self._partitions):
             self._ticks.append(await self._outbox.send(self._samples, value, partition=partition))
 
@@ -204,7 +205,3 @@ class Ingest:
         for _, _, sent in list(self._in_flight):
             await self._outbox.acknowledged(sent)
         await self._settle()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

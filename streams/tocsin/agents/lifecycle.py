@@ -42,10 +42,16 @@ class Lifecycle:
     """Lifecycle of one worker: all partitions of `signals` and `commands` that Faust assigned to it."""
 
     def __init__(
-        self, app: BatchApp, table: RunTable, topics: Topics, book: RuleBook, on_urgent: OnUrgent = lambda *_: None
+        self,
+        app: BatchApp,
+        table: RunTable,
+        topics: Topics,
+        book: RuleBook,
+        on_urgent: OnUrgent = lambda *_: None,
+        on_finished: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
-        self._on_urgent = on_urgent
+        self._on_urgent, self._on_finished = on_urgent, on_finished
         self._table = table
         self._topics = topics
         self._book = book
@@ -59,6 +65,11 @@ class Lifecycle:
     def wants_tick(self, partition: int) -> bool:
         """Whether time matters in a partition; it may, until its records were looked at."""
         return bool(self._alarms.get(partition, True))
+
+    def worked_off(self, partition: int) -> int:
+        """The offset of `signals` before which all is on `alert-state`."""
+        tp = TP(self._topics.signals, partition)
+        return max(self._app.committable.offsets.get(tp, 0), self._app.reader.committed(tp))
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch], rules: ConfigLog) -> None:
         """Apply one fetched run of signals or of commands."""
@@ -90,6 +101,7 @@ class Lifecycle:
             return False
         alarms.update(outcome.wakes)
         self._app.committable.offsets[run.tp] = run.last + 1
+        self._on_finished()
         if outcome.urgent:
             self._on_urgent(run.tp.partition, outcome.urgent)
         return True

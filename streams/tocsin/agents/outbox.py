@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.partitioning import partitions_of
 from tocsin.engine.run_table import Output
 from tocsin.schemas.dead_letter import Header
@@ -83,7 +83,7 @@ class Outbox:
         return parcels
 
     async def _batches(self, outputs: Sequence[Output]) -> dict[_Place, list[BatchBuilder]]:
-        now_ms, filled = time.time_ns() // 1_000_000, dict[_Place, list[BatchBuilder]]()
+        now_ms, filled = clock_ms(), dict[_Place, list[BatchBuilder]]()
         for place, one in zip(await self._places(outputs), outputs, strict=True):
             batches = filled.setdefault(place, [])
             record = {"timestamp": now_ms, "key": one.key, "value": one.value, "headers": one.headers}

@@ -5,7 +5,6 @@ anybody is told. Revocation: as lifecycle's.
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any, Final
 import structlog
 from faust.types import TP
 
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.keyed import Apply, KeyedRun, Outcome, checked, keyed_runs, settled
 from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.routing import RoutingState
@@ -72,6 +72,11 @@ class Route:
         index = self._indexes.get(partition)
         return index is None or index.is_waiting(self._state.version)
 
+    def has_reached(self, partition: int) -> bool:
+        """Whether something in a partition waited for what marks say by now."""
+        index = self._indexes.get(partition)
+        return index is not None and index.has_reached(self._state.marks.reached.watermark_ms)
+
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation, came_s = self._app.reader.group_generation, asyncio.get_running_loop().time()
@@ -93,7 +98,7 @@ class Route:
             apply: Apply[Any] = partial(self._apply, partition.groups if is_of_groups else partition.alerts, get)
             finish = partial(self._finish, index)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
-                if tells(run.inputs, index):
+                if tells(run.inputs, index, self._state.marks.reached.watermark_ms):
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._table, tp.partition, self._state.version)
@@ -125,7 +130,7 @@ class Route:
                 return
             index, get = self._index(number), partial(self._table.get, number)
             partition = Partition(number, self._state, index, _log.error)
-            inputs = [(time.time_ns() // 1_000_000, event) for event in partition.next_ones(events, get)]
+            inputs = [(clock_ms(), event) for event in partition.next_ones(events, get)]
             if not inputs:
                 return
             await self._state.catch_up()

@@ -1,7 +1,6 @@
 """The route service: lifecycle and route in one worker."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from faust.types import TP
 
 from tocsin.agents.app import WorkerSettings, make_app, make_table, new_outbox, read_runs, run_worker
 from tocsin.agents.background import Background
+from tocsin.agents.clock import clock_ms
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.lifecycle import Lifecycle
 from tocsin.agents.once import Once
+from tocsin.agents.progress import ProgressWriter
 from tocsin.agents.route import Route
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
@@ -60,17 +61,21 @@ class _Service:
         self._topics, self._partitions = topics, partitions
         self._judging, self._at_rest = 0, asyncio.Event()
         self._at_rest.set()
-        self._state = RoutingState()
-        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book, self._hand_over)
+        self._state = RoutingState(partitions)
+        self._moved = asyncio.Event()  # a mark came, or lifecycle finished something
+        self._inhibits = asyncio.Event()  # something may be inhibited
+        self.lifecycle = Lifecycle(app, self._tables[0], topics, self._book, self._hand_over, self._moved.set)
         self.route = Route(app, self._tables[1], topics, self._state, self._make_way)
         self.rules = ConfigLog(dict(worker.client), topics.rules, self._on_rule)
         readers = {
             topics.channels: self._state.read_channel,
-            topics.routes: self._state.read_routing,
+            topics.routes: self._on_routing,
             topics.silences: self._state.read_silence,
             topics.escalations: self._state.read_escalation,
         }
         self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
+        self._marks = ConfigLog(dict(worker.client), topics.marks, self._on_mark)
+        self._progress = ProgressWriter(app, self._outbox, topics, self.lifecycle, self._state.marks)
         self._board = Once(self._start_board)
         self._reminders = Reminders()
 
@@ -103,14 +108,44 @@ class _Service:
         self._state.follow(self._routing, self._board.get)
         self._background.run(self._announce())
         self._background.run(self._tick())
+        self._background.run(self._watch())
+
+    async def _watch(self) -> None:
+        """Follow states and marks wherever something may be inhibited: others wait for what lifecycle says of marks."""
+        await self._inhibits.wait()
+        await self._board.get()
+
+    def _on_routing(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        self._state.read_routing(offset, key, value, at_ms)
+        if not self._state.muting.inhibitor.is_idle:
+            self._inhibits.set()
+
+    def _on_mark(self, offset: int, key: bytes, value: bytes | None, at_ms: int) -> None:
+        self._state.read_mark(offset, key, value, at_ms)
+        self._moved.set()
 
     async def _start_board(self) -> ConfigLog:
-        """Follow the states of all alerts, from when something may be inhibited for the first time."""
+        """Follow the states of all alerts and marks, from when something may be inhibited for the first time."""
         client = dict(self._worker.client)
         board = ConfigLog(client, self._topics.alert_state, self._state.read_active, self._partitions)
-        await board.start()
+        await asyncio.gather(board.start(), self._marks.start())
         self._background.run(board.follow())
+        self._background.run(self._marks.follow())
+        self._background.run(self._follow_marks())
         return board
+
+    async def _follow_marks(self) -> None:
+        """Say how far lifecycle is where marks wait for it, and look at once at what waited for marks."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            await self._progress.write()
+            groups = [tp for tp in sorted(self._app.reader.assignment()) if tp.topic == self._topics.groups]
+            tick = codec.encode(RouteTick(clock_ms()))
+            reached = [tp for tp in groups if self.route.has_reached(tp.partition)]
+            await self._outbox.acknowledged(
+                [await self._outbox.send(tp.topic, tick, partition=tp.partition) for tp in reached]
+            )
 
     async def _tick(self) -> None:
         """Write what time it is to the partitions of `groups` and `commands` where that matters."""
@@ -118,7 +153,7 @@ class _Service:
         first = TP(self._topics.commands, 0)  # whoever has it speaks of silences, which belong to no partition
         while True:
             await asyncio.sleep(_TICK_S)
-            now_ms, assigned = time.time_ns() // 1_000_000, self._app.reader.assignment()
+            now_ms, assigned = clock_ms(), self._app.reader.assignment()
             tick = codec.encode(RouteTick(now_ms))
             sent = [
                 await self._outbox.send(tp.topic, tick, partition=tp.partition)
@@ -142,7 +177,7 @@ class _Service:
         await self._background.stop()
         await self.rules.stop()
         board = self._board.if_made()
-        await asyncio.gather(*(log.stop() for log in (*self._routing, *([board] if board else []))))
+        await asyncio.gather(*(log.stop() for log in (*self._routing, *([board, self._marks] if board else []))))
         await self._outbox.stop()
 
     def _hand_over(self, partition: int, events: Sequence[AlertEvent]) -> None:

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from tocsin.agents.run_table import Output
 from tocsin.engine.evaluate.copies import Get
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.standing import Standing
+from tocsin.schemas.mark import Stage as StageName
 
 Item = TypeVar("Item")
 State = TypeVar("State")
@@ -14,6 +16,8 @@ State = TypeVar("State")
 
 class Stage(ABC, Generic[Item, State]):
     """One stage: from records of one partition to outputs and a state."""
+
+    name: ClassVar[StageName]
 
     @abstractmethod
     def decode(self, value: bytes) -> Item:
@@ -43,6 +47,10 @@ class Stage(ABC, Generic[Item, State]):
     @abstractmethod
     def step(self, state: State, items: Sequence[Item], end: int, book: RuleBook) -> Iterable[Output]:
         """Apply records, the last of which lies at `end`; what is to be sent, in order."""
+
+    @abstractmethod
+    def standing(self, state: State) -> Standing | None:
+        """How far a state is."""
 
     @abstractmethod
     def checkpoint(self, state: State) -> tuple[dict[str, bytes], bytes]:

@@ -140,6 +140,10 @@ class BatchConsumer(driver.Consumer):
             await self._thread.seek_wait(await self._thread.earliest_offsets(*fresh))
         return committed
 
+    def committed(self, partition: TP) -> int:
+        """The offset up to which the group has committed, as of the last commit, or when the partition came."""
+        return self._committed_offset.get(partition) or 0
+
     async def still_holds(self, partition: TP, generation: int) -> bool:
         """Whether the group still counts a partition as ours, as of a generation; what it says holds for a heartbeat.
 

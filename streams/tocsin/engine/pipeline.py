@@ -33,6 +33,7 @@ from tocsin.engine.route.known import Known
 from tocsin.engine.route.memory import MemoryRoute
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.step import step as route
+from tocsin.engine.standing import of_combine, of_evaluate
 from tocsin.engine.wakes import Wakes
 from tocsin.engine.watermark import EVERYTHING_MS, Timing
 from tocsin.schemas.alert import AlertEvent
@@ -40,6 +41,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.command import Command
 from tocsin.schemas.grouping import RouteTick
+from tocsin.schemas.mark import Passed
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
@@ -172,8 +174,17 @@ class Pipeline:
         self._tick(clock_ms)
         self._judge()
         if self._route is not None:
+            self._mark(self._route)
             self._route.tick(clock_ms)
             self._hear(self._route)
+
+    def _mark(self, route: MemoryRoute) -> None:
+        """Say how far all partitions are."""
+        standings = {f"evaluate/{at}": of_evaluate(state, self._timing) for at, state in enumerate(self._states)}
+        standings |= {f"combine/{at}": of_combine(state) for at, state in enumerate(self._combining)}
+        for name, one in standings.items():
+            if one is not None:
+                route.mark(name, Passed(one.watermark_ms, (), dict(one.late_ms), one.shares))
 
     def _judge(self) -> None:
         for partition, state in enumerate(self._states):

@@ -56,7 +56,7 @@ class World:
         self.app, self.outbox, self.table = App(), Outbox(), Table()
         self.runs = RunTable(self.outbox, self.table)  # type: ignore[arg-type]
         self.lifecycle = Lifecycle(self.app, self.runs, TOPICS, RuleBook())  # type: ignore[arg-type]
-        self.state = RoutingState()
+        self.state = RoutingState(1)
         self.route = Route(self.app, self.runs, TOPICS, self.state)  # type: ignore[arg-type]
 
     async def command(self, first: int, *values: bytes, keys: list[bytes] | None = None) -> None:

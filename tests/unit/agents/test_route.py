@@ -15,7 +15,7 @@ from tocsin.schemas.route import Routing
 
 
 def test_a_channel_under_another_key_is_ignored() -> None:
-    state = RoutingState()
+    state = RoutingState(1)
     channel = Channel(id="ops", type="console")
     state.read_channel(0, b"ops", encode_document(channel), 0)
     state.read_channel(1, b"other", encode_document(channel), 0)
@@ -24,7 +24,7 @@ def test_a_channel_under_another_key_is_ignored() -> None:
 
 def test_what_an_owner_says_late_neither_ends_an_inhibition_nor_brings_one_back() -> None:
     """One that stood still between its journal and its outputs: others went on, then it says what was true before."""
-    state = RoutingState()
+    state = RoutingState(1)
     inhibits = {"route": {"channels": ["ops"]}, "inhibit_rules": [{"source": ["severity=error"], "target": ["zone=a"]}]}
     state.read_routing(0, b"routing", encode_document(Routing.model_validate(inhibits)), 0)
     said = [

@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, routing: dict[str, Any] | None = ROUTES) -> None:
         self.outbox, self.logs = Outbox(), dict[TP, list[Record]]({ALERTS: [], GROUPS: []})
-        self.state = RoutingState()
+        self.state = RoutingState(1)
         self.state.read_channel(0, b"hook", encode_document(Channel(id="hook", type="webhook")), 0)
         self.committed = {ALERTS: 0, GROUPS: 0}
         self.seen = 0

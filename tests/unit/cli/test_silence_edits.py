@@ -26,6 +26,9 @@ BEFORE: dict[str, Any] = {
         ({}, {"schedule": {"rrule": "FREQ=DAILY"}}, {"schedule": {"rrule": "FREQ=DAILY", "duration": "1h"}}),
         ({}, {"duration": "2h"}, {"duration": "2h", "ends_at": None}),
         ({}, {"reminder": {"before": "2h"}}, {"reminder": {"before": "2h", "notifications": ["chat"]}}),
+        ({"schedule": WEEKLY}, {"schedule": None, "duration": "2h"},
+         {"schedule": None, "duration": "2h", "ends_at": None}),
+        ({}, {"reminder": None}, {"reminder": None}),
         ({"reminder": None}, {"reminder": {"before": "2h"}}, {"reminder": {"before": "2h"}}),
     ],
 )  # fmt: skip

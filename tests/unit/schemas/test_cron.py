@@ -54,6 +54,9 @@ def test_times_are_those_of_every_minute_that_fits(
     [
         ("@weekly", "0 0 * * 0"),
         ("0 2 * * sun", "0 2 * * 7"),
+        ("0 2 * * fri-sun", "0 2 * * 0,5,6"),
+        ("0 2 * * fri-mon", "0 2 * * 0,1,5,6"),
+        ("0 2 * * sat-wed/2", "0 2 * * 1,3,6"),
         ("*/20 9-10 * * mon-fri", "0,20,40 9,10 * * 1,2,3,4,5"),
         ("5/25 0 * mar *", "5,30,55 0 * 3 *"),
         ("0 0 */2 * 1-5", "0 0 1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31 * 1-5"),
@@ -74,7 +77,7 @@ def test_other_ways_to_write_it(text: str, same: str) -> None:
         ("0 2 * *", "is not a cron expression"),
         ("60 2 * * *", "is not a minute; use 0 to 59"),
         ("0 2 0 * *", "is not a day of the month"),
-        ("0 2 * * fri-mon", "is not a day of the week"),
+        ("0 22-3 * * *", "is not a hour"),
         ("*/0 * * * *", "is not a minute"),
         ("0 2 L * *", "is not a day of the month"),
         ("@reboot", "is not a cron expression"),

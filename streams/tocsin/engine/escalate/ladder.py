@@ -19,7 +19,8 @@ Reason = Literal["unanswered", "unacknowledged", "worse"]
 
 class Ladder(msgspec.Struct, omit_defaults=True):
     """One alert. `step` is the next one, counted from 0; its wait counts from `since_ms` and ends at `due_ms`, which is
-    0 until it is known, and not before `hold_ms`.
+    0 until it is known, and not before `hold_ms`, unless what may inhibit the alert is known before: by the watermark
+    `awaits_ms`.
 
     `taken` is the step of this policy that was taken last. `passed` are steps of this round that the alert was too mild
     for, `owed` are those to be taken at once. `asked` is the sequence at which lifecycle was asked for the step
@@ -30,6 +31,7 @@ class Ladder(msgspec.Struct, omit_defaults=True):
     event: AlertEvent
     since_ms: int
     hold_ms: int = 0
+    awaits_ms: int = 0
     due_ms: int = 0
     round: int = 0
     step: int = 0
@@ -64,6 +66,12 @@ class Ladder(msgspec.Struct, omit_defaults=True):
         if not self.due_ms:
             self.due_ms = max(self.since_ms + policy.wait_ms(self.step), self.hold_ms)
         self.owed = tuple(place for place in self.owed if place < len(policy.steps))
+
+    def release(self) -> None:
+        """What may inhibit the alert is known."""
+        if self.due_ms == self.hold_ms:
+            self.due_ms = 0
+        self.hold_ms = self.awaits_ms = 0
 
     def choose(self, policy: EscalationPolicy, at_ms: int) -> tuple[int, Reason] | None:
         """The step to take now, and why; behind the last one the round ends. None while nothing is due."""

@@ -11,6 +11,7 @@ from tocsin.engine.escalate.ladder import Ladder, Reason, fits
 from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.direct import notification
+from tocsin.engine.route.inhibition import Wait
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.unroutable import unroutable
@@ -61,18 +62,23 @@ class Escalations:
     def look(self, record: RouteRecord) -> bool:
         """Look again at an alert whose time has come; whether its record changed."""
         ladder = record.escalation
-        if ladder is None or not 0 < ladder.next_ms <= self.at_ms:
+        if ladder is None:
             return False
-        before = (ladder.next_ms, ladder.said, ladder.asked_ms)
+        before = (ladder.next_ms, ladder.awaits_ms, ladder.said, ladder.asked_ms)
+        if ladder.awaits_ms and (ladder.hold_ms <= self.at_ms or not self._awaited(ladder.event)):
+            ladder.release()
         self._go_on(record, ladder)
-        return (ladder.next_ms, ladder.said, ladder.asked_ms) != before
+        return (ladder.next_ms, ladder.awaits_ms, ladder.said, ladder.asked_ms) != before
 
     def _begin(self, event: AlertEvent) -> Ladder | None:
         if not event.escalation_policy:
             return None
-        inhibitor = self.muting.inhibitor
-        hold_ms = 0 if inhibitor.is_idle else inhibitor.hold_ms(routing_labels(event))
-        return Ladder(event.escalation_policy, event, self.at_ms, hold_ms=self.at_ms + hold_ms)
+        wait = self._awaited(event)
+        hold_ms, awaits_ms = (self.at_ms + wait.hold_ms, wait.awaits_ms) if wait else (0, 0)
+        return Ladder(event.escalation_policy, event, self.at_ms, hold_ms=hold_ms, awaits_ms=awaits_ms)
+
+    def _awaited(self, event: AlertEvent) -> Wait | None:
+        return None if self.muting.inhibitor.is_idle else self.muting.wait(routing_labels(event), event.fired_ms)
 
     def _go_on(self, record: RouteRecord, ladder: Ladder) -> None:
         """Everything that is due by now, up to a step that lifecycle is asked for."""

@@ -20,7 +20,7 @@ from tocsin.schemas.codec import UnreadableRecord, decode_rule, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
 
-FORMAT = 5
+FORMAT = 6
 HEADER = "header"
 
 __all__ = ["HEADER", "DamagedCheckpoint", "NewerCheckpoint", "checkpoint", "restore"]
@@ -118,6 +118,9 @@ def drop_lanes(copies: Copies, lanes: dict[str, Any]) -> None:
     wanted = {lane_name(key) for key in lanes}
     for name in [n for n in copies.marks if n.startswith(("lane/", "whole/")) and n.split("/")[1] not in wanted]:
         copies.drop(name)
+    learnt = {f"learnt/{lane_name(key)}/{name}" for key, lane in lanes.items() for name in lane.learnt_names()}
+    for name in [n for n in copies.marks if n.startswith("learnt/") and n not in learnt]:
+        copies.drop(name)
 
 
 def put_lane(copies: Copies, key: str, lane: Lane) -> None:
@@ -125,6 +128,8 @@ def put_lane(copies: Copies, key: str, lane: Lane) -> None:
     lane.prune()
     for chunk, packed in lane.pack_dirty():
         copies.put(f"lane/{lane_name(key)}/{chunk}", packed)
+    for name, packed in lane.pack_learnt():
+        copies.put(f"learnt/{lane_name(key)}/{name}", packed)
     whole = lane.pack_whole()
     if whole:
         copies.put(f"whole/{lane_name(key)}", whole)
@@ -135,6 +140,7 @@ def read_lane(lane: Lane, key: str, header: dict[str, Any], entry: Callable[[str
     lane.restore_header(header)
     for chunk in range(-(-header["slots"] // CHUNK)):
         lane.unpack(chunk, entry(f"lane/{lane_name(key)}/{chunk}"))
+    lane.unpack_learnt(lambda name: entry(f"learnt/{lane_name(key)}/{name}"))
     if lane.pack_whole():
         lane.unpack_whole(entry(f"whole/{lane_name(key)}"))
     lane.dirty_chunks()

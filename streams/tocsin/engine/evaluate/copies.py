@@ -53,7 +53,7 @@ class Copies:
         if found is None:
             raise DamagedCheckpoint(f"{name}/{copy} is missing")
         value = opened(f"{name}/{copy}", found)
-        if zlib.crc32(value) != check:
+        if int.from_bytes(found[:4], "little") != check:
             raise DamagedCheckpoint(f"{name}/{copy} is not the one that the header means")
         return value
 

@@ -87,20 +87,24 @@ class Judge:
     """Rules that look at the same value of the same series, with their state: slots x columns, a column each level."""
 
     def __init__(self, versions: list[RuleVersion]) -> None:
-        self.versions = sorted(versions, key=lambda v: (*_kind(v.rule), v.rule.id))
+        ranked = sorted(((*_kind(version.rule), version.rule.id), place) for place, version in enumerate(versions))
+        self.versions = [versions[place] for _, place in ranked]
+        kinds = [kind[:2] for kind, _ in ranked]
         steps = [version.rule.steps for version in self.versions]
         starts = np.cumsum([0, *map(len, steps)]).tolist()
         self._columns = [slice(begin, end) for begin, end in pairwise(starts)]
         self._owner = np.repeat(np.arange(len(self.versions)), np.diff(starts))
-        self._groups = list(self._grouped(steps))
+        self._groups = list(self._grouped(steps, kinds))
         self._conditions = [(group, i) for where, group in self._groups for i in range(where.stop - where.start)]
         self.columns = Columns({"state": ("u1", starts[-1], REST), "due": ("i8", starts[-1], 0)})
         self.cells = Cells([len(own) for own in steps])
 
-    def _grouped(self, steps: Sequence[tuple[Level, ...]]) -> Iterator[tuple[slice, Condition]]:
+    def _grouped(
+        self, steps: Sequence[tuple[Level, ...]], kinds: Sequence[tuple[str, ...]]
+    ) -> Iterator[tuple[slice, Condition]]:
         begin = 0
         for end in range(1, len(self.versions) + 1):
-            if end < len(self.versions) and _kind(self.versions[end].rule) == _kind(self.versions[begin].rule):
+            if end < len(kinds) and kinds[end] == kinds[begin]:
                 continue
             rules = [version.rule for version in self.versions[begin:end]]
             levels = [(rule, level) for rule, own in zip(rules, steps[begin:end], strict=True) for level in own]

@@ -2,7 +2,8 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from tocsin.engine.evaluate.samples import Samples
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.frame import Ints
 from tocsin.engine.ingest.step import UNSEEN_MS
+from tocsin.schemas.labels import stable_id
 from tocsin.schemas.signal import Signal
 
 FREE: Final = -1
@@ -55,8 +57,10 @@ class Lane(ABC):
 
     def _tables(self) -> list[Columns]:
         """Every table that has a row for each slot."""
-        judges = [judge.columns for judge in self.judges.values()]
-        return [self.columns, *judges, *(derivation.columns for derivation in self.derivations.values())]
+        return [*self._watching(), *(derivation.columns for derivation in self.derivations.values())]
+
+    def _watching(self) -> list[Columns]:
+        return [self.columns, *(judge.columns for judge in self.judges.values())]
 
     @property
     def aggregates(self) -> set[str]:
@@ -264,23 +268,46 @@ class Lane(ABC):
 
     def dirty_chunks(self) -> list[int]:
         """Chunks written since the last checkpoint; clears the note."""
-        tables = self._tables()
-        count = -(-self.columns.count // CHUNK)
-        dirty = np.zeros(count, bool)
-        for table in tables:
-            dirty |= table.dirty[:count] if len(table.dirty) >= count else np.ones(count, bool)
-            table.dirty[:] = False
-        return np.flatnonzero(dirty).tolist()
+        dirty = [table.dirty_chunks(self._chunks) for table in self._watching()]
+        return np.flatnonzero(np.logical_or.reduce(dirty)).tolist()
+
+    @property
+    def _chunks(self) -> int:
+        return -(-self.columns.count // CHUNK)
 
     def pack_dirty(self) -> Iterator[tuple[int, bytes]]:
         """Chunks of slots written since the last checkpoint, each with everything that hangs on them."""
         cells = {key: judge.cells.by_chunk() for key, judge in self.judges.items()}
         for chunk in self.dirty_chunks():
             judges = [(key, judge.columns.pack(chunk), cells[key].get(chunk)) for key, judge in self.judges.items()]
-            derived = {key: _packed(derivation.columns, chunk) for key, derivation in self.derivations.items()}
             more = self.pack_more(chunk * CHUNK, (chunk + 1) * CHUNK)
-            packed = {"columns": self.columns.pack(chunk), "judges": judges, "derived": derived, **more}
+            packed = {"columns": self.columns.pack(chunk), "judges": judges, **more}
             yield chunk, msgspec.msgpack.encode(packed)
+
+    def pack_learnt(self) -> Iterator[tuple[str, bytes]]:
+        """What derivations have written since the last checkpoint, by name: much, and of much of it little changes."""
+        for key, derivation in self.derivations.items():
+            columns = derivation.columns
+            for chunk in np.flatnonzero(columns.dirty_chunks(self._chunks)).tolist():
+                for name, packed in columns.pack_parts(chunk):
+                    yield f"{_derivation_name(key)}/{name}", packed
+
+    def unpack_learnt(self, part_of: Callable[[str], bytes]) -> None:
+        """The inverse of `pack_learnt`, of all slots."""
+        for key, derivation in self.derivations.items():
+            part = partial(_part, part_of, _derivation_name(key))
+            for chunk in range(self._chunks):
+                derivation.columns.unpack_parts(chunk, part)
+            derivation.columns.dirty[:] = False
+
+    def learnt_names(self) -> set[str]:
+        """What the names of `pack_learnt` may be."""
+        return {
+            f"{_derivation_name(key)}/{chunk}{part}"
+            for key, derivation in self.derivations.items()
+            for chunk in range(self._chunks)
+            for part in ("", *(f"/{strip}" for strip, _, _ in derivation.columns.strips()))
+        }
 
     def pack_more(self, first: int, end: int) -> dict[str, Any]:
         """What a kind of lane keeps of slots first to end besides its columns."""
@@ -300,8 +327,6 @@ class Lane(ABC):
             judge.columns.unpack(chunk, columns)
             if cells:
                 judge.cells.unpack(cells)
-        for key, columns in packed["derived"].items():
-            _unpack(self.derivations[key].columns, chunk, columns)
         self.unpack_more(packed)
 
     def unpack_more(self, packed: dict[str, Any]) -> None:  # noqa: B027 - most lanes keep nothing more
@@ -328,16 +353,12 @@ class Lane(ABC):
         self.late, self.refused = header["late"], Refusals.unpack(header["refused"])
 
 
-def _packed(columns: Columns, chunk: int) -> dict[str, Any]:
-    return {"layout": columns.layout, **columns.pack(chunk)}
+def _part(part_of: Callable[[str], bytes], prefix: str, name: str) -> bytes:
+    return part_of(f"{prefix}/{name}")
 
 
-def _unpack(columns: Columns, chunk: int, packed: dict[str, Any]) -> None:
-    """What another version of a detector has learnt cannot be gone on with: its series are learnt anew."""
-    if packed.get("layout", columns.layout) == columns.layout:
-        columns.unpack(chunk, packed)
-    else:
-        columns.add(packed["rows"])
+def _derivation_name(key: str) -> str:
+    return stable_id("derivation", key)
 
 
 def _shortest_silence(judged: Judged) -> int | None:

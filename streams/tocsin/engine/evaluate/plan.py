@@ -193,7 +193,8 @@ class Plan:
 
     def _remove(self, spec: LaneSpec | GroupSpec, source: Source, version: RuleVersion, own: set[str]) -> None:
         judged = self._judged(spec, own)
-        judged[source.key][1].remove(version)
+        looking = judged[source.key][1]
+        del looking[next(place for place, one in enumerate(looking) if one.rule.id == version.rule.id)]
         if not judged[source.key][1]:
             del judged[source.key]
         if judged:

@@ -7,6 +7,7 @@ import msgspec
 
 from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.decisions import decision
+from tocsin.engine.route.inhibition import Wait
 from tocsin.engine.route.muting import Mute, Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.unroutable import unroutable
@@ -34,18 +35,19 @@ class Direct:
         """Apply an event of an alert."""
         caring = self._caring(record, event)
         if event.type == "firing":
-            record.told, record.held_ms, record.said = {}, 0, ""
+            record.told, record.held_ms, record.awaits_ms, record.said = {}, 0, 0, ""
             if event.notifications:
-                self._unless_muted(record, event, self._hold_ms(event))
+                wait = self._wait(event)
+                self._unless_muted(record, event, wait and wait._replace(hold_ms=self.at_ms + wait.hold_ms))
         elif event.type == "changed" and (record.told or record.held_ms):
-            self._unless_muted(record, event, max(record.held_ms - self.at_ms, 0))
+            self._unless_muted(record, event, self._left(record, event))
         elif event.type == "acknowledged" and record.held_ms:
-            record.held_ms, record.event = 0, None  # somebody knows
+            record.held_ms, record.awaits_ms, record.event = 0, 0, None  # somebody knows
             self._decide(record, event, Mute("acknowledged", (event.acknowledged.by,) if event.acknowledged else ()))
         elif event.is_said_again and record.told:
-            self._unless_muted(record, event, 0)
+            self._unless_muted(record, event)
         elif event.type == "unacknowledged" and record.said.startswith("acknowledged"):
-            self._unless_muted(record, event, 0)  # it was acknowledged before anybody could be told
+            self._unless_muted(record, event)  # it was acknowledged before anybody could be told
         elif event.type == "resolved":
             self._tell_resolved(record, event)
         self.notifications.extend(notification(event, channel) for channel in caring)
@@ -59,20 +61,26 @@ class Direct:
 
     def look(self, record: RouteRecord) -> bool:
         """Look again at an alert that waits; whether its record changed."""
-        if not 0 < record.held_ms <= self.at_ms or record.event is None:
+        if not record.held_ms or record.event is None or self._left(record, record.event):
             return False
-        before, said = (record.held_ms, record.said), len(self.notifications)
-        self._unless_muted(record, record.event, 0)
+        before, said = (record.held_ms, record.awaits_ms, record.said), len(self.notifications)
+        self._unless_muted(record, record.event)
         late = format_instant(self.at_ms)
         self.notifications[said:] = [msgspec.structs.replace(one, created_at=late) for one in self.notifications[said:]]
-        return (record.held_ms, record.said) != before
+        return (record.held_ms, record.awaits_ms, record.said) != before
 
-    def _hold_ms(self, event: AlertEvent) -> int:
-        inhibitor = self.muting.inhibitor
-        return 0 if inhibitor.is_idle else inhibitor.hold_ms(routing_labels(event))
+    def _wait(self, event: AlertEvent) -> Wait | None:
+        return None if self.muting.is_idle else self.muting.wait(routing_labels(event), event.fired_ms)
 
-    def _unless_muted(self, record: RouteRecord, event: AlertEvent, hold_ms: int) -> None:
-        mute = self._mute(event, hold_ms)
+    def _left(self, record: RouteRecord, event: AlertEvent) -> Wait | None:
+        """What a held alert still waits for, and until when."""
+        wait = self._wait(event) if record.held_ms > self.at_ms else None
+        return wait and wait._replace(hold_ms=record.held_ms)
+
+    def _unless_muted(self, record: RouteRecord, event: AlertEvent, wait: Wait | None = None) -> None:
+        """Tell it, unless it is quiet, or is to `wait`, for so long that `hold_ms` is a point in time."""
+        mute = self._mute(event, wait)
+        record.awaits_ms = wait.awaits_ms if wait else 0
         if mute is None:
             record.held_ms, record.event = 0, None
             if record.told:
@@ -80,10 +88,12 @@ class Direct:
             else:
                 self._tell_firing(record, event)
             return
-        if record.held_ms == 0 or hold_ms:
-            record.held_ms = max(self.at_ms + hold_ms, 1)
+        if wait:
+            record.held_ms = wait.hold_ms
+        elif not 0 < record.held_ms <= self.at_ms:
+            record.held_ms = max(self.at_ms, 1)
         record.event = event
-        self._decide(record, event, mute, record.held_ms if hold_ms else 0)
+        self._decide(record, event, mute, wait.hold_ms if wait else 0)
 
     def _decide(self, record: RouteRecord, event: AlertEvent, mute: Mute, until_ms: int = 0) -> None:
         """Say what keeps it quiet, unless that was said before."""
@@ -93,12 +103,12 @@ class Direct:
         heard = tuple(record.told) or tuple(find_channels(event.notifications, self.channels, self.types)[0])
         self.decisions.append(_decision(event, mute.outcome, self.at_ms, mute.by, until_ms=until_ms, channels=heard))
 
-    def _mute(self, event: AlertEvent, hold_ms: int) -> Mute | None:
+    def _mute(self, event: AlertEvent, wait: Wait | None) -> Mute | None:
         muting = self.muting
         if muting.is_idle:
             return None
         mute = muting.why(routing_labels(event), event.fired_ms, self.at_ms)
-        return mute or (Mute("waiting", ()) if hold_ms else None)
+        return mute or (Mute("waiting", ()) if wait else None)
 
     def _tell_firing(self, record: RouteRecord, event: AlertEvent) -> None:
         found, missing = find_channels(event.notifications, self.channels, self.types)
@@ -111,7 +121,7 @@ class Direct:
         heard = [channel for channel in self._heard(record) if channel.sends_resolved]
         if record.held_ms:
             record.event = None
-        record.told, record.held_ms = {}, 0
+        record.told, record.held_ms, record.awaits_ms = {}, 0, 0
         self._tell(record, event, heard)
         record.said = ""
 

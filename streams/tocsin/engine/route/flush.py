@@ -76,7 +76,7 @@ class Flush:
         if is_due:
             at_ms -= (self.now_ms - record.due_ms) % options.interval_ms
             record.due_ms, record.flushed = at_ms + options.interval_ms, True
-        record.again_ms = 0
+        record.again_ms = record.awaits_ms = 0
         muted = self._muted(options)
         members = record.members
         view = View(
@@ -111,11 +111,12 @@ class Flush:
             if not member.active:
                 continue
             event = None if muting.is_idle else self.find(name)
-            mute = muting.why(routing_labels(event) if event else {}, member.fired_ms, self.now_ms, quiet)
-            if mute is None and member.hold_ms > self.now_ms:
+            labels = routing_labels(event) if event else {}
+            mute = muting.why(labels, member.fired_ms, self.now_ms, quiet)
+            if mute is None and member.hold_ms > self.now_ms and (wait := muting.wait(labels, member.fired_ms)):
                 mute = Mute("waiting", ())
-                again_ms = self.record.again_ms or member.hold_ms
-                self.record.again_ms = min(again_ms, member.hold_ms)
+                self.record.again_ms = min(self.record.again_ms or member.hold_ms, member.hold_ms)
+                self.record.awaits_ms = min(self.record.awaits_ms or wait.awaits_ms, wait.awaits_ms)
             if mute is not None:
                 found[name] = mute
         return found

@@ -9,7 +9,7 @@ class Member(msgspec.Struct, array_like=True):
     """An alert of a group; its last event, whose id and rule it names, lies beside it. `said` is the last decision
     about it.
 
-    `hold_ms` is until when it waits for what may inhibit it.
+    `hold_ms` is until when it waits for what may inhibit it, at the longest.
     """
 
     rank: int
@@ -50,12 +50,13 @@ class Involved(msgspec.Struct, array_like=True):
 
 class Kept(msgspec.Struct, omit_defaults=True):
     """What is known of an incident beside its group: the labels of its `first` alert that count, the worst severity,
-    and since when it is over (0 while it is not)."""
+    and since when it is over (0 while it is not). `beyond` are alerts that are counted and not kept."""
 
     id: str
     first: dict[str, str]
     severity: str = ""
     joined: dict[str, Involved] = {}
+    beyond: dict[str, bool] = {}
     count: int = 0
     over_ms: int = 0
     changed_ms: int = 0
@@ -78,8 +79,8 @@ class Joined(msgspec.Struct, array_like=True):
 
 
 class GroupRecord(msgspec.Struct, omit_defaults=True):
-    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0. That of
-    a correlation rule is an `incident` too.
+    """One group. It is looked at when `due_ms` has come, then every interval; and once at `again_ms`, unless 0, or when
+    the watermark has reached `awaits_ms`. That of a correlation rule is an `incident` too.
 
     `looks` counts these, `active` the members that are.
     """
@@ -90,6 +91,7 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     began_ms: int
     due_ms: int
     again_ms: int = 0
+    awaits_ms: int = 0
     flushed: bool = False
     number: int = 0
     looks: int = 0
@@ -108,6 +110,10 @@ class GroupRecord(msgspec.Struct, omit_defaults=True):
     def next_ms(self) -> int:
         """When it is to be looked at next."""
         return min(self.due_ms, self.again_ms) if self.again_ms else self.due_ms
+
+    def is_due(self, now_ms: int, watermark_ms: int) -> bool:
+        """Whether it is to be looked at."""
+        return self.next_ms <= now_ms or 0 < self.awaits_ms <= watermark_ms
 
     @property
     def is_over(self) -> bool:

@@ -32,7 +32,7 @@ class Store(Protocol):
         """The last event of an alert in a group."""
 
     def due(self, at_ms: int) -> Collection[str]:
-        """Keys of the groups that are to be looked at by a time."""
+        """Keys of the groups that are to be looked at by a time, or because of what is known by now."""
 
 
 @dataclass(slots=True)
@@ -78,11 +78,14 @@ class _Run:
         """Look at every group whose time has come."""
         changed = self.changes.groups
         waiting = {key for key in self._store.due(now_ms) if key not in changed}
-        waiting |= {key for key, record in changed.items() if record and record.next_ms <= now_ms}
+        waiting |= {key for key, record in changed.items() if record and self._is_due(record, now_ms)}
         for key in sorted(waiting):
             record = self._group(key)
-            if record is not None and record.next_ms <= now_ms:
+            if record is not None and self._is_due(record, now_ms):
                 self._look_at(record, now_ms)
+
+    def _is_due(self, record: GroupRecord, now_ms: int) -> bool:
+        return record.is_due(now_ms, self._world.muting.reached.watermark_ms)
 
     def _look_at(self, record: GroupRecord, now_ms: int) -> None:
         try:
@@ -96,7 +99,7 @@ class _Run:
     def join(self, join: Join, now_ms: int) -> None:
         """An alert joins its group, or is another than it was."""
         record, fingerprint = self._group(join.group_key), join.event.fingerprint
-        if record is not None and record.next_ms <= now_ms:
+        if record is not None and self._is_due(record, now_ms):
             self._flush(record, now_ms)  # what was due before goes first
             record = self._group(join.group_key)
         options, member = self._world.options(join.route), _member(join)
@@ -115,7 +118,7 @@ class _Run:
         self._admit(record, join, member, before, now_ms)
         if not member.active and options.resolve_at_once and record.is_over and record.told:
             record.again_ms = now_ms
-        if record.next_ms <= now_ms:
+        if self._is_due(record, now_ms):
             self._flush(record, now_ms)
             return
         if before is not None and before.acknowledged != member.acknowledged:
@@ -134,8 +137,8 @@ class _Run:
         if before is not None:
             member.said, member.hold_ms = before.said, before.hold_ms
         if member.active and (before is None or not before.active):
-            hold_ms = self._world.muting.inhibitor.hold_ms(routing_labels(join.event))
-            member.hold_ms = now_ms + hold_ms if hold_ms else 0
+            wait = self._world.muting.wait(routing_labels(join.event), member.fired_ms)
+            member.hold_ms = now_ms + wait.hold_ms if wait else 0
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms
             self.changes.looked.add(record.key)

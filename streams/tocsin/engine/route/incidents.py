@@ -12,6 +12,7 @@ from tocsin.schemas.rule import Severity
 
 PREFIX: Final = "incident/"
 _MOST: Final = 200  # alerts that are kept and named; more are counted
+_MOST_BEYOND: Final = 2_000
 
 
 def note(
@@ -36,8 +37,12 @@ def _joined(record: GroupRecord, event: AlertEvent, common: Common, now_ms: int,
         kept.severity = event.severity
     known = kept.joined.get(event.fingerprint)
     if known is None:
-        kept.count += is_new
-        if len(kept.joined) >= _MOST or not is_new:
+        if not is_new or event.fingerprint in kept.beyond:
+            return None
+        kept.count += 1
+        if len(kept.joined) >= _MOST:
+            if len(kept.beyond) < _MOST_BEYOND:  # of more yet, one that comes back counts again
+                kept.beyond[event.fingerprint] = True
             return None
         why = common.why(kept.first, own) if kept.joined else "it is the first"
         known = kept.joined[event.fingerprint] = Involved(event.rule_id, event.severity, now_ms, why)

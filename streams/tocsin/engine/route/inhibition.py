@@ -1,14 +1,32 @@
 """Which active alerts keep an alert quiet: by inhibition rules, and along declared dependencies."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
+from tocsin.engine.route.marks import Reached
 from tocsin.schemas.inhibition import Dependencies, Inhibition
-from tocsin.schemas.matcher import matches_all
+from tocsin.schemas.mark import ANY_RULE
+from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.route import Routing
 
 Labels = Mapping[str, str]
 _Equal = tuple[str, ...]
+
+
+class Wait(NamedTuple):
+    """What an alert waits for that something may inhibit: the watermark `awaits_ms`, but no longer than `hold_ms`."""
+
+    hold_ms: int
+    awaits_ms: int
+
+
+def _lag_ms(source: Iterable[Matcher], late_ms: Mapping[str, int]) -> int:
+    """By how much alerts that match may be behind the watermark."""
+    named = [matcher for matcher in source if matcher.name == "alertname"]
+    lags = (
+        ms for rule, ms in late_ms.items() if rule == ANY_RULE or all(one.matches({"alertname": rule}) for one in named)
+    )
+    return max(lags, default=0)
 
 
 class _Rule:
@@ -24,6 +42,14 @@ class _Rule:
 
     def is_target(self, labels: Labels) -> bool:
         return matches_all(self._rule.target, labels)
+
+    def may_hit(self, labels: Labels) -> bool:
+        """Whether there may be a source for it: one has the same values of the labels that must be equal."""
+        shared = [matcher for matcher in self._rule.source if matcher.name in self._rule.equal]
+        return self.is_target(labels) and matches_all(shared, labels)
+
+    def lag_ms(self, late_ms: Mapping[str, int]) -> int:
+        return _lag_ms(self._rule.source, late_ms)
 
     def put(self, fingerprint: str, labels: Labels) -> None:
         if matches_all(self._rule.source, labels):
@@ -55,8 +81,11 @@ class _Graph:
     def _thing(self, labels: Labels) -> str:
         return labels.get(self._graph.label, "")
 
-    def is_target(self, labels: Labels) -> bool:
-        return self._thing(labels) in self._graph.needs
+    def may_hit(self, labels: Labels) -> bool:
+        return bool(self._graph.needs.get(self._thing(labels)))
+
+    def lag_ms(self, late_ms: Mapping[str, int]) -> int:
+        return _lag_ms(self._graph.source, late_ms)
 
     def put(self, fingerprint: str, labels: Labels) -> None:
         if self._thing(labels) and matches_all(self._graph.source, labels):
@@ -108,9 +137,16 @@ class Inhibitor:
         """Fingerprints of the alerts that keep one with these labels quiet, in order."""
         return tuple(sorted({source for rule in self._rules for source in rule.sources_of(labels)}))
 
-    def hold_ms(self, labels: Labels) -> int:
-        """How long an alert waits before it counts as not inhibited."""
-        return max((rule.hold_ms for rule in self._rules if rule.is_target(labels)), default=0)
+    def wait(self, labels: Labels, fired_ms: int, reached: Reached) -> Wait | None:
+        """What an alert waits for before it counts as not inhibited; None if all that may inhibit it, and fired no
+        later, is active here."""
+        found = [
+            Wait(rule.hold_ms, awaits_ms)
+            for rule in self._rules
+            if rule.hold_ms and rule.may_hit(labels)
+            if (awaits_ms := fired_ms + rule.lag_ms(reached.late_ms)) > reached.watermark_ms
+        ]
+        return Wait(max(one.hold_ms for one in found), max(one.awaits_ms for one in found)) if found else None
 
     def following(self, routing: Routing | None) -> "Inhibitor":
         """The same alerts through the rules of another routing."""

@@ -1,10 +1,12 @@
-"""What route knows beside its alerts: channels, routes, silences, who is on call, and which alerts are active."""
+"""What route knows beside its alerts: channels, routes, silences, who is on call, which alerts are active, and how far
+the stages before it are."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 from tocsin.engine.escalate.directory import Directory
 from tocsin.engine.route.board import Board, labels_on_board
+from tocsin.engine.route.marks import Marks, Reached
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas import codec
@@ -23,13 +25,17 @@ class Unreadable(ValueError):
 
 
 class Known:
-    """The latest of all of it. `version` grows with each change of routes; `ignored` hears of what is unreadable."""
+    """The latest of all of it. `version` grows with each change of routes; `ignored` hears of what is unreadable.
 
-    def __init__(self, ignored: Ignored) -> None:
+    `marks` may be ahead of the states of alerts that are read: only what was read `up_to` counts.
+    """
+
+    def __init__(self, ignored: Ignored, partitions: int = 1) -> None:
         self.channels: dict[str, Channel] = {}
         self.muting = Muting()
         self.directory = Directory()
         self.version = 0
+        self.marks = Marks(partitions)
         self._ignored = ignored
         self._board = Board()
 
@@ -80,6 +86,18 @@ class Known:
             return
         if self._board.is_news(_text(key), event):
             self.muting.inhibitor.put(_text(key), labels_on_board(event))
+
+    def read_mark(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
+        """One record of `marks`."""
+        try:
+            if value:
+                self.marks.put(_text(key), codec.decode_mark(value))
+        except codec.UnreadableRecord as error:
+            self._ignored("a mark", _text(key), str(error))
+
+    def up_to(self, reached: Reached) -> None:
+        """All states of alerts that there were when marks said this are read."""
+        self.muting.reached = reached
 
     def _read(self, kind: type[_Document], key: bytes, value: bytes | None) -> _Document | None:
         if not value:

@@ -10,6 +10,7 @@ from tocsin.engine.route.store import Index
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.command import Command
 from tocsin.schemas.grouping import Join, RouteTick
+from tocsin.schemas.mark import Mark
 from tocsin.schemas.notification import Delivery, Notification
 
 
@@ -37,9 +38,14 @@ class MemoryRoute:
         if said:
             self._keep(self._partition.alerts(said, self._entries.get), at_ms)
 
+    def mark(self, name: str, mark: Mark) -> None:
+        """A partition is so far, and what it said was taken."""
+        self._known.marks.put(name, mark)
+        self._known.up_to(self._known.marks.reached)
+
     def tick(self, at_ms: int) -> None:
         """It is so late now."""
-        if self._index.is_due(at_ms):
+        if self._index.is_due(at_ms, self._known.muting.reached.watermark_ms):
             self._keep(self._partition.groups([(at_ms, RouteTick(at_ms))], self._entries.get), at_ms)
 
     def _keep(self, done: Done, at_ms: int) -> None:

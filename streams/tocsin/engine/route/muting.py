@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tocsin.engine.route.inhibition import Inhibitor, Labels
+from tocsin.engine.route.inhibition import Inhibitor, Labels, Wait
+from tocsin.engine.route.marks import Reached
 from tocsin.engine.route.silences import Silences
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.decision import Outcome
@@ -21,10 +22,11 @@ class Mute:
 
 @dataclass(slots=True)
 class Muting:
-    """Everything that may keep an alert quiet, as it is now."""
+    """Everything that may keep an alert quiet, as it is now. All active alerts are known as far as is `reached`."""
 
     silences: Silences = field(default_factory=Silences)
     inhibitor: Inhibitor = field(default_factory=Inhibitor)
+    reached: Reached = field(default_factory=Reached)
     tree: Tree | None = None
 
     @property
@@ -36,6 +38,10 @@ class Muting:
         """Another routing is in force."""
         self.tree = tree
         self.inhibitor = self.inhibitor.following(tree.routing if tree else None)
+
+    def wait(self, labels: Labels, fired_ms: int) -> Wait | None:
+        """What an alert waits for before it counts as not inhibited; None if for nothing."""
+        return None if self.inhibitor.is_idle else self.inhibitor.wait(labels, fired_ms, self.reached)
 
     def why(self, labels: Labels, fired_ms: int, at_ms: int, quiet: tuple[str, ...] = ()) -> Mute | None:
         """Why an alert is not told at a time; `quiet` are the times that keep its route quiet."""

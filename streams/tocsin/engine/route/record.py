@@ -18,8 +18,8 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
     """One fingerprint: its last event, and who was told that it fires (channel id to type).
 
     `event` is kept whole while it may have to be told later, or by another route. `held_ms` is the time until which it
-    waits at least, 0 if it does not; `said` is the last decision about it. `escalation` is how far its policy
-    has come; whom that told is among those who were told.
+    waits, 0 if it does not, unless the watermark `awaits_ms` comes before. `said` is the last decision about it.
+    `escalation` is how far its policy has come; whom that told is among those who were told.
     """
 
     fingerprint: str
@@ -30,6 +30,7 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
     event: AlertEvent | None = None
     groups: tuple[Membership, ...] = ()
     held_ms: int = 0
+    awaits_ms: int = 0
     said: str = ""
     escalation: Ladder | None = None
 

@@ -19,13 +19,13 @@ Timed = tuple[int, AlertEvent]
 TimedInput = tuple[int, GroupInput]
 
 
-def tells(inputs: Sequence[Timed | TimedInput], index: Index) -> bool:
-    """Whether somebody may be told because of these."""
+def tells(inputs: Sequence[Timed | TimedInput], index: Index, watermark_ms: int) -> bool:
+    """Whether somebody may be told because of these, where marks have reached a watermark."""
     for at_ms, one in inputs:
         if isinstance(one, AlertEvent):
             if one.type in ("firing", "changed", "escalated") or one.escalation_policy:
                 return True
-        elif isinstance(one, Join) or index.is_due(at_ms):
+        elif isinstance(one, Join) or index.is_due(at_ms, watermark_ms):
             return True
     return False
 
@@ -47,9 +47,12 @@ class Partition:
     index: Index
     report: Report
 
+    def _store(self, get: Get) -> RouteStore:
+        return RouteStore(get, self.index, self.report, self.known.muting.reached.watermark_ms)
+
     def alerts(self, inputs: Sequence[Timed], get: Get) -> Done:
         """Apply events, each with the time at which it was written."""
-        store = RouteStore(get, self.index, self.report)
+        store = self._store(get)
         at_ms = max((at_ms for at_ms, _ in inputs), default=0)
         numbers, known = store.numbers(self.number, at_ms), self.known
         events = [event for _, event in inputs]
@@ -60,7 +63,7 @@ class Partition:
 
     def next_ones(self, events: Sequence[AlertEvent], get: Get) -> list[AlertEvent]:
         """Those that follow at once on what is stored of their alerts."""
-        store, last, found = RouteStore(get, self.index, self.report), dict[str, int](), list[AlertEvent]()
+        store, last, found = self._store(get), dict[str, int](), list[AlertEvent]()
         for event in events:
             if event.fingerprint not in last:
                 record = store.record(event.fingerprint)
@@ -72,13 +75,13 @@ class Partition:
 
     def groups(self, inputs: Sequence[TimedInput], get: Get) -> Done:
         """Apply inputs of groups, and look again at the alerts that wait."""
-        known, store = self.known, RouteStore(get, self.index, self.report)
+        known, store = self.known, self._store(get)
         done = group_step(inputs, store.progress(), store, World(known.channels, CHANNEL_TYPES, known.muting))
         at_ms = done.progress.clock_ms
         self.index.kept.keep({**dict.fromkeys(done.failed), **done.groups})
         for key, reason in done.failed.items():
             self.report(f"the group {key} cannot be looked at, and waits: {reason}")
-        waiting = self.index.waiting(at_ms)
+        waiting = self.index.waiting(at_ms, known.muting.reached.watermark_ms)
         if not waiting:
             return Done(entries_of_groups(done), [done])
         try:

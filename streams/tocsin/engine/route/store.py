@@ -71,7 +71,7 @@ class Groups:
 
 class Index:
     """What waits in one partition: groups for their next look, alerts for the end of what keeps them quiet, or for the
-    next step of an escalation; and which alerts groups have.
+    next step of an escalation, and all of them for a watermark; and which alerts groups have.
 
     `version` is that of the routes by which all alerts here were asked for; `left` are those still to be asked for.
     """
@@ -81,6 +81,7 @@ class Index:
         self.groups = Wakes()
         self._held = Wakes()
         self._steps = Wakes()
+        self.groups_awaiting, self._held_awaiting, self._steps_awaiting = Wakes(), Wakes(), Wakes()
         self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.kept = Groups()
         self.version = -1
@@ -101,12 +102,16 @@ class Index:
             if key.startswith(_GROUP):
                 record = _decoded(lambda value: group_record.decode(GroupRecord, value), value, self._report)
                 self.groups.put(key.removeprefix(_GROUP), record.next_ms if record else 0)
+                self.groups_awaiting.put(key.removeprefix(_GROUP), record.awaits_ms if record else 0)
             elif key.startswith(_JOINED):
                 self._put_member(key.removeprefix(_JOINED), is_there=value is not None)
             elif not key.startswith(_OWN):
                 alert = _decoded(route_record.decode, value, self._report)
                 self._held.put(key, alert.held_ms if alert and alert.event else 0)
-                self._steps.put(key, alert.escalation.next_ms if alert and alert.escalation else 0)
+                self._held_awaiting.put(key, alert.awaits_ms if alert and alert.event else 0)
+                ladder = alert.escalation if alert else None
+                self._steps.put(key, ladder.next_ms if ladder else 0)
+                self._steps_awaiting.put(key, ladder.awaits_ms if ladder else 0)
 
     def _put_member(self, place: str, *, is_there: bool) -> None:
         fingerprint, _, group = place.partition("/")
@@ -131,13 +136,21 @@ class Index:
             self.version = version
             self.left = [key for key in table.keys(partition) if not key.startswith(_OWN)]
 
-    def is_due(self, at_ms: int) -> bool:
-        """Whether anything is to be looked at by a time."""
-        return bool(self.left) or any(wakes.is_due(at_ms) for wakes in (self.groups, self._held, self._steps))
+    def is_due(self, at_ms: int, watermark_ms: int) -> bool:
+        """Whether anything is to be looked at by a time, or because a watermark has come."""
+        is_due = bool(self.left) or any(wakes.is_due(at_ms) for wakes in (self.groups, self._held, self._steps))
+        return is_due or self.has_reached(watermark_ms)
 
-    def waiting(self, at_ms: int) -> list[str]:
+    def has_reached(self, watermark_ms: int) -> bool:
+        """Whether a watermark is what something waits for."""
+        awaiting = self.groups_awaiting, self._held_awaiting, self._steps_awaiting
+        return any(wakes.is_due(watermark_ms) for wakes in awaiting)
+
+    def waiting(self, at_ms: int, watermark_ms: int) -> list[str]:
         """Fingerprints to look at now: some of all after a change of routes, and those that waited long enough."""
-        return list(dict.fromkeys([*self.left[:_CHUNK], *self._held.due(at_ms), *self._steps.due(at_ms)]))
+        by_time = *self._held.due(at_ms), *self._steps.due(at_ms)
+        by_watermark = *self._held_awaiting.due(watermark_ms), *self._steps_awaiting.due(watermark_ms)
+        return list(dict.fromkeys([*self.left[:_CHUNK], *by_time, *by_watermark]))
 
     def looked(self) -> None:
         """They were looked at."""
@@ -145,12 +158,14 @@ class Index:
 
 
 class RouteStore:
-    """Entries of one partition, as `get` gives them, in the words of the steps; `report` hears of what is damaged."""
+    """Entries of one partition, as `get` gives them, in the words of the steps; `report` hears of what is damaged.
+    What waits for `watermark_ms` is due."""
 
-    def __init__(self, get: Get, index: Index, report: Report) -> None:
+    def __init__(self, get: Get, index: Index, report: Report, watermark_ms: int) -> None:
         self._get = get
         self._index = index
         self._report = report
+        self._watermark_ms = watermark_ms
 
     def record(self, fingerprint: str) -> RouteRecord | None:
         """What is kept of an alert; a damaged one begins anew."""
@@ -183,8 +198,8 @@ class RouteStore:
         return _decoded(lambda value: group_record.decode(Joined, value), value, self._report)
 
     def due(self, at_ms: int) -> Collection[str]:
-        """Keys of the groups that are to be looked at by a time."""
-        return self._index.groups.due(at_ms)
+        """Keys of the groups that are to be looked at by a time, or because of what is known by now."""
+        return [*self._index.groups.due(at_ms), *self._index.groups_awaiting.due(self._watermark_ms)]
 
     def progress(self) -> Progress:
         """How far the groups are."""

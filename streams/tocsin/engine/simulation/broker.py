@@ -13,6 +13,8 @@ from tocsin.engine import frame
 from tocsin.engine.frame import Frame, Tick
 from tocsin.engine.memory_log import LogRecord, partition_of
 from tocsin.engine.simulation.chance import Chance
+from tocsin.schemas.codec import decode_mark
+from tocsin.schemas.mark import Mark
 
 Place = tuple[str, int]  # topic, partition
 METRICS: Final = "metrics"
@@ -26,6 +28,7 @@ RULES: Final = "rules"
 CHANNELS: Final = "channels"
 ROUTES: Final = "routes"
 SILENCES: Final = "silences"
+MARKS: Final = "marks"
 DECISIONS: Final = "decisions"
 DELIVERIES: Final = "deliveries"
 DEAD: Final = "dlq"
@@ -33,7 +36,7 @@ CHECKPOINTS: Final = "evaluate-checkpoint"
 ALERT_TABLE: Final = "route-alerts"
 TOLD_TABLE: Final = "route-notified"
 TABLES: Final = (CHECKPOINTS, ALERT_TABLE, TOLD_TABLE)
-COMPACTED: Final = (STATES, RULES, CHANNELS, ROUTES, SILENCES, *TABLES)
+COMPACTED: Final = (STATES, RULES, CHANNELS, ROUTES, SILENCES, MARKS, *TABLES)
 
 
 class Crashed(Exception):
@@ -85,7 +88,7 @@ class Broker:
     """The log. `clock_ms` stamps records; `owners` says which process may write for a changelog's partition.
 
     `generations` counts the rebalances of each group. `states` are all records that ever were on `alert-state`, each
-    behind the number of its write.
+    behind the number of its write, and `marks` those on `marks`, with their keys.
     """
 
     def __init__(self) -> None:
@@ -94,6 +97,7 @@ class Broker:
         self.owners: dict[Place, int] = {}
         self.generations: dict[str, int] = {}
         self.states: list[tuple[int, bytes | None]] = []
+        self.marks: list[tuple[int, str, Mark]] = []
         self.clock_ms = 0
         self.writes = 0
 
@@ -120,6 +124,9 @@ class Broker:
                 found.image[key] = value
         elif topic == STATES:
             self.states.append((self.writes, value))
+        elif topic == MARKS:
+            assert key is not None
+            self.marks.append((self.writes, key.decode(), decode_mark(value)))
         return offset
 
     def of_topic(self, topic: str) -> list[tuple[int, Partition]]:

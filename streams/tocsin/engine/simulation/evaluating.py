@@ -22,6 +22,7 @@ from tocsin.engine.ingest.step import step as ingest
 from tocsin.engine.simulation.broker import (
     CHECKPOINTS,
     DEAD,
+    MARKS,
     METRICS,
     RULES,
     SAMPLES,
@@ -33,7 +34,9 @@ from tocsin.engine.simulation.broker import (
 )
 from tocsin.engine.simulation.scenario import Scenario
 from tocsin.engine.simulation.table import Table
+from tocsin.engine.standing import of_evaluate
 from tocsin.schemas.codec import encode
+from tocsin.schemas.mark import Passed, mark_key
 
 GROUP: Final = "evaluate"
 
@@ -185,6 +188,17 @@ class EvaluateProcess:
         done = evaluate(state, items, end, self.book, self.scenario.timing, self.scenario.partitions)
         for signal in done.signals:
             self.outbox.send(SIGNALS, signal.fingerprint.encode(), encode(signal))
+
+    def mark(self) -> None:
+        """Say how far each partition is, once everything that it said is on the log."""
+        self.outbox.acknowledged()
+        ends = tuple(self.broker.partition(SIGNALS, at).end for at in range(self.scenario.partitions))
+        for partition, state in self.states.items():
+            at = of_evaluate(state, self.scenario.timing)
+            if at is not None:
+                mark = Passed(at.watermark_ms, ends, dict(at.late_ms), at.shares)
+                self.outbox.send(MARKS, mark_key("evaluate", partition), encode(mark), 0)
+        self.outbox.acknowledged()
 
     def save(self, partition: int) -> None:
         """Checkpoint a partition, then let its offset be committed."""

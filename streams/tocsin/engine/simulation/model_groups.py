@@ -47,6 +47,7 @@ class ModelGroup:
     route: str
     due_ms: int
     extra_ms: int | None = None
+    awaits_ms: int | None = None
     is_flushed: bool = False
     alerts: dict[str, AlertEvent] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
@@ -112,7 +113,7 @@ class GroupModel:
         elif not group.is_flushed:
             group.due_ms = min(group.due_ms, begins_ms)
         if not is_over and name not in group.active():
-            group.holds[name] = now_ms + settings.hold_ms(routing_labels(join.event))
+            group.holds[name] = now_ms + settings.wait(routing_labels(join.event), join.event.fired_ms)[0]
         group.alerts[name] = join.event
         (group.left.add if join.left else group.left.discard)(name)
         self._hurry(group, join, said, now_ms, is_over=is_over)
@@ -137,7 +138,10 @@ class GroupModel:
             self._look_if_due(key, now_ms, settings)
 
     def _look_if_due(self, key: str, now_ms: int, settings: Settings) -> None:
-        if key in self.groups and self.groups[key].next_ms <= now_ms:
+        group = self.groups.get(key)
+        if group is None:
+            return
+        if group.next_ms <= now_ms or (group.awaits_ms is not None and group.awaits_ms <= settings.reached_ms):
             self._look(key, now_ms, settings)
 
     def _look(self, key: str, now_ms: int, settings: Settings) -> None:
@@ -146,7 +150,7 @@ class GroupModel:
         said = settings.place(group.route)
         interval_ms = length(said["group_interval"])
         is_due, at_ms = group.due_ms <= now_ms, now_ms
-        group.extra_ms = None
+        group.extra_ms = group.awaits_ms = None
         if is_due:
             group.is_flushed = True
             at_ms = group.due_ms
@@ -170,10 +174,12 @@ class GroupModel:
         group, firing = self.groups[key], dict[str, AlertEvent]()
         for name, event in group.active().items():
             why = settings.why(routing_labels(event), event.fired_ms, now_ms, said)
+            hold_ms, awaits_ms = settings.wait(routing_labels(event), event.fired_ms)
             if why is not None:
                 self.quiet.add((key, name, why))
-            elif group.holds[name] > now_ms:
+            elif group.holds[name] > now_ms and hold_ms:
                 group.extra_ms = min(group.holds[name], group.extra_ms or group.holds[name])
+                group.awaits_ms = min(awaits_ms, group.awaits_ms or awaits_ms)
             else:
                 firing[name] = event
         return firing

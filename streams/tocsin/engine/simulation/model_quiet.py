@@ -1,7 +1,7 @@
 """What keeps an alert quiet, and where it goes, straight from what users wrote: plain loops and regular expressions."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -12,6 +12,7 @@ from tocsin.engine.simulation.world import World
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.mark import Passed, WorkedOff
 
 Labels = Mapping[str, str]
 Why = tuple[str, tuple[str, ...]]  # what it is called in decisions, and what does it
@@ -21,6 +22,7 @@ DEFAULTS: Final[Document] = {
 }  # fmt: skip
 GONE: Final = DEFAULTS | {"group_wait": "0s"}  # a route that is no more
 _OWN: Final = ("match", "continue", "routes", "mute_time_intervals", "active_time_intervals")
+NEVER_MS: Final = -(2**62)
 _DAY_MS: Final = 86_400_000
 
 
@@ -29,7 +31,7 @@ def _parts(matcher: str) -> tuple[str, str, str]:
     return re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher).groups()  # type: ignore[union-attr, return-value]
 
 
-def meets(matchers: list[str], labels: Labels) -> bool:
+def meets(matchers: Sequence[str], labels: Labels) -> bool:
     """Whether labels meet all matchers."""
     for name, op, value in map(_parts, matchers):
         has = labels.get(name, "")
@@ -84,6 +86,8 @@ class Settings:
     routing: Document | None
     silences: dict[str, Document]
     active: dict[str, dict[str, str]]
+    reached_ms: int
+    late_ms: dict[str, int]
     _places: dict[str, Document] = field(default_factory=dict)
 
     def place(self, key: str) -> Document:
@@ -92,13 +96,18 @@ class Settings:
             self._places.update({place.key: place.said for place in places(self.routing["route"])})
         return self._places.get(key, GONE)
 
-    def hold_ms(self, labels: Labels) -> int:
-        """How long an alert waits for what may inhibit it."""
-        routing = self.routing or {}
-        holds = [length(rule["hold"]) for rule in routing.get("inhibit_rules", ()) if meets(rule["target"], labels)]
-        graphs = routing.get("dependencies", ())
-        holds += [length(one["hold"]) for one in graphs if labels.get(one["label"], "") in one["needs"]]
-        return max(holds, default=0)
+    def wait(self, labels: Labels, fired_ms: int) -> tuple[int, int]:
+        """How long an alert waits for what may inhibit it, and for which watermark; 0 if not at all."""
+        found = []
+        for rule in (*(self.routing or {}).get("inhibit_rules", ()), *(self.routing or {}).get("dependencies", ())):
+            until_ms = fired_ms + self._lag_ms(rule.get("source", ()))
+            if until_ms > self.reached_ms and length(rule["hold"]) and _may_hit(rule, labels):
+                found.append((length(rule["hold"]), until_ms))
+        return max((hold for hold, _ in found), default=0), max((until for _, until in found), default=0)
+
+    def _lag_ms(self, source: Sequence[str]) -> int:
+        names = [matcher for matcher in source if matcher.startswith("alertname")]
+        return max((ms for rule, ms in self.late_ms.items() if meets(names, {"alertname": rule})), default=0)
 
     def why(self, labels: Labels, fired_ms: int, at_ms: int, said: Document | None = None) -> Why | None:
         """What keeps an alert quiet: alerts, hours of a route, silences."""
@@ -118,6 +127,14 @@ class Settings:
             for needed in graph["needs"].get(labels.get(graph["label"], ""), ()):
                 found |= {name for name, one in self.active.items() if one.get(graph["label"]) == needed}
         return found
+
+
+def _may_hit(rule: Document, labels: Labels) -> bool:
+    """Whether something may inhibit an alert: a source has the same values of the labels that must be equal."""
+    if "needs" in rule:
+        return bool(rule["needs"].get(labels.get(rule["label"], "")))
+    shared = [matcher for matcher in rule["source"] if _parts(matcher)[0] in rule["equal"]]
+    return meets(rule["target"], labels) and meets(shared, labels)
 
 
 def _inhibits(rule: Document, one: Labels, target: Labels) -> bool:
@@ -171,9 +188,30 @@ class Past:
             before = latest.get(event.fingerprint)
             if number <= write and (before is None or event.sequence > before.sequence):
                 latest[event.fingerprint] = event
+        reached_ms, late_ms = self._reached(write)
         active = {name: one for name, one in latest.items() if one.status in ("firing", "acknowledged")}
         return Settings(
             routing,
             {name: one for name, one in silences.items() if one is not None},
             {name: routing_labels(one) for name, one in active.items() if not one.drill},
+            reached_ms,
+            late_ms,
         )
+
+    def _reached(self, write: int) -> tuple[int, dict[str, int]]:
+        """The lowest watermark of all partitions whose signals were worked off, by marks up to a write."""
+        marks = [(name, mark) for number, name, mark in self._world.broker.marks if number <= write]
+        positions = [0] * self._world.scenario.partitions
+        for name, mark in marks:
+            if isinstance(mark, WorkedOff):
+                positions[int(name.split("/")[1])] = mark.position
+        best: dict[str, Passed] = {}
+        for name, mark in marks:
+            if isinstance(mark, Passed) and all(end <= at for end, at in zip(mark.ends, positions, strict=True)):
+                best[name] = max(mark, best.get(name, mark), key=lambda one: one.watermark_ms)
+        if len(best) < self._world.scenario.partitions:
+            return NEVER_MS, {}
+        late_ms: dict[str, int] = {}
+        for one in best.values():
+            late_ms |= {rule: max(ms, late_ms.get(rule, 0)) for rule, ms in one.late_ms.items()}
+        return min(one.watermark_ms for one in best.values()), late_ms

@@ -79,10 +79,10 @@ class RouteModel:
         if event.type == "firing":
             direct = self._direct[name] = Direct()
             if event.notifications:
-                hold_ms = settings.hold_ms(routing_labels(event))
-                self._tell_unless(direct, event, at_ms, settings, at_ms + hold_ms)
+                self._tell_unless(direct, event, at_ms, settings, at_ms + _hold_ms(event, settings))
         elif event.type == "changed" and (direct.told or direct.waiting):
-            self._tell_unless(direct, event, at_ms, settings, direct.until_ms if direct.waiting else at_ms)
+            is_held = direct.waiting and _hold_ms(event, settings)
+            self._tell_unless(direct, event, at_ms, settings, direct.until_ms if is_held else at_ms)
         elif event.type == "acknowledged" and direct.waiting:
             direct.waiting, direct.is_cared_for = None, True
         elif (event.is_said_again and direct.told) or (event.type == "unacknowledged" and direct.is_cared_for):
@@ -99,7 +99,8 @@ class RouteModel:
         if why is not None:
             self.quiet.add(("", event.fingerprint, why))
         if why is not None or until_ms > at_ms:
-            direct.until_ms = until_ms if until_ms > at_ms or direct.waiting is None else direct.until_ms
+            is_new = until_ms > at_ms or direct.waiting is None
+            direct.until_ms = until_ms if is_new else min(direct.until_ms, at_ms)
             direct.waiting = event
             return
         direct.waiting, direct.is_cared_for = None, False
@@ -135,12 +136,16 @@ class RouteModel:
     def _look_again(self, now_ms: int, settings: Settings) -> None:
         """What waited long enough is told, if nothing keeps it quiet by now; other routes send alerts elsewhere."""
         for direct in self._direct.values():
-            if direct.waiting is not None and direct.until_ms <= now_ms:
+            if direct.waiting is not None and (direct.until_ms <= now_ms or not _hold_ms(direct.waiting, settings)):
                 self._tell_unless(direct, direct.waiting, now_ms, settings, now_ms)
         for event, before in list(self._routed.values()):
             wanted = _wanted(event, settings)
             if set(wanted) != set(before):
                 self._move(event, before, wanted, {key: one for key, one in wanted.items() if key not in before})
+
+
+def _hold_ms(event: AlertEvent, settings: Settings) -> int:
+    return settings.wait(routing_labels(event), event.fired_ms)[0]
 
 
 def _wanted(event: AlertEvent, settings: Settings) -> dict[str, Place]:

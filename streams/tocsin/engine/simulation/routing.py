@@ -31,6 +31,7 @@ from tocsin.engine.simulation.broker import (
     DECISIONS,
     DELIVERIES,
     GROUPED,
+    MARKS,
     ROUTES,
     RULES,
     SIGNALS,
@@ -50,6 +51,7 @@ from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import UnreadableRecord
 from tocsin.schemas.command import Command
 from tocsin.schemas.grouping import Join, RouteTick
+from tocsin.schemas.mark import WorkedOff, mark_key
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.signal import Signal
 
@@ -93,7 +95,7 @@ class RouteProcess:
         self.outbox = Outbox(broker, number, scenario.partitions)
         self.alerts = RunTable(self.outbox, ALERT_TABLE, scenario.piece_bytes, runs.counts)
         self.told = RunTable(self.outbox, TOLD_TABLE, scenario.piece_bytes, runs.counts)
-        self.book, self.known = RuleBook(), _Known(_ignored)
+        self.book, self.known = RuleBook(), _Known(_ignored, scenario.partitions)
         self.partitions: list[int] = []
         self.positions: dict[Place, int] = {}
         self.committable: dict[Place, int] = {}
@@ -102,6 +104,7 @@ class RouteProcess:
         self._generation = 0
         self._indexes: dict[int, Index] = {}
         self._alarms: dict[int, Wakes] = {}
+        self._answered: dict[int, int] = {}
         self.rest_in_run: int | None = None
         self._tried = 0
         self._running: Coroutine[Any, Any, None] | None = None
@@ -130,8 +133,10 @@ class RouteProcess:
         self._follow(ROUTES, 0, known.read_routing)
         self._follow(SILENCES, 0, known.read_silence)
         if not known.muting.inhibitor.is_idle:
+            self._follow(MARKS, 0, known.read_mark)
             for partition in range(self.scenario.partitions):
                 self._follow(STATES, partition, known.read_active)
+            known.up_to(known.marks.reached)
         self._known = self.broker.writes
 
     def follow_rules(self) -> None:
@@ -162,7 +167,7 @@ class RouteProcess:
         return self.positions.get(place, self.broker.position(GROUP, place))
 
     def tick(self) -> None:
-        """Write what time it is to partitions of `groups` and `commands` where that matters."""
+        """Write what time it is to partitions of `groups` and `commands` where that matters, and answer marks."""
         value = codec.encode(RouteTick(self.broker.clock_ms))
         for partition in self.partitions:
             index = self._indexes.get(partition)
@@ -170,7 +175,15 @@ class RouteProcess:
                 self.outbox.send(GROUPED, None, value, partition)
             if self._alarms.get(partition, True):
                 self.outbox.send(COMMANDS, None, value, partition)
+            position = self.worked_off(partition)
+            if self._answered.get(partition, 0) < min(position, self.known.marks.wanted(partition)):
+                self._answered[partition] = position
+                self.outbox.send(MARKS, mark_key("lifecycle", partition), codec.encode(WorkedOff(position)), 0)
         self.outbox.acknowledged()
+
+    def worked_off(self, partition: int) -> int:
+        """The offset of `signals` before which everything is done."""
+        return max(self._position((SIGNALS, partition)), self.broker.position(GROUP, (SIGNALS, partition)))
 
     @property
     def is_still(self) -> bool:
@@ -267,15 +280,16 @@ class RouteProcess:
         def get(key: str) -> bytes | None:
             return self.told.get(partition, key)
 
+        watermark_ms = self.known.marks.reached.watermark_ms
         done: Done
         if topic == ALERTS:
             events = [event_of(record) for record in records]
-            if tells(events, index):
+            if tells(events, index, watermark_ms):
                 self.follow()
             done = one.alerts(events, get)
         else:
             inputs = [grouped_of(record) for record in records]
-            if tells(inputs, index):
+            if tells(inputs, index, watermark_ms):
                 self.follow()
             index.follow(self.told, partition, self.known.version)
             done = one.groups(inputs, get)

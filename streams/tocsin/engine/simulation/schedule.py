@@ -213,6 +213,8 @@ class _Schedule:
         if chance.happens(20):
             process.commit()
             self._watch.committed()
+        if chance.happens(50):
+            process.mark()
         if chance.happens(60):
             process.outbox.acknowledged()
             self._faults.take(process, SAMPLES)
@@ -263,6 +265,9 @@ class _Schedule:
         self._end_rest(is_long=False)
 
     def _tick_routes(self) -> None:
+        for one in self._world.processes["evaluate"]:
+            assert isinstance(one, EvaluateProcess)
+            one.mark()
         for process in self._world.processes["route"]:
             assert isinstance(process, RouteProcess)
             process.tick()

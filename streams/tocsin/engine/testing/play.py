@@ -55,7 +55,7 @@ def outcome(
     expected = sorted(enumerate(test.expect), key=lambda entry: entry[1].at)
     acts = sorted(enumerate(test.commands), key=lambda entry: entry[1].at)
     times = sorted({*messages, *(one.at for _, one in expected), *(one.at for _, one in acts)})
-    known = _known(channels, routing, escalations) if routing or escalations else None
+    known = _known(channels, routing, escalations, shape.samples) if routing or escalations else None
     pipeline = _pipeline(rules, channels, shape, times[-1], known)
     found: list[Difference] = []
     for at_ms in times:
@@ -84,8 +84,10 @@ def named_channels(
     return [Channel(id=name, type=name if name in CHANNEL_TYPES else "webhook") for name in names]
 
 
-def _known(channels: Iterable[Channel], routing: Routing | None, escalations: Iterable[EscalationDocument]) -> Known:
-    known = Known(lambda *_: None)
+def _known(
+    channels: Iterable[Channel], routing: Routing | None, escalations: Iterable[EscalationDocument], partitions: int
+) -> Known:
+    known = Known(lambda *_: None, partitions)
     known.channels = {channel.id: channel for channel in channels}
     known.muting.put_tree(Tree(routing) if routing else None)
     for one in escalations:

@@ -1,0 +1,68 @@
+"""How far everything is that comes before route, by `marks`: whether an alert that fired by a time can still come."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tocsin.schemas.mark import Mark, Passed, WorkedOff
+
+_MOST_WAITING: Final = 1_000  # of one partition, one a second
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Every alert that samples up to `watermark_ms` let fire has its state on `alert-state`; of rules in `late_ms`, up
+    to so long before."""
+
+    watermark_ms: int = -(2**62)
+    late_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+class Marks:
+    """The marks of all stages. What a mark says is reached once lifecycle has worked off the signals before it."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        self._partitions: Final = range(partitions)
+        self._waiting: dict[str, deque[Passed]] = {}
+        self._passed: dict[str, Passed] = {}
+        self._positions: dict[int, int] = {}
+        self.reached = Reached()
+
+    def put(self, name: str, mark: Mark) -> None:
+        """A partition of a stage says how far it is; what it said before stays true."""
+        stage, _, partition = name.partition("/")
+        if isinstance(mark, WorkedOff):
+            if stage == "lifecycle" and partition.isdecimal():
+                self._positions[int(partition)] = max(mark.position, self._positions.get(int(partition), 0))
+        else:
+            self._waiting.setdefault(name, deque(maxlen=_MOST_WAITING)).append(mark)
+        for waiting in self._waiting:
+            self._confirm(waiting)
+        self.reached = self._reached()
+
+    def wanted(self, partition: int) -> int:
+        """Up to which offset of a partition of `signals` some mark waits for lifecycle, at the farthest."""
+        ends = (mark.ends for waiting in self._waiting.values() for mark in waiting)
+        return max((one[partition] for one in ends if partition < len(one)), default=0)
+
+    def _confirm(self, name: str) -> None:
+        waiting = self._waiting[name]
+        while waiting and all(end <= self._positions.get(at, 0) for at, end in enumerate(waiting[0].ends)):
+            mark = waiting.popleft()
+            if name not in self._passed or mark.watermark_ms >= self._passed[name].watermark_ms:
+                self._passed[name] = mark
+
+    def _reached(self) -> Reached:
+        judged = [self._passed.get(name) for name in self._names("evaluate")]
+        if any(one is not None and one.shares for one in judged):
+            judged += [self._passed.get(name) for name in self._names("combine")]
+        late_ms: dict[str, int] = {}
+        for one in judged:
+            if one is None:
+                return Reached()
+            late_ms |= {rule: max(ms, late_ms.get(rule, 0)) for rule, ms in one.late_ms.items()}
+        return Reached(min(one.watermark_ms for one in judged if one is not None), late_ms)
+
+    def _names(self, stage: str) -> Iterator[str]:
+        return (f"{stage}/{partition}" for partition in self._partitions)

@@ -1,0 +1,48 @@
+"""How far a partition of evaluate or combine is: up to which event time it has said all that samples come to."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tocsin.engine.combine.state import CombineState
+from tocsin.engine.evaluate import sharing
+from tocsin.engine.evaluate.plan import Plan
+from tocsin.engine.evaluate.state import PartitionState
+from tocsin.engine.ingest.step import UNSEEN_MS
+from tocsin.engine.watermark import Timing
+from tocsin.schemas.labels import is_shadow
+from tocsin.schemas.mark import ANY_RULE
+
+_MOST_NAMED: Final = 100
+
+
+class Standing(NamedTuple):
+    """What a mark says, but for what it has to do with the log."""
+
+    watermark_ms: int
+    late_ms: Mapping[str, int]
+    shares: bool
+
+
+def of_evaluate(state: PartitionState, timing: Timing) -> Standing | None:
+    """The standing of a samples partition; None where nothing is known of the metrics topics yet."""
+    watermark_ms = sharing.watermark(state, timing)
+    if state.plan.offset < 0 or watermark_ms == UNSEEN_MS:
+        return None
+    return Standing(watermark_ms, _late_ms(state.plan), bool(state.plan.groups))
+
+
+def of_combine(state: CombineState) -> Standing | None:
+    """The standing of a partition of `partials`; None where there is nothing to put together."""
+    if not state.plan.groups or state.watermark_ms == UNSEEN_MS:
+        return None
+    return Standing(state.watermark_ms, {}, shares=False)
+
+
+def _late_ms(plan: Plan) -> dict[str, int]:
+    """Which rules wait for late samples, and how long; of very many only the longest time."""
+    lanes, groups = plan.specs.values(), plan.groups.values()
+    if not (any(spec.lateness_ms for spec in lanes) or any(spec.lateness_ms for spec in groups)):
+        return {}
+    judged = (one.rule for one in plan.versions.values() if one.rule.enabled and not is_shadow(one.rule.id))
+    found = {rule.id: rule.lateness_ms for rule in judged if rule.lateness_ms}
+    return found if len(found) <= _MOST_NAMED else {ANY_RULE: max(found.values())}

@@ -78,6 +78,24 @@ async def test_entries_are_read_as_they_were_written_changed_by_their_tag_and_pa
     assert ([one["id"] for one in rest["items"]], rest["next_cursor"]) == (["ben"], None)
 
 
+async def test_some_fields_are_changed_and_the_others_stay(client: Client) -> None:
+    for kind, document in KINDS:
+        path = f"/{kind}/{document['id']}"
+        before = await client.call("GET", path)
+        after = await client.call("PATCH", path, {"name": "Another"}, If_Match=f'"{before["revision"]}"')
+        added = ("name", "revision", "updated_at")
+        assert after["name"] == "Another"
+        assert {**after, **{name: before[name] for name in added}} == before
+        await client.refused("PATCH", path, {"name": "Third"}, 412, If_Match=f'"{before["revision"]}"')
+        assert (await client.call("PATCH", path, {"name": None}))["name"] == ""
+        assert "cannot be changed" in await client.refused("PATCH", path, {"id": "other"})
+        assert "nmae" in await client.refused("PATCH", path, {"nmae": "x"})
+        await client.refused("PATCH", f"/{kind}/nothing", {"name": "x"}, 404)
+    assert "nobody" in await client.refused(
+        "PATCH", "/escalations/page", {"steps": [{"notify": [{"person": "nobody"}]}]}
+    )
+
+
 async def test_what_names_nothing_is_refused_with_its_field_and_mend(client: Client) -> None:
     for kind, document, said in (
         (

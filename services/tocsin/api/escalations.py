@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tocsin.api.channel_users import users_of_channel
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
+from tocsin.api.requests import check_precondition, etag, json_body, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
@@ -69,6 +69,19 @@ class Resource:
             before = await one_document(api.database, self.kind, identity)
             check_precondition(request, before.revision if before else None)
             return await self.store(api, document, 200 if before else 201)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """Change some fields (JSON merge patch, RFC 7386), lists as a whole; null gives a field its default back."""
+        only(request, ())
+        api, identity = api_of(request), request.match_info["id"]
+        change = await json_body(request)
+        async with changing(api):
+            before = await self.stored(api, identity)
+            check_precondition(request, before.revision)
+            document = self._read(merged(before.body, change))
+            if document.id != identity:
+                raise invalid([FieldError("id", f"cannot be changed; create another {SINGULAR[self.kind]}")])
+            return await self.store(api, document, 200)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete one that nothing names."""

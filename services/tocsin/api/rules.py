@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, fields, json_body, known, only, page, validated
+from tocsin.api.requests import check_precondition, etag, fields, json_body, known, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import Document, documents, one_document
@@ -86,7 +86,7 @@ async def patch(request: web.Request) -> web.Response:
         if before is None:
             raise not_found("rule", rule_id)
         check_precondition(request, before.revision)
-        rule = _checked(_merged(before.body, change))
+        rule = _checked(merged(before.body, change))
         if rule.id != rule_id:
             raise invalid([FieldError("id", "cannot be changed; create another rule")])
         return await store(api, rule, 200)
@@ -188,15 +188,3 @@ async def _warned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
         return body
     text = f"there is no escalation policy {policy!r} yet; add it, or name another"
     return {**body, "warnings": [{"field": "escalation_policy", "message": text}]}
-
-
-def _merged(before: Any, change: Any) -> Any:
-    if not isinstance(change, dict):
-        return change
-    merged = dict(before) if isinstance(before, dict) else {}
-    for name, value in change.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), value)
-    return merged

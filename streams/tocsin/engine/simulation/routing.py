@@ -113,7 +113,8 @@ class RouteProcess:
         """Partitions are ours from here on, whatever was before."""
         self._generation = self.broker.generations.get(GROUP, 0)
         self.partitions = list(partitions)
-        self.positions.clear()
+        places = ((topic, partition) for topic in TOPICS for partition in partitions)
+        self.positions = {place: self.broker.position(GROUP, place) for place in places}
         self.committable.clear()
         self._indexes.clear()
         self._alarms.clear()
@@ -127,6 +128,8 @@ class RouteProcess:
 
     def follow(self) -> None:
         """Read what is new on `rules`, on the topics of configuration, and while it matters on `alert-state`."""
+        if self._known == self.broker.writes:
+            return
         self.follow_rules()
         known = self.known
         self._follow(CHANNELS, 0, known.read_channel)
@@ -159,12 +162,8 @@ class RouteProcess:
         """Partitions with something to take."""
         if self._running is not None:
             return []
-        places = [(topic, partition) for topic in TOPICS for partition in self.partitions]
         log = self.broker.partitions
-        return [place for place in places if place in log and self._position(place) < log[place].end]
-
-    def _position(self, place: Place) -> int:
-        return self.positions.get(place, self.broker.position(GROUP, place))
+        return [place for place, position in self.positions.items() if place in log and position < log[place].end]
 
     def tick(self) -> None:
         """Write what time it is to partitions of `groups` and `commands` where that matters, and answer marks."""
@@ -183,7 +182,8 @@ class RouteProcess:
 
     def worked_off(self, partition: int) -> int:
         """The offset of `signals` before which everything is done."""
-        return max(self._position((SIGNALS, partition)), self.broker.position(GROUP, (SIGNALS, partition)))
+        place = SIGNALS, partition
+        return max(self.positions[place], self.broker.position(GROUP, place))
 
     @property
     def is_still(self) -> bool:
@@ -214,7 +214,7 @@ class RouteProcess:
         if not await holds() or not await table.recover(partition, generation, holds):
             return
         place = topic, partition
-        records = self.broker.partition(topic, partition).read(self._position(place), limit)
+        records = self.broker.partition(topic, partition).read(self.positions[place], limit)
         apply = self._lifecycle if is_of_alerts else self._route
         if await apply(topic, partition, records) and generation == self._generation:
             self.positions[place] = self.committable[place] = records[-1].offset + 1
@@ -368,6 +368,7 @@ def told_of(record: LogRecord) -> Notification:
 
 
 class _Known(Known):
-    """What route knows; documents are frozen, and read by every process."""
+    """What route knows; documents and trees are frozen, and read by every process."""
 
     _read = staticmethod(lru_cache(maxsize=4_096)(Known(_ignored)._read))  # type: ignore[assignment]  # noqa: SLF001
+    _tree = staticmethod(lru_cache(maxsize=4_096)(Known(_ignored)._tree))  # noqa: SLF001

@@ -100,8 +100,10 @@ class Known:
             self._ignored("a mark", _text(key), str(error))
 
     def up_to(self, reached: Reached) -> None:
-        """All states of alerts that there were when marks said this are read."""
-        self.muting.reached = reached
+        """All states of alerts that there were when marks said this are read. Who waited for them longer than others
+        may say less than is known."""
+        if reached.watermark_ms >= self.muting.reached.watermark_ms:
+            self.muting.reached = reached
 
     def _read(self, kind: type[_Document], key: bytes, value: bytes | None) -> _Document | None:
         if not value:

@@ -104,7 +104,6 @@ class RouteProcess:
         self._generation = 0
         self._indexes: dict[int, Index] = {}
         self._alarms: dict[int, Wakes] = {}
-        self._answered: dict[int, int] = {}
         self.rest_in_run: int | None = None
         self._tried = 0
         self._running: Coroutine[Any, Any, None] | None = None
@@ -175,8 +174,7 @@ class RouteProcess:
             if self._alarms.get(partition, True):
                 self.outbox.send(COMMANDS, None, value, partition)
             position = self.worked_off(partition)
-            if self._answered.get(partition, 0) < min(position, self.known.marks.wanted(partition)):
-                self._answered[partition] = position
+            if self.known.marks.stated(partition) < min(position, self.known.marks.wanted(partition)):
                 self.outbox.send(MARKS, mark_key("lifecycle", partition), codec.encode(WorkedOff(position)), 0)
         self.outbox.acknowledged()
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from tocsin.engine.evaluate.detector import Detector
-from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.engine.evaluate.detectors.seasonal import Seasonal
 
 _WARM, _STEPS = 300, 100
@@ -31,7 +31,8 @@ def cost_us(detector: Detector, series: int, interval_s: float) -> float:
 
 def main() -> None:
     """Print the table."""
-    for name, make in (("default", Ensemble), ("cheap profile", Seasonal)):
+    made: dict[str, type[Detector]] = {**DETECTORS, "cheap profile": Seasonal}
+    for name, make in made.items():
         size = sum(array[:1].nbytes for array in make().columns.arrays.values())
         for series in (256, 1024, 4096, 16_384):
             costs = "  ".join(f"{cost_us(make(), series, each):.2f} us at {each:g} s" for each in (60.0, 300.0))

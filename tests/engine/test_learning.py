@@ -37,6 +37,8 @@ KINDS: list[dict[str, Any]] = [
     {"condition": "anomaly", "anomaly": {"learn_anomalies": False, "relearn_after": "1m", "time_zone": "Asia/Kolkata"}},
     {"condition": "baseline", "baseline": {"relearn_after": "1m"}, "threshold": 3},
     {"threshold": "auto", "baseline": {"seasonality": "none", "memory": "5m"}},
+    {"condition": "anomaly", "anomaly": {"detector": "holt_winters", "rarer_than": "1h"}},
+    {"condition": "anomaly", "anomaly": {"detector": "neighbours", "rarer_than": "1h", "memory": "5m"}},
     {"condition": "trend", "threshold": 9, "trend": {"of": "baseline", "horizon": "20s", "lookback": "30s"}},
 ]
 

@@ -9,8 +9,10 @@ import aiohttp
 import icalendar
 import orjson
 import pytest
+from sqlalchemy import insert
 
 from tocsin.api.state import Api
+from tocsin.projection import tables
 from tocsin.testing import collect, eventually
 
 ANNA: dict[str, Any] = {"id": "anna", "name": "Anna", "contacts": ["hook"]}
@@ -76,6 +78,24 @@ async def test_entries_are_read_as_they_were_written_changed_by_their_tag_and_pa
     assert ([one["id"] for one in rest["items"]], rest["next_cursor"]) == (["ben"], None)
 
 
+async def test_some_fields_are_changed_and_the_others_stay(client: Client) -> None:
+    for kind, document in KINDS:
+        path = f"/{kind}/{document['id']}"
+        before = await client.call("GET", path)
+        after = await client.call("PATCH", path, {"name": "Another"}, If_Match=f'"{before["revision"]}"')
+        added = ("name", "revision", "updated_at")
+        assert after["name"] == "Another"
+        assert {**after, **{name: before[name] for name in added}} == before
+        await client.refused("PATCH", path, {"name": "Third"}, 412, If_Match=f'"{before["revision"]}"')
+        assert (await client.call("PATCH", path, {"name": None}))["name"] == ""
+        assert "cannot be changed" in await client.refused("PATCH", path, {"id": "other"})
+        assert "nmae" in await client.refused("PATCH", path, {"nmae": "x"})
+        await client.refused("PATCH", f"/{kind}/nothing", {"name": "x"}, 404)
+    assert "nobody" in await client.refused(
+        "PATCH", "/escalations/page", {"steps": [{"notify": [{"person": "nobody"}]}]}
+    )
+
+
 async def test_what_names_nothing_is_refused_with_its_field_and_mend(client: Client) -> None:
     for kind, document, said in (
         (
@@ -135,9 +155,14 @@ async def test_what_is_in_use_is_not_deleted(client: Client) -> None:
     ):
         assert await client.refused("DELETE", path, None, 409) == f"{said}; take it out there first"
     said = f"channel 'hook' is named by person 'anna', escalation policy 'page', {others}; take it out there first"
-    assert await client.refused("DELETE", "/channels/hook", None, 409) == f"{said}, or say force=true"
+    assert await client.refused("DELETE", "/channels/hook", None, 409) == said
+    said = "channel 'hook' is named by person 'anna', escalation policy 'page'; take it out there first"
+    assert await client.refused("DELETE", "/channels/hook?force=true", None, 409) == said
     for path in ("/rules/slow", "/escalations/page", "/schedules/primary", "/people/anna"):
         await client.call("DELETE", path, wanted=204)
+    of_another_version = {"kind": "silences", "id": "newer", "revision": 1, "updated_ms": 1, "body": "{}"}
+    async with client.api.database.writing() as connection:
+        await connection.execute(insert(tables.document).values(of_another_version))
     said = f"channel 'hook' is named by {others}; take it out there first, or say force=true"
     assert await client.refused("DELETE", "/channels/hook?force=false", None, 409) == said
     await client.call("DELETE", "/channels/hook?force=true", wanted=204)

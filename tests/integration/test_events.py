@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -124,8 +124,18 @@ async def test_who_wants_few_events_knows_how_far_they_are(
 async def test_who_does_not_read_is_left_behind_and_told_so() -> None:
     listener = feed.Listener({0: 0}, asyncio.Queue(3))
     for offset in range(5):
-        listener.hear(feed.Told(firing_event(), 0, offset))
+        listener.hear(feed.Told.of(firing_event(), 0, offset))
     assert (listener.is_over, listener.queue.qsize()) == (True, 3)
+
+
+async def test_no_more_listen_than_can_though_all_come_at_once(
+    served: tuple[Api, aiohttp.ClientSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = served
+    monkeypatch.setattr(feed, "MOST_LISTENERS", 3)
+    async with AsyncExitStack() as stack:
+        answers = await asyncio.gather(*(stack.enter_async_context(session.get(PATH)) for _ in range(8)))
+        assert sorted(answer.status for answer in answers) == [200] * 3 + [503] * 5
 
 
 async def test_when_the_api_stops_streams_end_as_they_should(served: tuple[Api, aiohttp.ClientSession]) -> None:

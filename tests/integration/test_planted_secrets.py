@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import web
 from tests.integration.routed import TOKEN, World, world
 
+from tocsin.deliver.channels import CHANNELS
 from tocsin.schemas.topics import topic_specs
 from tocsin.testing import collect, eventually
 from tocsin.testing.receivers import HOST, MailReceiver
@@ -117,6 +118,12 @@ async def reflecting() -> AsyncIterator[str]:
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def test_no_type_of_channel_that_has_a_secret_is_left_out() -> None:
+    assert {kind for kind, _ in planted("http://localhost", 25).values()} | {"console", "file", "kafka"} == set(
+        CHANNELS
+    )
 
 
 async def test_twenty_secrets_come_out_nowhere(kafka: str, tmp_path: Path, topic_prefix: str) -> None:

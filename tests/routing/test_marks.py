@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.routing.cases import BEGIN_MS, Driver, driver, make_event
 
-from tocsin.engine.route.marks import Marks
+from tocsin.engine.route.known import Known
+from tocsin.engine.route.marks import Marks, Reached
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.mark import ANY_RULE, Mark, Passed, WorkedOff
 
@@ -161,6 +162,7 @@ def test_marks_wait_for_lifecycle_and_for_each_other() -> None:
     marks.put("evaluate/1", Passed(400, (3, 2), {ANY_RULE: 7}))
     assert (marks.wanted(0), marks.wanted(1), marks.wanted(2)) == (3, 2, 0)
     marks.put("evaluate/1", Passed(900, (9, 9)))
+    assert (marks.wanted(0), marks.wanted(1)) == (9, 9)
     marks.put("lifecycle/0", WorkedOff(3))
     assert marks.reached.watermark_ms < 0
     marks.put("lifecycle/1", WorkedOff(2))
@@ -173,6 +175,26 @@ def test_marks_wait_for_lifecycle_and_for_each_other() -> None:
     for partition in range(2):
         marks.put(f"combine/{partition}", Passed(550, ()))
     assert marks.reached.watermark_ms == 400
+
+
+def test_lifecycle_is_asked_again_where_one_that_stood_still_set_it_back() -> None:
+    marks = Marks(1)
+    marks.put("evaluate/0", Passed(500, (3,)))
+    marks.put("lifecycle/0", WorkedOff(4))
+    assert (marks.stated(0), marks.wanted(0), marks.reached.watermark_ms) == (4, 0, 500)
+    marks.put("lifecycle/0", WorkedOff(2))
+    assert (marks.stated(0), marks.wanted(0), marks.reached.watermark_ms) == (2, 3, 500)
+    marks.put("evaluate/0", Passed(600, (4,)))
+    assert marks.reached.watermark_ms == 600, "what was worked off remains so"
+    marks.put("lifecycle/0", WorkedOff(4))
+    assert marks.wanted(0) == 0
+
+
+def test_who_waited_longer_for_states_does_not_take_back_what_is_known() -> None:
+    known = Known(lambda *_: None)
+    for watermark_ms in (500, 400):
+        known.up_to(Reached(watermark_ms))
+    assert known.muting.reached.watermark_ms == 500
 
 
 def test_of_very_many_marks_that_wait_the_oldest_make_way() -> None:

@@ -32,9 +32,8 @@ def test_they_mean_the_same_however_many_partitions_there_are(path: Path) -> Non
     (file,) = read_suites([path])
     for test in file.suite.tests:
         if max(expectation.at for expectation in test.expect) <= LONGEST_MS:
-            found = outcome(
-                test, file.rules, file.channels, file.suite.interval, Shape(sources=3, samples=2), file.routing
-            )
+            shape, given = Shape(sources=3, samples=2), (file.routing, file.escalations)
+            found = outcome(test, file.rules, file.channels, file.suite.interval, shape, *given)
             assert found == ()
 
 

@@ -8,10 +8,11 @@ from tests.simulation.planted import PLANTED
 from tests.simulation.planted_route import PLANTED_IN_ROUTE
 
 from tocsin.engine.simulation.chance import Chance
+from tocsin.engine.simulation.scenario import draw
 from tocsin.engine.simulation.schedule import Outcome, run
 
-SEEDS = range(250)
-MOST_SEEDS = 2_000
+SEEDS = range(750)
+MOST_SEEDS = 8_000
 
 
 @pytest.mark.parametrize("batch", range(5))
@@ -45,7 +46,18 @@ def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> No
     assert any(run(seed).invariant for seed in range(MOST_SEEDS))
 
 
+def test_schedules_leave_out_what_others_have() -> None:
+    drawn = [draw(seed, Chance(seed)) for seed in range(400)]
+    assert len({one.groups for one in drawn}) == 5
+    for kind in ("crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock"):
+        share = sum(kind in one.swarm.faults for one in drawn) / len(drawn)
+        assert 0.1 < share < 0.75, kind
+    rounds = sorted(sum(one.swarm.rounds) for one in drawn)
+    assert rounds[len(rounds) // 2] <= 2
+    assert rounds[-1] >= 7
+
+
 def test_chance_is_the_same_everywhere() -> None:
     chance = Chance(42)
-    assert [chance.below(1_000) for _ in range(5)] == [104, 471, 60, 588, 479]
+    assert [chance.below(1_000) for _ in range(5)] == [639, 25, 275, 223, 736]
     assert sorted(chance.shuffled(range(20))) == list(range(20))

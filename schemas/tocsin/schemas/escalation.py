@@ -106,6 +106,12 @@ KINDS: Final[dict[str, type[EscalationPolicy] | type[Schedule] | type[Person]]] 
 """What lies on the topic, by kind; each names only what stands before it."""
 
 
+def key_of(document: EscalationDocument) -> str:
+    """The key of its record."""
+    kind = next(kind for kind, model in KINDS.items() if isinstance(document, model))
+    return MARKS[kind] + document.id
+
+
 def kind_of(key: str) -> tuple[str, str]:
     """The kind and the id behind a record's key."""
     for kind, mark in MARKS.items():

@@ -2,16 +2,20 @@
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.interval import Instant, ZoneName
 
 Seasonality = Literal["auto", "none", "day", "week"]
 Sensitivity = Literal["low", "medium", "high"]
+DetectorName = Literal["ensemble", "change_point", "extremes", "holt_winters", "neighbours"]
+MEASURES: Final[dict[DetectorName, int]] = {
+    "ensemble": 6, "change_point": 1, "extremes": 1, "holt_winters": 1, "neighbours": 1,
+}  # fmt: skip
 _LEAST_MS: Final = 60_000
 _RARE_MS: Final = {"high": milliseconds("3d"), "medium": milliseconds("10d"), "low": milliseconds("90d")}
-_LEARNT: Final = ("seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from")
+_LEARNT: Final = ("seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from", "detector")
 
 
 class Learning(BaseModel):
@@ -50,10 +54,24 @@ class Anomaly(Learning):
     Its detector itself leaves out what is strange, so `learn_anomalies` is for those who want it to stand still.
     """
 
+    detector: DetectorName = Field(default="ensemble", description="what finds it strange: all measures, or one alone")
     learn_anomalies: bool = Field(default=True, description="false: while values are strange nothing is learnt at all")
     sensitivity: Sensitivity = "medium"
     rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
     votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
+
+    @field_validator("votes")
+    @classmethod
+    def _votes(cls, value: int, info: ValidationInfo) -> int:
+        detector = info.data.get("detector")
+        if detector and value > MEASURES[detector]:
+            raise ValueError(f"{detector} has one measure; remove votes, or ask for detector: ensemble")
+        return value
+
+    @property
+    def most_votes(self) -> int:
+        """How many measures its detector has."""
+        return MEASURES[self.detector]
 
     @property
     def rare_ms(self) -> int:

@@ -179,7 +179,8 @@ def topic_specs(
         kept(names.samples, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         kept(names.partials, _SAMPLES_RETENTION_MS, segment_ms=str(_HOUR_MS), max_message_bytes=str(_LARGEST_FRAME)),
         *(kept(name, 7 * _DAY_MS) for name in (names.late, names.signals, names.commands, names.alerts)),
-        compacted(names.marks, 1, churning),
+        # Few keys, a few records a second, and read whole at each start.
+        compacted(names.marks, 1, {**churning, "segment.bytes": str(1024 * 1024)}),
         compacted(names.alert_state, partitions, churning),
         # What a candidate in shadow said is read as long as its report may be asked for.
         kept(names.shadow_alerts, 30 * _DAY_MS),

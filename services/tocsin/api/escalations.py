@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tocsin.api.channel_users import users_of_channel
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, json_body, only, page, validated
+from tocsin.api.requests import check_precondition, etag, json_body, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.codec import encode_document
@@ -70,6 +70,19 @@ class Resource:
             check_precondition(request, before.revision if before else None)
             return await self.store(api, document, 200 if before else 201)
 
+    async def patch(self, request: web.Request) -> web.Response:
+        """Change some fields (JSON merge patch, RFC 7386), lists as a whole; null gives a field its default back."""
+        only(request, ())
+        api, identity = api_of(request), request.match_info["id"]
+        change = await json_body(request)
+        async with changing(api):
+            before = await self.stored(api, identity)
+            check_precondition(request, before.revision)
+            document = self._read(merged(before.body, change))
+            if document.id != identity:
+                raise invalid([FieldError("id", f"cannot be changed; create another {SINGULAR[self.kind]}")])
+            return await self.store(api, document, 200)
+
     async def delete(self, request: web.Request) -> web.Response:
         """Delete one that nothing names."""
         only(request, ())
@@ -118,25 +131,28 @@ async def changing(api: Api) -> AsyncIterator[None]:
         yield
 
 
-async def refuse_if_used(api: Api, kind: str, identity: str) -> None:
-    """Raises Problem 409 for what something names that is in force."""
+async def refuse_if_used(api: Api, kind: str, identity: str, *, is_forced: bool = False) -> None:
+    """Raises Problem 409 for what something names that is in force. With `is_forced` only people and escalation
+    policies count: what they name is always there."""
     found = users(kind, identity, await _all(api))
-    if kind == "channels":
+    can_force = kind == "channels" and not found
+    if kind == "channels" and not is_forced:
         found += await users_of_channel(api, identity)
     if kind == "escalations":
         rules = await documents(api.database, "rules")
         found += [f"rule {one.id!r}" for one in rules if one.body.get("escalation_policy") == identity]
     if found:
-        mend = "take it out there first" + (", or say force=true" if kind == "channels" else "")
+        mend = "take it out there first" + (", or say force=true" if can_force else "")
         named = ", ".join([*found[:_SHOWN], *([f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])])
         raise Problem(409, f"{SINGULAR[kind]} {identity!r} is named by {named}; {mend}")
 
 
 async def _all(api: Api) -> list[tuple[str, EscalationDocument]]:
     return [
-        (kind, model.model_validate(entry.body))
+        (kind, document)
         for kind, model in KINDS.items()
         for entry in await documents(api.database, kind)
+        if (document := entry.read(model))
     ]
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Final, get_args
 
 from aiohttp import web
 
-from tocsin.api.feed import BadPosition, Feed, Listener, Positions, Told, format_positions, parse_positions
+from tocsin.api.feed import BadPosition, Feed, Full, Listener, Positions, Told, format_positions, parse_positions
 from tocsin.api.problems import bad_parameter, unavailable
 from tocsin.api.requests import fields, known, only
-from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertType
 from tocsin.schemas.rule import Severity
 
@@ -35,9 +34,11 @@ async def stream(request: web.Request) -> web.StreamResponse:
     given = known(request, {"severity": tuple(Severity), "type": _TYPES}) | fields(request, ("rule_id",))
     since = _since(request)
     feed = request.app[FEED]
-    if feed.is_full:
-        raise unavailable(_FULL)
-    async with feed.listening() as listener:
+    async with AsyncExitStack() as stack:
+        try:
+            listener = await stack.enter_async_context(feed.listening())
+        except Full:
+            raise unavailable(_FULL) from None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
         response = web.StreamResponse(headers=headers)
         response.content_type = TYPE
@@ -74,7 +75,7 @@ class _Stream:
         end = listener.positions
         # Partitions that were added since then are told from their beginning.
         self._positions = dict(end) if since is None else {number: since.get(number, 0) for number in end}
-        await self._say(f"retry: {_RETRY_MS}\n")
+        await self._say(b"retry: %d\n" % _RETRY_MS)
         if any(place < end[number] for number, place in self._positions.items()):
             # Who takes longer goes on from where they are, behind others who wait.
             async with feed.replay(dict(self._positions), end) as missed, asyncio.timeout(_REPLAY_S):
@@ -85,7 +86,7 @@ class _Stream:
             try:
                 told = await asyncio.wait_for(listener.queue.get(), _ALIVE_S)
             except TimeoutError:
-                await self._say(": alive\n")
+                await self._say(b": alive\n")
                 continue
             if told is not None:
                 await self._tell(told)
@@ -93,17 +94,16 @@ class _Stream:
     async def _tell(self, told: Told) -> None:
         self._positions[told.partition] = told.offset + 1
         if self._is_wanted(told):
-            data = codec.encode(told.event)
-            await self._say(f"event: {told.event.type}\n", b"data: " + data + b"\n")
+            await self._say(told.said)
             return
         self._passed += 1
         if self._passed >= _MOST_PASSED:
             await self._say()
 
-    async def _say(self, head: str = "", data: bytes = b"") -> None:
+    async def _say(self, lines: bytes = b"") -> None:
         """Never without the position: who wants few events must not begin far behind when they come back."""
         self._passed = 0
-        await self._write(f"id: {format_positions(self._positions)}\n{head}".encode() + data + b"\n")
+        await self._write(b"id: %b\n%b\n" % (format_positions(self._positions).encode(), lines))
 
     async def _write(self, content: bytes) -> None:
         async with asyncio.timeout(_SEND_S):

@@ -31,6 +31,10 @@ _log = structlog.get_logger("tocsin.api.events")
 Positions = dict[int, int]
 
 
+class Full(Exception):
+    """As many listen as can."""
+
+
 class BadPosition(ValueError):
     """A text that names no position."""
 
@@ -50,11 +54,18 @@ def format_positions(positions: Mapping[int, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event, and where it lies."""
+    """An event, where it lies, and as all who listen get it: bytes that they share."""
 
     event: AlertEvent
     partition: int
     offset: int
+    said: bytes
+
+    @classmethod
+    def of(cls, event: AlertEvent, partition: int, offset: int) -> Told:
+        """Encoded once, however many listen."""
+        said = b"event: %b\ndata: %b\n" % (event.type.encode(), codec.encode(event))
+        return cls(event, partition, offset, said)
 
 
 @dataclass(slots=True, eq=False)
@@ -92,19 +103,16 @@ class Feed:
         self._stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more can listen."""
-        return len(self._listeners) >= MOST_LISTENERS
-
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Listener]:
-        """Listen within the block, from now on."""
+        """Listen within the block, from now on. Raises Full."""
         async with self._lock:
             if self._following is None or self._following.done():
                 await self._begin()
-        listener = Listener(dict(self._positions))
-        self._listeners.add(listener)
+            if len(self._listeners) >= MOST_LISTENERS:  # here, since many may have come while it began
+                raise Full
+            listener = Listener(dict(self._positions))
+            self._listeners.add(listener)
         try:
             yield listener
         finally:
@@ -176,7 +184,7 @@ async def _between(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int
 
 def _told(record: ConsumerRecord) -> Told | None:
     try:
-        return Told(codec.decode(AlertEvent, record.value), record.partition, record.offset)
+        return Told.of(codec.decode(AlertEvent, record.value), record.partition, record.offset)
     except codec.UnreadableRecord as error:
         _log.warning("what is no alert event was passed over", offset=record.offset, reason=str(error))
         return None

@@ -175,3 +175,16 @@ def _names(condition: str, revision: int | None) -> bool:
 def etag(revision: int) -> str:
     """A revision as an entity tag."""
     return f'"{revision}"'
+
+
+def merged(before: Any, change: Any) -> Any:
+    """A document after a JSON merge patch (RFC 7386)."""
+    if not isinstance(change, dict):
+        return change
+    found = dict(before) if isinstance(before, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = merged(found.get(name), value)
+    return found

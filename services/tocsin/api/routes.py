@@ -81,6 +81,7 @@ def _resource(resource: escalations.Resource, answers: str) -> tuple[Route, ...]
         Route("POST", path, resource.create, tag, answers, 201, body=model, errors=(409, 422, 503)),
         Route("GET", f"{path}/{{id}}", resource.get, tag, answers, errors=(404,)),
         Route("PUT", f"{path}/{{id}}", resource.replace, tag, answers, body=model, errors=(412, 422, 503)),
+        Route("PATCH", f"{path}/{{id}}", resource.patch, tag, answers, body=model, errors=(404, 412, 422, 503)),
         Route("DELETE", f"{path}/{{id}}", resource.delete, tag, "", 204, errors=(404, 409, 412, 503)),
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, fields, json_body, known, only, page, validated
+from tocsin.api.requests import check_precondition, etag, fields, json_body, known, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.engine.templates import template_problems
 from tocsin.projection.queries import Document, documents, one_document
@@ -86,7 +86,7 @@ async def patch(request: web.Request) -> web.Response:
         if before is None:
             raise not_found("rule", rule_id)
         check_precondition(request, before.revision)
-        rule = _checked(_merged(before.body, change))
+        rule = _checked(merged(before.body, change))
         if rule.id != rule_id:
             raise invalid([FieldError("id", "cannot be changed; create another rule")])
         return await store(api, rule, 200)
@@ -165,15 +165,7 @@ def _checked(body: dict[str, Any]) -> Rule:
 async def _in_force(api: Api) -> dict[str, Rule | None]:
     """Composites by id, and None for every other rule: only what names others need be read."""
     found = await documents(api.database, KIND)
-    return {entry.id: readable(entry.body) if entry.body.get("conditions") else None for entry in found}
-
-
-def readable(body: dict[str, Any]) -> Rule | None:
-    """A rule as it is stored; None where this version cannot read it."""
-    try:
-        return Rule.model_validate(body)
-    except ValidationError:
-        return None
+    return {entry.id: entry.read(Rule) if entry.body.get("conditions") else None for entry in found}
 
 
 async def check_members(api: Api, rule: Rule) -> None:
@@ -196,15 +188,3 @@ async def _warned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
         return body
     text = f"there is no escalation policy {policy!r} yet; add it, or name another"
     return {**body, "warnings": [{"field": "escalation_policy", "message": text}]}
-
-
-def _merged(before: Any, change: Any) -> Any:
-    if not isinstance(change, dict):
-        return change
-    merged = dict(before) if isinstance(before, dict) else {}
-    for name, value in change.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), value)
-    return merged

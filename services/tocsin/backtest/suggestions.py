@@ -50,7 +50,7 @@ def milder(rule: Rule) -> list[Change]:
     settings = rule.settings
     if isinstance(settings, Anomaly):
         rarer = [{"rarer_than": format_duration(ms)} for ms in _RARER_MS if ms > settings.rare_ms]
-        votes = [{"votes": settings.votes + 1}] if settings.votes < 6 else []
+        votes = [{"votes": settings.votes + 1}] if settings.votes < settings.most_votes else []
         return [{"anomaly": change} for change in (*rarer, *votes)]
     if not isinstance(settings, Baseline):
         return []

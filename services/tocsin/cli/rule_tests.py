@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tocsin.cli import escalation_files
 from tocsin.cli.failures import Failure, wrong_usage
 from tocsin.cli.files import Found, in_order, line, lines, read_document, read_rules, take
 from tocsin.cli.routing_files import read_routing
 from tocsin.cli.rulebooks import cross_checked
 from tocsin.documents import Document, Location
 from tocsin.schemas.channel import Channel
+from tocsin.schemas.escalation import KINDS, EscalationDocument
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.terminal import escape
@@ -33,6 +35,7 @@ class SuiteFile:
     rules: Sequence[Rule]
     channels: Sequence[Channel] | None
     routing: Routing | None
+    escalations: Collection[EscalationDocument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,6 @@ def read_suites(paths: Sequence[Path]) -> list[SuiteFile]:
 
 def run_suites(files: Sequence[SuiteFile], names: Sequence[str]) -> list[Outcome]:
     """Runs the tests whose name holds one of `names`, all without any."""
-    from tocsin.engine.testing import outcome
-
     chosen = [
         (file, place, test)
         for file in files
@@ -95,10 +96,20 @@ def run_suites(files: Sequence[SuiteFile], names: Sequence[str]) -> list[Outcome
         known = [test.name for file in files for test in file.suite.tests]
         near = difflib.get_close_matches(names[0], known, n=1, cutoff=0)
         wrong_usage(f"--run: no test has {names[0]!r} in its name; there is {near[0]!r}")
-    return [
-        Outcome(file, place, test, outcome(test, file.rules, file.channels, file.suite.interval, routing=file.routing))
-        for file, place, test in chosen
-    ]
+    return [Outcome(file, place, test, _differences(file, test)) for file, place, test in chosen]
+
+
+def _differences(file: SuiteFile, test: RuleTest) -> Sequence[Difference]:
+    from tocsin.engine.testing import outcome
+
+    return outcome(
+        test,
+        file.rules,
+        file.channels,
+        file.suite.interval,
+        routing=file.routing,
+        escalations=file.escalations,
+    )
 
 
 def _suites(path: Path, mistakes: list[str]) -> Iterator[SuiteFile]:
@@ -114,6 +125,7 @@ def _suites(path: Path, mistakes: list[str]) -> Iterator[SuiteFile]:
     rules = _rules(document, path, mistakes)
     channels = _channels(document, mistakes)
     routing = _routing(document, path, mistakes)
+    escalations = _escalations(document, path, mistakes)
     try:
         suite = Suite.model_validate(document.value)
     except ValidationError as error:
@@ -122,7 +134,7 @@ def _suites(path: Path, mistakes: list[str]) -> Iterator[SuiteFile]:
     names = {rule.id for rule in rules}
     if len(mistakes) == before:
         mistakes += _unknown_rules(document, suite, names)
-    yield SuiteFile(document, suite, rules, channels, routing)
+    yield SuiteFile(document, suite, rules, channels, routing, escalations)
 
 
 def _rules(document: Document, path: Path, mistakes: list[str]) -> list[Rule]:
@@ -154,6 +166,24 @@ def _routing(document: Document, path: Path, mistakes: list[str]) -> Routing | N
     except ValidationError as error:
         mistakes += lines(document, ("routing",), error, Routing)
     return None
+
+
+def _escalations(document: Document, path: Path, mistakes: list[str]) -> list[EscalationDocument]:
+    """People, schedules and policies of a file and of those that it names, which are relative to it."""
+    found: dict[str, Found[Any]] = {}
+    names = document.value.get("escalation_files")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        beside = path.parent if str(path) != "-" else Path()
+        found |= escalation_files.read([beside / name for name in names], "escalations")
+    for kind, model in KINDS.items():
+        given = document.value.get(kind)
+        for place, value in enumerate(given if isinstance(given, list) else ()):
+            take(document, (kind, place), value, model, found.setdefault(kind, Found()))
+    try:
+        return [one for entries in escalation_files.checked(found).values() for one in entries]
+    except Failure as failure:
+        mistakes += failure.lines
+        return []
 
 
 def _channels(document: Document, mistakes: list[str]) -> list[Channel] | None:

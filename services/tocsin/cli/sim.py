@@ -69,10 +69,11 @@ def sim(
 def _run_range(seeds: range, jobs: int, record: Path | None) -> None:
     begin = _recorded(record, seeds) if record else seeds.start
     began_s = told_s = time.monotonic()
-    done, cpu_s = 0, 0.0
+    done, cpu_s, steps, inputs = 0, 0.0, 0, 0
     for batch in _batches(range(begin, seeds.stop), jobs):
         clean = [outcome for outcome in batch.outcomes if not outcome.invariant]
         done, cpu_s = done + len(clean), cpu_s + batch.cpu_s
+        steps, inputs = steps + sum(one.steps for one in clean), inputs + sum(one.inputs for one in clean)
         if record:
             _note(record, seeds.start, begin + done)
         _refuse(batch.outcomes[-1])
@@ -80,8 +81,11 @@ def _run_range(seeds: range, jobs: int, record: Path | None) -> None:
             told_s = time.monotonic()
             remark(f"{begin + done - seeds.start} of {len(seeds)}")
     minutes = (time.monotonic() - began_s) / 60
-    rates = f"{done / minutes:,.0f} a minute, {60 * done / cpu_s:,.0f} a minute of CPU" if done else "none was left"
-    print(f"{len(seeds)} seeds from {seeds.start} without a violation, {rates}")
+    said = "none was left"
+    if done:
+        said = f"{steps / done:.0f} steps and {inputs / done:.0f} inputs each, {done / minutes:,.0f} a minute"
+        said += f", {60 * done / cpu_s:,.0f} a minute of CPU"
+    print(f"{len(seeds)} seeds from {seeds.start} without a violation, {said}")
 
 
 def _note(record: Path, first: int, follows: int) -> None:

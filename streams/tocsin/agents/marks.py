@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.engine.standing import Standing
@@ -14,6 +16,7 @@ from tocsin.schemas.mark import Passed
 from tocsin.schemas.topics import Topics
 
 _CALL_TIMEOUT_S: Final = 30.0
+_log = structlog.get_logger("tocsin.evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,19 @@ class MarkWriter:
         await self._asker.stop()
 
     async def write(self, said: Sequence[Said]) -> None:
-        """Say how far partitions are that have moved."""
+        """Say how far partitions are that have moved. Where Kafka does not answer how far the log is, a later mark says
+        more: samples go on without."""
         moved = [one for one in said if self._last.get(one.key) != one.standing]
         if not moved:
             return
         await self._outbox.acknowledged(sent for one in moved for sent in one.sent)
-        ends = await self._ends()
+        try:
+            ends = await self._ends()
+        except (KafkaError, TimeoutError) as error:
+            _log.warning(
+                "alerts that others may inhibit wait longer: no marks", error=f"{type(error).__name__}: {error}"
+            )
+            return
         sent = []
         for one in moved:
             self._last[one.key] = at = one.standing

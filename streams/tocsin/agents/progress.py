@@ -30,7 +30,10 @@ class ProgressWriter:
                 continue
             wanted, position = self._marks.wanted(tp.partition), self._lifecycle.worked_off(tp.partition)
             last, last_s = self._last.get(tp.partition, (-1, 0.0))
-            if last < wanted and last < position and (position >= wanted or now_s - last_s >= _PROGRESS_S):
+            is_due = now_s - last_s >= _PROGRESS_S  # said before, too: another that stood still may have set it back
+            if not wanted or position <= self._marks.stated(tp.partition):
+                continue
+            if is_due or last < wanted <= position:
                 self._last[tp.partition] = position, now_s
                 mark = encode(WorkedOff(position))
                 sent.append(await self._outbox.send(self._topics.marks, mark, mark_key("lifecycle", tp.partition), 0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.schemas.duration import format_duration
-from tocsin.schemas.learning import Anomaly, Baseline
+from tocsin.schemas.learning import MEASURES, Anomaly, Baseline
 
 PAGE = Path(__file__).parents[3] / "docs" / "anomaly.md"
 TIMES = ("warm_up", "memory", "relearn_after", "rarer_than")
@@ -37,3 +38,7 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
             else str(value)
         )
         assert default == shown, name
+
+
+def test_every_detector_of_the_schema_is_there_and_has_as_many_measures_as_it_says() -> None:
+    assert {name: len(made.measures) for name, made in DETECTORS.items()} == MEASURES

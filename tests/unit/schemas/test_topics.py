@@ -54,6 +54,11 @@ def test_configuration_is_compacted_and_read_whole_from_one_partition() -> None:
         assert "retention.ms" not in specs[name].kafka_config()
 
 
+def test_marks_are_read_whole_at_each_start_and_hence_compacted_soon() -> None:
+    segments = {name: spec.kafka_config().get("segment.bytes") for name, spec in by_name().items()}
+    assert (segments["tocsin.marks"], segments["tocsin.alert-state"]) == (str(2**20), str(16 * 2**20))
+
+
 def test_superseded_rules_outlive_the_frames_they_judged() -> None:
     specs = by_name()
     lag_ms = int(specs["tocsin.rules"].kafka_config()["min.compaction.lag.ms"])

@@ -55,11 +55,15 @@ class Known:
         if _text(key) != ROUTING_ID:
             return
         try:
-            routing = self._read(Routing, key, value)
+            tree = self._tree(offset, key, value)
         except Unreadable:
             return
-        self.muting.put_tree(Tree(routing, offset) if routing else None)
+        self.muting.put_tree(tree)
         self.version += 1
+
+    def _tree(self, offset: int, key: bytes, value: bytes | None) -> Tree | None:
+        routing = self._read(Routing, key, value)
+        return Tree(routing, offset) if routing else None
 
     def read_silence(self, _offset: int, key: bytes, value: bytes | None, _at_ms: int) -> None:
         """One record of `silences`."""
@@ -96,8 +100,10 @@ class Known:
             self._ignored("a mark", _text(key), str(error))
 
     def up_to(self, reached: Reached) -> None:
-        """All states of alerts that there were when marks said this are read."""
-        self.muting.reached = reached
+        """All states of alerts that there were when marks said this are read. Who waited for them longer than others
+        may say less than is known."""
+        if reached.watermark_ms >= self.muting.reached.watermark_ms:
+            self.muting.reached = reached
 
     def _read(self, kind: type[_Document], key: bytes, value: bytes | None) -> _Document | None:
         if not value:

@@ -35,6 +35,7 @@ DEAD: Final = "dlq"
 CHECKPOINTS: Final = "evaluate-checkpoint"
 ALERT_TABLE: Final = "route-alerts"
 TOLD_TABLE: Final = "route-notified"
+INPUTS: Final = (METRICS, COMMANDS, RULES, ROUTES, SILENCES)
 TABLES: Final = (CHECKPOINTS, ALERT_TABLE, TOLD_TABLE)
 COMPACTED: Final = (STATES, RULES, CHANNELS, ROUTES, SILENCES, MARKS, *TABLES)
 
@@ -179,12 +180,16 @@ class Outbox:
 
     def acknowledged(self) -> None:
         """Wait until everything sent lies on the log."""
+        if self.fuse is None:
+            self._land_all()
         while self.pending:
             self.burn()
             self._land(self.pending.pop(0))
 
     async def arrived(self) -> None:
         """The same, of a process that may be stopped between any two records."""
+        if self.fuse is None and self.rest is None:
+            self._land_all()
         while self.pending:
             if self.rest is not None:
                 await self.stop()
@@ -199,12 +204,25 @@ class Outbox:
                 self.rest = None
                 await Standstill()
 
+    def _land_all(self) -> None:
+        for topic, partition, key, value in self.pending:
+            if topic == CHECKPOINTS:
+                self._check_owner(partition)
+            self.broker.append(topic, partition, key, value)
+        self.pending.clear()
+
     def _land(self, record: _Pending) -> None:
         topic, partition, key, value = record
-        if topic == CHECKPOINTS and self.broker.owners[topic, partition] != self.owner:
-            owner = self.broker.owners[topic, partition]
-            raise Violation("one-writer", f"process {self.owner} wrote to {topic}/{partition}, which {owner} owns")
+        if topic == CHECKPOINTS:
+            self._check_owner(partition)
         self.broker.append(topic, partition, key, value)
+
+    def _check_owner(self, partition: int) -> None:
+        owner = self.broker.owners[CHECKPOINTS, partition]
+        if owner != self.owner:
+            raise Violation(
+                "one-writer", f"process {self.owner} wrote to {CHECKPOINTS}/{partition}, which {owner} owns"
+            )
 
     def die(self, chance: Chance) -> None:
         """The process is gone: of what was under way to each partition, the first few records still arrive."""

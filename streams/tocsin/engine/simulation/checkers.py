@@ -7,7 +7,7 @@ import msgspec
 from tocsin.engine.evaluate.checkpoint import HEADER
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Frame
-from tocsin.engine.simulation import checkers_route
+from tocsin.engine.simulation import checkers_marks, checkers_route
 from tocsin.engine.simulation.broker import (
     ALERTS,
     CHECKPOINTS,
@@ -142,7 +142,9 @@ def at_the_end(world: World) -> None:
     oracle = Oracle(world)
     for check in (_samples, _signals, _events, _dead_letters, _bounded, _states, _replays):
         check(world, oracle)
-    checkers_route.at_the_end(world)
+    checkers_marks.at_the_end(world)
+    if "route" in world.groups:
+        checkers_route.at_the_end(world)
 
 
 def _samples(world: World, oracle: Oracle) -> None:

@@ -4,7 +4,6 @@ not."""
 from collections.abc import Callable
 from typing import Final
 
-from tocsin.engine.simulation import checkers_marks
 from tocsin.engine.simulation.broker import ALERTS, DECISIONS, GROUPED, Violation
 from tocsin.engine.simulation.delivering import TYPES
 from tocsin.engine.simulation.model_groups import Said
@@ -31,9 +30,9 @@ def at_the_end(world: World) -> None:
     checks: tuple[Callable[[World, Models], None], ...] = (_taken, _joins, _told, _decisions)
     for check in checks:
         check(world, models)
-    checkers_marks.at_the_end(world)
     _known(world)
-    _received(world)
+    if "deliver" in world.groups:
+        _received(world)
     _empty(world)
 
 

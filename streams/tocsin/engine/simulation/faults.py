@@ -1,16 +1,11 @@
 """What goes wrong: processes die, stop, stand still, come and go; receivers, clocks and compaction do what they do."""
 
 from collections.abc import Callable
-from typing import Final
 
-from tocsin.engine.simulation.broker import COMPACTED, ROUTES, RULES, SILENCES, STATES, Partition
+from tocsin.engine.simulation.broker import COMPACTED, METRICS, ROUTES, RULES, SAMPLES, SILENCES, STATES, Partition
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.routing import RouteProcess, alert_in
-from tocsin.engine.simulation.world import GROUPS, Process, World
-
-FAULTS: Final = (
-    "crash", "crash", "crash", "pause", "rescale", "rebalance", "stop", "receiver", "refusal", "compaction", "clock",
-)  # fmt: skip
+from tocsin.engine.simulation.world import Process, World
 
 
 class Faults:
@@ -32,17 +27,16 @@ class Faults:
     def strike(self) -> None:
         """One fault."""
         chance, world = self._chance, self._world
-        if world.scenario.is_about_routes and chance.happens(45):
+        if world.scenario.swarm.overtakes and chance.happens(75):
             self._overtake()
             return
-        kind = chance.one_of(FAULTS)
-        group = "deliver" if world.failing and chance.happens(50) else chance.one_of(("evaluate", *GROUPS))
+        kind = chance.one_of(world.scenario.swarm.faults)
+        group = chance.one_of((world.groups[0], *world.groups))
+        group = "deliver" if world.failing and chance.happens(50) else group
         group = "route" if world.scenario.is_about_routes and chance.happens(60) else group
         members = world.running(group)
         if kind == "crash" and members:
-            fuse = chance.below(chance.one_of((3, 6, 20)))
-            chance.one_of(members).outbox.fuse = fuse
-            world.say(lambda: f"{group}: a process will die after {fuse} writes")
+            self._crash(chance.one_of(members))
         elif kind == "pause" and members:
             self._pause(chance.one_of(members))
         elif kind == "rescale":
@@ -55,6 +49,40 @@ class Faults:
         else:
             self._disturb(kind)
 
+    def _crash(self, process: Process) -> None:
+        """One dies some writes later, or after it took, and while it says, saves and commits what came of that."""
+        chance, world = self._chance, self._world
+        fuse = chance.below(chance.one_of((3, 6, 20)))
+        world.say(lambda: f"{process.group} {process.number} will die after {fuse} writes")
+        if chance.happens(30):
+            process.outbox.fuse = fuse
+        elif not world.guarded(process, lambda: self._work(process, fuse)):
+            world.replace(process.group)
+
+    def _work(self, process: Process, fuse: int) -> None:
+        if isinstance(process, EvaluateProcess):
+            self._evaluate(process, fuse)
+        else:
+            process.outbox.fuse = fuse
+            self.take(process)
+        process.commit()
+        if not isinstance(process, RouteProcess):
+            process.outbox.acknowledged()
+
+    def _evaluate(self, process: EvaluateProcess, fuse: int) -> None:
+        self.take(process, METRICS)
+        process.tick()
+        if not self._chance.happens(60):
+            process.outbox.fuse = fuse
+            return
+        process.outbox.acknowledged()
+        self.take(process, SAMPLES)
+        process.outbox.fuse = fuse
+        for partition in process.samples:
+            process.save(partition)
+        if self._chance.happens(50):
+            process.outbox.fuse = 0
+
     def _overtake(self) -> None:
         """An owner stands still in a run, others go on with its partitions, and then it goes on as if nothing had
         been."""
@@ -64,7 +92,7 @@ class Faults:
             return
         process = chance.one_of(members)
         assert isinstance(process, RouteProcess)
-        if not process.backlog():
+        if chance.happens(50) or not process.backlog():
             self._people()
         process.rest_in_run = 1 if chance.happens(35) else chance.below(9)
         if world.guarded(process, lambda: self.take(process)):
@@ -155,7 +183,7 @@ class Faults:
         """A process that was paused wakes up; it has nothing to do until the next rebalance."""
         world = self._world
         number = min(world.paused)
-        process = next(one for group in GROUPS for one in world.processes[group] if one.number == number)
+        process = next(one for group in world.groups for one in world.processes[group] if one.number == number)
         world.say(lambda: f"{process.group} {number} goes on")
         world.rejoin(process)
 

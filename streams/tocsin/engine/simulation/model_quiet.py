@@ -204,7 +204,8 @@ class Past:
         positions = [0] * self._world.scenario.partitions
         for name, mark in marks:
             if isinstance(mark, WorkedOff):
-                positions[int(name.split("/")[1])] = mark.position
+                partition = int(name.split("/")[1])
+                positions[partition] = max(mark.position, positions[partition])
         best: dict[str, Passed] = {}
         for name, mark in marks:
             if isinstance(mark, Passed) and all(end <= at for end, at in zip(mark.ends, positions, strict=True)):

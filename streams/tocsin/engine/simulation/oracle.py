@@ -176,6 +176,8 @@ class Oracle:
                 self.taken.setdefault(place, []).extend(samples)
         self._revisions = {offset: rule for offset, _, rule in world.edits if rule is not None}
         self._left = {fingerprint: list(reversed(said)) for fingerprint, said in self.said.items()}
+        if "route" not in world.groups:
+            return
         for partition in range(world.scenario.partitions):
             self._lifecycle(world.runs.get((True, partition), []))
         for fingerprint, left in self._left.items():

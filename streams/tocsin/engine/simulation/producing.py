@@ -10,12 +10,12 @@ from tocsin.engine.simulation.scenario import METRIC, changed
 from tocsin.engine.simulation.world import World
 from tocsin.schemas import codec
 from tocsin.schemas.codec import encode_document
-from tocsin.schemas.command import Command, CommandType, Trigger
+from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.route import ROUTING_ID
 from tocsin.schemas.rule import Rule
 
-_MORE: Final = 14
+_MORE: Final = 3
 _GAPS: Final = (50, 150, 150, 400, 400, 1_100)
 _BAD: Final[tuple[bytes | None, ...]] = (
     b"{nonsense",
@@ -27,7 +27,6 @@ _BAD: Final[tuple[bytes | None, ...]] = (
     b'{"name":"m","value":1,"timestamp":1700000000000,"labels":{"s":7}}',
     b"\xff\xfe",
 )
-_ACTIONS: Final[tuple[CommandType, ...]] = ("acknowledge", "acknowledge", "resolve", "unacknowledge", "snooze")
 _SPANS_MS: Final = (None, None, 900, 3_000, 12_000, 90_000)
 _SEVERITIES: Final = ("info", "warning", "warning", "error")
 
@@ -41,6 +40,7 @@ class Producer:
         self._latest = [0 for _ in world.scenario.series]
         self._used: set[tuple[int, int]] = set()
         self._commands = 0
+        self._learns = world.scenario.learns
         self._last_command: Command | None = None
         self._is_behind = world.scenario.late_ms or (world.scenario.immediate and world.chance.happens(15))
 
@@ -59,7 +59,7 @@ class Producer:
             found = [self._sample(number)]
             if chance.happens(8):
                 found.append(self._sample(number))
-            if scenario.learns:  # which takes many
+            if self._learns:  # which takes many
                 found += [self._sample(number) for _ in range(_MORE)]
             value = b",".join(
                 b'{"name":"%s","value":%d,"timestamp":%d,"labels":%s}' % (METRIC.encode(), v, at_ms, series.spelling)
@@ -111,7 +111,7 @@ class Producer:
         chance, now_ms = self._chance, self._world.broker.clock_ms
         fingerprint, starts_at = self._known_alert()
         span_ms, every_ms = chance.one_of(_SPANS_MS), 0
-        kind = chance.one_of(_ACTIONS)
+        kind = chance.one_of(self._world.scenario.swarm.actions)
         if kind == "acknowledge" and chance.happens(25):
             every_ms = chance.one_of((700, 4_000, 30_000))
         until_ms = now_ms + span_ms if span_ms and kind in ("acknowledge", "snooze") else None

@@ -104,7 +104,6 @@ class RouteProcess:
         self._generation = 0
         self._indexes: dict[int, Index] = {}
         self._alarms: dict[int, Wakes] = {}
-        self._answered: dict[int, int] = {}
         self.rest_in_run: int | None = None
         self._tried = 0
         self._running: Coroutine[Any, Any, None] | None = None
@@ -113,7 +112,8 @@ class RouteProcess:
         """Partitions are ours from here on, whatever was before."""
         self._generation = self.broker.generations.get(GROUP, 0)
         self.partitions = list(partitions)
-        self.positions.clear()
+        places = ((topic, partition) for topic in TOPICS for partition in partitions)
+        self.positions = {place: self.broker.position(GROUP, place) for place in places}
         self.committable.clear()
         self._indexes.clear()
         self._alarms.clear()
@@ -127,6 +127,8 @@ class RouteProcess:
 
     def follow(self) -> None:
         """Read what is new on `rules`, on the topics of configuration, and while it matters on `alert-state`."""
+        if self._known == self.broker.writes:
+            return
         self.follow_rules()
         known = self.known
         self._follow(CHANNELS, 0, known.read_channel)
@@ -159,12 +161,8 @@ class RouteProcess:
         """Partitions with something to take."""
         if self._running is not None:
             return []
-        places = [(topic, partition) for topic in TOPICS for partition in self.partitions]
         log = self.broker.partitions
-        return [place for place in places if place in log and self._position(place) < log[place].end]
-
-    def _position(self, place: Place) -> int:
-        return self.positions.get(place, self.broker.position(GROUP, place))
+        return [place for place, position in self.positions.items() if place in log and position < log[place].end]
 
     def tick(self) -> None:
         """Write what time it is to partitions of `groups` and `commands` where that matters, and answer marks."""
@@ -176,14 +174,14 @@ class RouteProcess:
             if self._alarms.get(partition, True):
                 self.outbox.send(COMMANDS, None, value, partition)
             position = self.worked_off(partition)
-            if self._answered.get(partition, 0) < min(position, self.known.marks.wanted(partition)):
-                self._answered[partition] = position
+            if self.known.marks.stated(partition) < min(position, self.known.marks.wanted(partition)):
                 self.outbox.send(MARKS, mark_key("lifecycle", partition), codec.encode(WorkedOff(position)), 0)
         self.outbox.acknowledged()
 
     def worked_off(self, partition: int) -> int:
         """The offset of `signals` before which everything is done."""
-        return max(self._position((SIGNALS, partition)), self.broker.position(GROUP, (SIGNALS, partition)))
+        place = SIGNALS, partition
+        return max(self.positions[place], self.broker.position(GROUP, place))
 
     @property
     def is_still(self) -> bool:
@@ -214,7 +212,7 @@ class RouteProcess:
         if not await holds() or not await table.recover(partition, generation, holds):
             return
         place = topic, partition
-        records = self.broker.partition(topic, partition).read(self._position(place), limit)
+        records = self.broker.partition(topic, partition).read(self.positions[place], limit)
         apply = self._lifecycle if is_of_alerts else self._route
         if await apply(topic, partition, records) and generation == self._generation:
             self.positions[place] = self.committable[place] = records[-1].offset + 1
@@ -368,6 +366,7 @@ def told_of(record: LogRecord) -> Notification:
 
 
 class _Known(Known):
-    """What route knows; documents are frozen, and read by every process."""
+    """What route knows; documents and trees are frozen, and read by every process."""
 
     _read = staticmethod(lru_cache(maxsize=4_096)(Known(_ignored)._read))  # type: ignore[assignment]  # noqa: SLF001
+    _tree = staticmethod(lru_cache(maxsize=4_096)(Known(_ignored)._tree))  # noqa: SLF001

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tocsin.engine.simulation import checkers
-from tocsin.engine.simulation.broker import CHANNELS, METRICS, SAMPLES, Violation
+from tocsin.engine.simulation.broker import CHANNELS, INPUTS, METRICS, SAMPLES, Violation
 from tocsin.engine.simulation.chance import Chance
 from tocsin.engine.simulation.delivering import DeliverProcess
 from tocsin.engine.simulation.evaluating import EvaluateProcess
@@ -13,23 +13,26 @@ from tocsin.engine.simulation.faults import Faults, wind_down
 from tocsin.engine.simulation.producing import Producer
 from tocsin.engine.simulation.routing import RouteProcess
 from tocsin.engine.simulation.scenario import LONG_REST_MS, LULLS_MS, SHORT_REST_MS, draw
-from tocsin.engine.simulation.world import GROUPS, Process, World
+from tocsin.engine.simulation.world import Process, World
 from tocsin.schemas.codec import encode_document
 
 _SAMPLING: Final = ("evaluate", "evaluate", "evaluate", "route", "route", "deliver")
 _ROUTING: Final = ("evaluate", "route", "route", "route", "route", "route", "deliver")
+_MESSAGES: Final = (1, 2, 3, 4, 5, 6, 8, 20)  # of a round
 _LEAST_STRIDE_MS: Final = 100
-_RESTS_MS: Final = ((3_000,), (1_000, 20_000), (6_000, 70_000, 300_000))
+_RESTS_MS: Final = ((3_000,), (3_000,), (1_000, 20_000), (6_000, 70_000, 300_000))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the invariant that did not hold, if any, at which step, and what was seen."""
+    """How a run ended: the invariant that did not hold, if any, at which step, and what was seen. `inputs` are all
+    records that producers, people and the API wrote."""
 
     seed: int
     steps: int
     invariant: str = ""
     detail: str = ""
+    inputs: int = 0
     samples: int = 0
     events: int = 0
     crashes: int = 0
@@ -60,7 +63,8 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
         invariant, detail = "no-error", f"{type(error).__name__}: {error}"
     samples = sum(map(len, world.produced.values()))
     events = sum(len(found.records) for _, found in world.broker.of_topic("alerts"))
-    return Outcome(seed, world.steps, invariant, detail, samples, events, world.crashes)
+    inputs = sum(found.end for (topic, _), found in world.broker.partitions.items() if topic in INPUTS)
+    return Outcome(seed, world.steps, invariant, detail, inputs, samples, events, world.crashes)
 
 
 class _Schedule:
@@ -69,22 +73,22 @@ class _Schedule:
         self._producer = Producer(world)
         self._watch = checkers.Watch(world)
         self._faults = Faults(world, self._people)
-        self._faulty = self._chance.happens(90)
+        self._faulty = bool(world.scenario.swarm.faults)
+        weighted = _ROUTING if world.scenario.is_about_routes else _SAMPLING
+        self._groups = [group for group in weighted if group in world.groups]
 
     def play(self) -> None:
         chance, world = self._chance, self._world
         self._begin()
-        phases = chance.one_of((1, 1, 2))
-        for phase in range(phases):
-            for _ in range(chance.between(2, 4 if world.scenario.is_about_routes else 3)):
-                is_short = world.scenario.is_about_routes
-                self._round(chance.below(4) if is_short else chance.between(5, 22) // phases)
-            is_last = phase == phases - 1
+        phases = world.scenario.swarm.rounds
+        for phase, rounds in enumerate(phases, 1):
+            for _ in range(rounds):
+                self._round()
+            is_last = phase == len(phases)
             is_long = is_last or world.scenario.has_lulls
             self._rest(is_long or (not world.scenario.is_instant and chance.happens(20)))
             if not is_last and chance.happens(80):
-                self._producer.edit()
-                self._carry_rules()
+                self._change_rules()
 
     def _begin(self) -> None:
         world = self._world
@@ -95,7 +99,7 @@ class _Schedule:
             self._producer.put(rule.id, rule)
         if world.scenario.routing:
             self._producer.put_routing(world.scenario.routing)
-        for group in GROUPS:
+        for group in world.groups:
             for _ in range(world.wanted[group]):
                 world.start(group)
             world.rebalance(group)
@@ -114,55 +118,61 @@ class _Schedule:
             assert not isinstance(process, DeliverProcess)
             process.follow()
 
-    def _carry_rules(self) -> None:
+    def _change_rules(self) -> None:
         """Let every evaluate process read the rules, and time carry them; a moment later silence is looked for."""
+        if "evaluate" not in self._world.groups:
+            return
+        self._producer.edit()
         self._follow_all()
         self._tick_all()
         self._world.broker.clock_ms += 1_000
         self._tick_all()
         self._world.drain()
 
-    def _round(self, samples: int) -> None:
+    def _round(self) -> None:
+        chance, producer = self._chance, self._producer
+        if "evaluate" in self._world.groups:
+            self._messages()
+        if self._world.paused and chance.happens(50):
+            self._faults.resume()
+        if self._faulty and chance.happens(65):
+            self._faults.strike()
+        if "route" in self._world.groups:
+            self._people()
+        if self._world.scenario.is_instant and chance.happens(20) and "evaluate" in self._world.groups:
+            producer.edit()
+        for _ in range(chance.between(1, 5)):
+            self._act()
+        self._watch.look()
+
+    def _messages(self) -> None:
         chance, producer = self._chance, self._producer
         if self._world.scenario.has_lulls and chance.happens(40):
             self._world.broker.clock_ms += chance.one_of(LULLS_MS)
             self._world.say(lambda: "producers were silent")
-        producer.samples(samples)
-        self._world.say(lambda: f"{samples} messages")
-        if self._world.paused and chance.happens(50):
-            self._faults.resume()
-        if self._faulty and chance.happens(55):
-            self._faults.strike()
-        self._people()
-        if chance.happens(2):
-            producer.garble()
-        if self._world.scenario.is_instant and chance.happens(20):
-            producer.edit()
-        for _ in range(chance.between(2, 6)):
-            self._act()
-        self._watch.look()
+        count = chance.below(4) if self._world.scenario.is_about_routes else chance.one_of(_MESSAGES)
+        producer.samples(count)
+        self._world.say(lambda: f"{count} messages")
 
     def _people(self) -> None:
         """What people do: about alerts, silences and routes."""
         chance, producer = self._chance, self._producer
+        if chance.happens(2):
+            producer.garble()
         if not self._world.scenario.is_about_routes:
             if chance.happens(25):
                 producer.command()
             return
         for _ in range(chance.between(1, 4)):
             self._world.broker.clock_ms += chance.one_of((0, 200, 900, 2_500))
-            choice = chance.below(100)
-            if choice < 70:
-                producer.command()
-            elif choice < 90:
-                producer.silence()
-            else:
-                producer.route()
+            {"command": producer.command, "silence": producer.silence, "route": producer.route}[
+                chance.one_of(self._world.scenario.swarm.deeds)
+            ]()
 
     def _act(self) -> None:
         """One process does one thing."""
         chance, world = self._chance, self._world
-        group = chance.one_of(_ROUTING if world.scenario.is_about_routes else _SAMPLING)
+        group = chance.one_of(self._groups)
         members = world.running(group)
         if not members:
             if len(world.processes[group]) < world.wanted[group]:
@@ -233,12 +243,12 @@ class _Schedule:
         world.scenario.clock_error_ms = 0
         self._follow_all()
         self._tick_all()
-        if self._faulty and self._chance.happens(50):
+        if self._faulty and self._chance.happens(40):
             self._die_catching_up()
             world.drain()
             world.heal()
         world.drain()
-        if world.scenario.is_about_routes:
+        if world.scenario.is_instant and not self._has_silence():
             self._rest_of_routes()
             return
         left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
@@ -258,7 +268,7 @@ class _Schedule:
 
     def _rest_of_routes(self) -> None:
         """Nothing waits for time but route."""
-        for ms in self._chance.one_of(_RESTS_MS):
+        for ms in self._chance.one_of(_RESTS_MS) if "route" in self._world.groups else ():
             self._world.broker.clock_ms += ms
             self._tick_routes()
             self._world.drain()
@@ -277,7 +287,7 @@ class _Schedule:
         for partition, rests in world.rests.items():
             rests.append((world.broker.partition(SAMPLES, partition).end, is_long))
         self._watch.look()
-        if self._chance.happens(40):
+        if self._chance.happens(30):
             self._settle_down()
 
     def _first_stride_ms(self) -> int:
@@ -293,7 +303,7 @@ class _Schedule:
 
     def _die_catching_up(self) -> None:
         """One more process dies, while all there is is taken at once."""
-        process = self._chance.one_of(self._world.processes[self._chance.one_of(GROUPS)])
+        process = self._chance.one_of(self._world.processes[self._chance.one_of(self._world.groups)])
         if isinstance(process, RouteProcess) and self._chance.happens(50):
             self._faults.stop_still(process)
             return
@@ -306,7 +316,7 @@ class _Schedule:
     def _settle_down(self) -> None:
         """Everything is saved and committed; then what nobody needs any more may be compacted away."""
         world = self._world
-        for group in GROUPS:
+        for group in world.groups:
             for process in world.processes[group]:
                 wind_down(process)
         self._watch.committed()

@@ -28,7 +28,8 @@ class Table:
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """An entry."""
-        return self.store(partition).get(key)
+        found = self._stores.get(partition)
+        return (self.store(partition) if found is None else found).get(key)
 
     def keys(self, partition: int, prefix: bytes) -> list[bytes]:
         """The keys that begin with a prefix, in order."""

@@ -20,12 +20,11 @@ from tocsin.engine.simulation.digest import difference, digest
 from tocsin.engine.simulation.evaluating import EvaluateProcess
 from tocsin.engine.simulation.routes import Document
 from tocsin.engine.simulation.routing import Attempt, RouteProcess, Runs, notifications
-from tocsin.engine.simulation.scenario import BEGIN_MS, Scenario
+from tocsin.engine.simulation.scenario import BEGIN_MS, GROUPS, Scenario
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import Rule
 
 Process = EvaluateProcess | RouteProcess | DeliverProcess
-GROUPS: Final = ("evaluate", "route", "deliver")
 _EVERYTHING: Final = 1_000_000
 _ROUNDS: Final = 200  # of a drain; far more than any takes
 
@@ -39,15 +38,10 @@ class World:
         self.broker = Broker()
         self.broker.clock_ms = BEGIN_MS
         self.processes: dict[str, list[Process]] = {group: [] for group in GROUPS}
+        self.groups = scenario.groups
         self.paused: set[int] = set()
         self.joining: set[str] = set()  # groups with a member that has no partitions yet
-        self.wanted = dict(
-            zip(
-                GROUPS,
-                (scenario.evaluate_processes, scenario.route_processes, scenario.deliver_processes),
-                strict=True,
-            )
-        )
+        self.wanted = dict(scenario.processes)
         self.started = 0
         self.steps = 0
         self.produced: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
@@ -171,7 +165,7 @@ class World:
 
     def heal(self) -> None:
         """All faults stop: every process that is wanted runs, and every receiver answers."""
-        for group in GROUPS:
+        for group in self.groups:
             members = self.processes[group]
             is_whole = len(members) == self.wanted[group] and group not in self.joining
             is_whole = is_whole and not any(one.number in self.paused for one in members)
@@ -218,7 +212,7 @@ class World:
         """Let everything be taken that is there; whoever dies of a fuse that still burns is replaced."""
         for _ in range(_ROUNDS):
             is_idle = True
-            for group in GROUPS:
+            for group in self.groups:
                 for process in list(self.processes[group]):
                     backlog = process.backlog()
                     is_idle = is_idle and not backlog

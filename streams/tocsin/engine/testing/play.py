@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,9 @@ from tocsin.engine.testing.seen import Seen, seen
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command
+from tocsin.schemas.escalation import EscalationDocument, key_of
 from tocsin.schemas.labels import series_key
+from tocsin.schemas.references import named
 from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import CHANNEL_TYPES
@@ -40,21 +42,21 @@ def outcome(
     interval_ms: int,
     shape: Shape = Shape(),  # noqa: B008 - frozen
     routing: Routing | None = None,
+    escalations: Collection[EscalationDocument] = (),
 ) -> tuple[Difference, ...]:
     """What differs from what a test expects; nothing if it passes.
 
-    Without `channels`, each name in the rules' notifications and in the routes is a channel. Of `shape`, only
-    partitions count.
+    Without `channels`, each name in the rules' notifications, in the routes and in `escalations` (people, schedules and
+    policies) is a channel. Of `shape`, only partitions count.
     """
     rules = list(rules)
-    channels = named_channels(rules, routing) if channels is None else channels
+    channels = named_channels(rules, routing, escalations) if channels is None else channels
     messages = _messages(test, test.interval or interval_ms)
     expected = sorted(enumerate(test.expect), key=lambda entry: entry[1].at)
     acts = sorted(enumerate(test.commands), key=lambda entry: entry[1].at)
     times = sorted({*messages, *(one.at for _, one in expected), *(one.at for _, one in acts)})
-    pipeline = _pipeline(
-        rules, channels, shape, times[-1], _known(channels, routing, shape.samples) if routing else None
-    )
+    known = _known(channels, routing, escalations, shape.samples) if routing or escalations else None
+    pipeline = _pipeline(rules, channels, shape, times[-1], known)
     found: list[Difference] = []
     for at_ms in times:
         for message in messages.get(at_ms, ()):
@@ -70,19 +72,26 @@ def outcome(
     return tuple(found)
 
 
-def named_channels(rules: Iterable[Rule], routing: Routing | None = None) -> list[Channel]:
-    """A channel for each name that rules notify, and routes, as if everything were set up."""
+def named_channels(
+    rules: Iterable[Rule], routing: Routing | None = None, escalations: Iterable[EscalationDocument] = ()
+) -> list[Channel]:
+    """A channel for each name that rules notify, and routes, people and policies, as if everything were set up."""
     names = dict.fromkeys(name for rule in rules for name in rule.notifications)
     if routing is not None:
         names |= dict.fromkeys(name for _, route in routing.route.walk() for name in route.channels or ())
         names |= dict.fromkeys(name for one in routing.correlations for name in one.channels)
+    names |= dict.fromkeys(name for one in escalations for _, kind, name in named(one) if kind == "channels")
     return [Channel(id=name, type=name if name in CHANNEL_TYPES else "webhook") for name in names]
 
 
-def _known(channels: Iterable[Channel], routing: Routing, partitions: int) -> Known:
+def _known(
+    channels: Iterable[Channel], routing: Routing | None, escalations: Iterable[EscalationDocument], partitions: int
+) -> Known:
     known = Known(lambda *_: None, partitions)
     known.channels = {channel.id: channel for channel in channels}
-    known.muting.put_tree(Tree(routing))
+    known.muting.put_tree(Tree(routing) if routing else None)
+    for one in escalations:
+        known.directory.put(key_of(one), one)
     return known
 
 

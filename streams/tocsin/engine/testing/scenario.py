@@ -11,7 +11,7 @@ from tocsin.schemas.problems import Wrong
 
 State = Literal["ok", "pending", "firing", "acknowledged", "resolved"]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
-Told = Literal["firing", "changed", "unacknowledged", "reminded", "resolved"]
+Told = Literal["firing", "changed", "unacknowledged", "reminded", "escalated", "resolved"]
 Flaps = Literal["", "started", "ongoing", "worse", "stopped"]
 Number = float | tuple[float, float]
 
@@ -176,13 +176,18 @@ class RuleTest(_Part):
 
 
 class Suite(_Part):
-    """A file: rules of its own or of other files, and tests of them. Rules, channels and routes are read by others."""
+    """A file: rules of its own or of other files, and tests of them. Rules, channels, routes, people, schedules and
+    policies are read by others."""
 
     rules: list[Any] = []
     rule_files: tuple[str, ...] = ()
     channels: list[Any] | None = None
     routing: dict[str, Any] | None = None
     routing_file: str = ""
+    people: list[Any] = []
+    schedules: list[Any] = []
+    escalations: list[Any] = []
+    escalation_files: tuple[str, ...] = ()
     interval: Duration = milliseconds("1m")
     tests: tuple[RuleTest, ...] = Field(min_length=1)
 

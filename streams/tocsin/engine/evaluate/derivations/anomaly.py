@@ -6,7 +6,7 @@ import numpy as np
 
 from tocsin.engine.evaluate.condition import Flags
 from tocsin.engine.evaluate.derivation import Derivation
-from tocsin.engine.evaluate.detectors.ensemble import Ensemble
+from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.engine.evaluate.detectors.season import Habits
 from tocsin.engine.evaluate.learner import Learner, Turn
 from tocsin.engine.evaluate.points import Points
@@ -24,7 +24,7 @@ class Strangeness(Derivation):
     def __init__(self, settings: Anomaly, hop_ms: int, upwards: bool) -> None:
         self._settings = settings
         self._needed = np.log1p(settings.rare_ms / _DAY_MS)
-        detector = Ensemble(Habits(settings.seasonality, settings.memory / 1_000))
+        detector = DETECTORS[settings.detector](Habits(settings.seasonality, settings.memory / 1_000))
         self._learner = Learner(detector, settings, {"incident_score": ("f8", 0, 0.0)})
         self.columns = self._learner.columns
 

@@ -1,97 +1,33 @@
-"""The default of `anomaly`: a few measures of how strange a sample is, each held to its own past, as one return period.
-
-The period of the ensemble is the harmonic mean p-value of its measures (Wilson 2019), which holds however they depend
-on each other: one measure that is sure is enough. The score is ln(1 + days), where such a sample comes once in so many
-days if nothing changes. It is shown where it clearly passes what was shown last, which fades within half a day once
-nothing is strange any more: one alarm an incident.
-"""
-
-from typing import Final
+"""The default of `anomaly`: six measures of what the season leaves over, as one return period."""
 
 import numpy as np
 
-from tocsin.engine.evaluate.columns import Columns, Spec
-from tocsin.engine.evaluate.detector import CLOCK, Array, Detector, Finding, Moment, arrive
-from tocsin.engine.evaluate.detectors import horizons, season, tails
+from tocsin.engine.evaluate.columns import Spec
+from tocsin.engine.evaluate.detector import Array, Moment
+from tocsin.engine.evaluate.detectors import horizons, season
 from tocsin.engine.evaluate.detectors.horizons import MEASURES, Horizons
-from tocsin.engine.evaluate.detectors.season import AUTO, Habits
-from tocsin.engine.evaluate.detectors.tails import Tails
-from tocsin.engine.frame import Floats, Ints
-
-WARM_SAMPLES: Final = 120
-_STRANGE: Final = np.float32(np.log1p(30))  # what comes once in a month is not learnt
-_HOLD_S: Final = 12 * 3600.0
-_MARGIN: Final = 1.3
-_BLOCK: Final = 1024  # series at a time: what is worked on stays in the cache
-
-SPEC: Final[Spec] = {
-    **CLOCK,
-    **season.SPEC,
-    **horizons.SPEC,
-    **tails.SPEC,
-    "shown": ("f4", 0, 0.0),
-    "shown_s": ("f8", 0, -1e18),
-}
+from tocsin.engine.evaluate.detectors.rarity import Rarity, Reading
+from tocsin.engine.frame import Floats
 
 
-class Ensemble(Detector):
-    """See the module. A vote is ln(1 + days) of one measure alone, 0 if it is ordinary: more often than once a day."""
+class Ensemble(Rarity):
+    """See the module, and those of `season`, `horizons` and `rarity`."""
 
-    def __init__(self, habits: Habits = AUTO) -> None:
-        self.columns = Columns(SPEC)
-        self._habits = habits
+    measures = MEASURES
 
-    def look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats | None = None) -> Finding:
-        """See Detector."""
-        local_s = at_s if local_s is None else local_s
-        parts = [
-            self._look(
-                slots[begin : begin + _BLOCK], *(array[begin : begin + _BLOCK] for array in (at_s, values, local_s))
-            )
-            for begin in range(0, len(slots), _BLOCK)
-        ]
-        return parts[0] if len(parts) == 1 else joined(parts)
+    def spec(self) -> Spec:
+        """See Rarity."""
+        return {**season.SPEC, **horizons.SPEC}
 
-    def _look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats) -> Finding:
-        columns = self.columns
-        moment = arrive(columns, slots, at_s, values)
-        outlook = season.foresee(columns, moment, local_s, self._habits)
-        seen = Horizons(columns, moment, outlook)
-        tail = Tails(columns, moment, seen.measures, outlook.anew)
+    def read(self, moment: Moment, local_s: Floats) -> Reading:
+        """See Rarity."""
+        outlook = season.foresee(self.columns, moment, local_s, self.habits)
+        seen = Horizons(self.columns, moment, outlook)
+
+        def learn(strange: Array) -> Array:
+            share, moved = seen.learn(strange)
+            season.learn(self.columns, moment, outlook, share, moved, self.habits)
+            return share
+
         known = np.minimum(moment.age, outlook.clean)
-        score, votes = _combined(tail.days, known >= WARM_SAMPLES)
-        share, moved = seen.learn(score > _STRANGE)
-        tail.learn(share, known)
-        season.learn(columns, moment, outlook, share, moved, self._habits)
-        return Finding(self._shown(moment, score), *outlook.band(moment.unit), votes)
-
-    def _shown(self, moment: Moment, score: Array) -> Floats:
-        columns, slots = self.columns, moment.slots
-        shown, shown_s = columns["shown"][slots], columns["shown_s"][slots]
-        held = shown * np.maximum(0, 1 - (moment.at_s - shown_s) / _HOLD_S)
-        shows = score > held * _MARGIN
-        columns["shown"][slots] = np.where(shows, score, shown)
-        columns["shown_s"][slots] = np.where(shows | (score > _STRANGE), moment.at_s, shown_s)
-        return np.where(shows, score, 0).astype(np.float64)
-
-
-def _combined(days: Array, warm: Array) -> tuple[Array, dict[str, Floats]]:
-    """The score, and the votes of the measures, both directions together."""
-    days *= warm
-    of_each = days[: len(MEASURES)] + days[len(MEASURES) :]  # one of the two is 0
-    total = of_each[0].copy()
-    for each in of_each[1:]:  # not `sum`: its order of adding depends on how many columns there are
-        total += each
-    votes = np.where(of_each >= 1, np.log1p(of_each), 0).astype(np.float64)
-    return np.log1p(total / len(days)), dict(zip(MEASURES, votes, strict=True))
-
-
-def joined(parts: list[Finding]) -> Finding:
-    """Findings one after the other."""
-    return Finding(
-        np.concatenate([part.score for part in parts]),
-        np.concatenate([part.expected for part in parts]),
-        np.concatenate([part.lower for part in parts]),
-        np.concatenate([part.upper for part in parts]),
-        {name: np.concatenate([part.votes[name] for part in parts]) for name in parts[0].votes},
-    )
+        return Reading(seen.measures, known, outlook.anew, outlook.band(moment.unit), learn)

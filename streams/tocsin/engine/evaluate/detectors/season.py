@@ -23,6 +23,8 @@ _ANCHOR_S: Final = 7 * DAY_S
 _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
 _TINY: Final = np.float32(1e-12)
+_PRIOR_VISITS: Final = np.float32(1.5)
+_CLEARLY: Final = np.float32(2)  # mean sizes of errors by which forecasts differ for good
 WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
 _ROWS: Final = 31
 
@@ -40,7 +42,7 @@ SPEC: Final[Spec] = {
 _DRIFT, _ERRORS, _COUNTS = slice(0, 3), slice(3, 6), slice(6, 9)
 _SIZES, _RELATIVE, _STAGE, _CLEAN = 9, 10, 11, 12
 # On the mean: size of what is expected, size of strays, that over the height of what is expected, and its logarithm.
-_TOTAL, _READY = 29, 30  # of the day's spreads, the sum, and how many are trusted
+_TOTAL, _READY = 29, 30  # of the day's spreads, the sum, and how many are known
 _GROUND, _HEIGHT, _PLAIN, _SHARED, _LOGARITHM = slice(25, 29), 25, 26, 27, 28
 
 
@@ -121,13 +123,13 @@ def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = 
     live[_COUNTS][0] *= ~(early & day_known)
     known[0] |= early
     weights = _weights(live, moment, habits)
-    rest = _mixed(weights, rests)
+    usual = _mixed(weights, live[_ERRORS]) + _TINY
+    rest = _kinder(_mixed(weights, rests), rests[2], usual, _undecided(live, moment, known[2], habits))
     anew = _stages(live, moment, weights)
     expected = moment.x - rest
     height = np.abs(expected).astype(np.float32)
     height = np.clip(height / (np.where(moment.age == 1, height, live[_HEIGHT]) + _TINY), 0.1, 10)
     relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1)) * _growth(live, height)
-    usual = _mixed(weights, live[_ERRORS]) + _TINY
     return Outlook(expected, rest, usual, relative, height, live[_CLEAN], anew, live, away, rests, known)
 
 
@@ -176,7 +178,8 @@ def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Flo
         part[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
         if cycle is DAY:
             part[_SIZES] = 0.0
-            part[_RELATIVE] = _relative(part, columns["day_spread"][slots[moved], at[moved].astype(np.int64)])
+            spread = columns["day_spread"][slots[moved], at[moved].astype(np.int64)]
+            part[_RELATIVE] = _relative(part, spread, part[cycle.row + 5])
         live[:, moved] = part
     middle, slope = live[cycle.row + 3], live[cycle.row + 4]
     known = ~np.isnan(middle)
@@ -213,14 +216,20 @@ def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
         change = (gain * (size - was)).astype(np.float32)
         spread[slots, at] = was + change
         live[_TOTAL] += change
-        live[_READY] += visits + 1 == cycle.trusted
+        live[_READY] += visits == 1
 
 
-def _relative(live: Array, here: Array) -> Array:
-    """How far values stray in this half hour, over the mean of all; 1 until all were seen three times."""
+def _relative(live: Array, here: Array, visits: Array) -> Array:
+    """How far values stray in this half hour, over the mean of all; 1 until all were seen twice.
+
+    Drawn towards 1 as long as visits are few (a Bayesian mean): what one visit tells of it errs about as much as half
+    hours differ. The first visit tells nothing, as nothing was expected then.
+    """
     mean = live[_TOTAL] / DAY.bins
     relative = (here + np.float32(0.1) * mean + _TINY) / (np.float32(1.1) * mean + _TINY)
-    return np.where(live[_READY] >= DAY.bins, np.clip(relative, 0.25, 4), np.float32(1))
+    told = np.maximum(visits - 1, 0)
+    drawn = 1 + told / (told + _PRIOR_VISITS) * (np.clip(relative, 0.25, 4) - 1)
+    return np.where(live[_READY] >= DAY.bins, drawn, np.float32(1))
 
 
 def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:
@@ -230,7 +239,7 @@ def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:
     """
     errors, known = live[_ERRORS], live[_COUNTS]
     apart = outlook.rests.max(axis=0) - outlook.rests.min(axis=0)
-    counts = outlook.known * np.where(apart > 2 * outlook.usual, np.float32(1), share)
+    counts = outlook.known * np.where(apart > _CLEARLY * outlook.usual, np.float32(1), share)
     known += counts
     size = np.abs(outlook.rests)
     size = np.where(known > _SETTLED, np.minimum(size, 6 * errors + _TINY), size)
@@ -248,6 +257,18 @@ def _weights(live: Array, moment: Moment, habits: Habits) -> Array:
     day *= habits.periods != "none"
     week *= habits.periods in ("auto", "week")
     return np.stack(((1 - week) * (1 - day), (1 - week) * day, week))
+
+
+def _undecided(live: Array, moment: Moment, week_known: Array, habits: Habits) -> Array:
+    """Where a week is known, but not a whole one could be held against it."""
+    return np.asarray(week_known & (live[_COUNTS][2] * moment.cadence_s < WEEK_S) & (habits.periods == "auto"))
+
+
+def _kinder(rest: Array, by_week: Array, usual: Array, undecided: Array) -> Array:
+    """While nothing can be known of the week, what was so a week ago is not strange: where forecasts clearly differ,
+    the nearer one counts."""
+    nearer = undecided & (np.abs(by_week) < np.abs(rest)) & (np.abs(by_week - rest) > _CLEARLY * usual)
+    return np.where(nearer, by_week, rest)
 
 
 def _better(error: Array, other: Array) -> Array:

@@ -3,8 +3,9 @@
 The 95 % quantile is followed (stochastic approximation, Robbins and Monro 1951). A run above it is one event, and its
 peak one value: peaks over threshold with runs declustering (Davison and Smith 1990), as autocorrelated samples need.
 The excess of peaks has a generalised Pareto distribution (Pickands 1975) by the method of moments (Hosking and Wallis
-1987), its shape drawn towards that of a Gaussian as long as peaks are few (SPOT, Siffer et al. 2017, has the likelihood
-instead). From it follows how long it takes until such an excess comes again: the return period.
+1987), its shape drawn towards that of a Gaussian (of sums, an exponential) as long as peaks are few (SPOT, Siffer et
+al. 2017, has the likelihood instead). From it follows how long it takes until such an excess comes again: the return
+period.
 
 Peaks that were strange when they came hardly teach the tail, unless they come back often: what happened once must not
 hide the next, and what comes every night is not strange.
@@ -16,7 +17,6 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import Array, Moment, put, taken
-from tocsin.engine.evaluate.detectors.horizons import MEASURES
 from tocsin.engine.evaluate.detectors.season import DAY_S
 from tocsin.engine.frame import Ints
 
@@ -24,23 +24,27 @@ _ABOVE: Final = np.float32(0.05)
 _QUANTILE_S: Final = 7 * DAY_S
 _EVENTS: Final = np.float32(300)  # the memory of a tail
 _FIRST: Final = 0.4  # mean excess of peaks before there was one: about that of a Gaussian
-_SHAPE, _SHAPE_EVENTS = np.float32(-0.05), np.float32(100)  # of a Gaussian at this quantile, and what that counts for
+GAUSSIAN, EXPONENTIAL = np.float32(-0.05), np.float32(0)  # shapes of tails at this quantile
+_SHAPE_EVENTS: Final = np.float32(100)  # what the shape that is foretold counts for
 _LEAST, _MOST = np.float32(-0.12), np.float32(0.5)
 _STRANGE_DAYS: Final = np.float32(30)
 _OFTEN: Final = 4.0  # strange events within `_OFTEN_S` from which they are learnt as any other
 _OFTEN_S: Final = 3 * DAY_S
 _HARDLY: Final = 0.02
 _GREATEST: Final = np.float32(30)  # logarithm of the longest return period, in runs
-_BOTH: Final = 2 * len(MEASURES)
 _FIGURES: Final = 6
 
-SPEC: Final[Spec] = {
-    "quantile": ("f4", _BOTH, 0.0),
-    "peak": ("f4", _BOTH, 0.0),  # highest excess of the open run, 0 if none
-    "event": ("f4", _FIGURES * _BOTH, 0.0),  # six figures of each tail, less `_BEGIN`
-    "often": ("f4", 0, 0.0),
-    "often_s": ("f8", 0, 0.0),
-}
+
+def spec(measures: int) -> Spec:
+    """The columns for so many measures."""
+    both = 2 * measures
+    return {
+        "quantile": ("f4", both, 0.0),
+        "peak": ("f4", both, 0.0),  # highest excess of the open run, 0 if none
+        "event": ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less `_BEGIN`
+        "often": ("f4", 0, 0.0),
+        "often_s": ("f8", 0, 0.0),
+    }
 
 
 # Of the open run: samples in it, and the longest return period, in days. Of earlier ones: mean excess of their peaks,
@@ -53,14 +57,17 @@ class Tails:
     """One look: `days` (first all up, then all down: 2 measures x slots) is the return period of each measure, 0 where
     it is ordinary; then `learn`."""
 
-    def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array) -> None:
-        self._columns, self._moment = columns, moment
+    def __init__(
+        self, columns: Columns, moment: Moment, measures: Array, anew: Array, shape: np.float32 = GAUSSIAN
+    ) -> None:
+        self._columns, self._moment, self._shape = columns, moment, shape
         slots = moment.slots
+        self._measures = len(measures)
         if anew.any():
-            for name in SPEC:
-                columns[name][slots[anew]] = SPEC[name][2]
-        self._quantile = taken(columns, "quantile", slots, (_BOTH,))
-        self._peak = taken(columns, "peak", slots, (_BOTH,))
+            for name, (_, _, begin) in spec(self._measures).items():
+                columns[name][slots[anew]] = begin
+        self._quantile = taken(columns, "quantile", slots, (2 * self._measures,))
+        self._peak = taken(columns, "peak", slots, (2 * self._measures,))
         y = np.concatenate((measures, -measures))
         self._above = y > self._quantile
         self.days = np.zeros(y.shape, np.float32)
@@ -85,11 +92,11 @@ class Tails:
         """Tails, indexes of series and slots of places in measures x series, and the figures of these tails."""
         place, series = np.divmod(at, len(self._moment.slots))
         slots = self._moment.slots[series]
-        figures = self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place]
+        figures = self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place]
         return place, series, slots, np.ascontiguousarray((figures + _BEGIN).T)
 
     def _keep(self, slots: Ints, place: Ints, figures: Array) -> None:
-        self._columns["event"].reshape(-1, _BOTH, _FIGURES)[slots, place] = figures.T - _BEGIN
+        self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place] = figures.T - _BEGIN
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""
@@ -97,7 +104,7 @@ class Tails:
         highest = self._peak.reshape(-1)[at]
         excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
         cadence_days = (self._moment.cadence_s[series] / DAY_S).astype(np.float32)
-        days = _runs_until(figures, excess) * (figures[_LENGTH] / _ABOVE) * cadence_days
+        days = _runs_until(figures, excess, self._shape) * (figures[_LENGTH] / _ABOVE) * cadence_days
         goes_on = highest > 0
         figures[_RUN] = figures[_RUN] * goes_on + 1
         figures[_RAREST] = np.maximum(figures[_RAREST] * goes_on, days)
@@ -124,16 +131,16 @@ class Tails:
         """How far strange events are learnt: hardly, unless they come often. Those of one moment count as one."""
         columns = self._columns
         often = columns["often"][slots] * np.exp2((columns["often_s"][slots] - at_s) / _OFTEN_S)
-        columns["often"][slots] = often + 1 / len(MEASURES)
+        columns["often"][slots] = often + 1 / self._measures
         columns["often_s"][slots] = at_s
         return np.maximum(_HARDLY, np.minimum((often / _OFTEN) ** 2, 1))
 
 
-def _runs_until(figures: Array, excess: Array) -> Array:
+def _runs_until(figures: Array, excess: Array, expected: np.float32) -> Array:
     """How many runs come, on the mean, until one exceeds the quantile by so much."""
     mean, square, events = figures[_EXCESS], figures[_SQUARE], figures[_COUNT]
     ratio = mean * mean / np.maximum(square - mean * mean, np.float32(1e-6) * square + np.float32(1e-30))
-    shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * _SHAPE
+    shape = events * np.clip((1 - ratio) / 2, -_MOST, _MOST) + _SHAPE_EVENTS * expected
     shape = np.clip(shape / (events + _SHAPE_EVENTS), _LEAST, _MOST)
     shape += 1 / (events + 2)  # what is foretold from few peaks has a longer tail: of an exponential, one of Pareto's
     shape = np.where(np.abs(shape) < 1e-3, np.float32(1e-3), shape)

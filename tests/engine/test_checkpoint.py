@@ -13,7 +13,7 @@ from tests.engine.cases import BEGIN_MS, Sample, examples, played, rules, sample
 
 from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
-from tocsin.engine.evaluate.columns import Columns
+from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
@@ -139,6 +139,20 @@ def test_a_damaged_entry_is_never_taken_for_state(
     table[name] = bytes(whole)
     with pytest.raises(DamagedCheckpoint):
         restore(table.get)
+
+
+def test_wide_columns_that_change_places_begin_anew() -> None:
+    spec: Spec = {"low": ("f8", 48, 0.0), "high": ("f8", 48, 0.0)}
+    before = Columns(spec)
+    before["low"][before.add()] = 1.0
+    table = dict(before.pack_parts(0))
+    swap: Spec = {name: spec[name] for name in ("high", "low")}
+    same, swapped, fresh = Columns(spec), Columns(swap), Columns(swap)
+    fresh.add()
+    same.unpack_parts(0, table.__getitem__)
+    swapped.unpack_parts(0, table.__getitem__)
+    assert same_table(before, same)
+    assert same_table(swapped, fresh)
 
 
 @examples(60)

@@ -9,8 +9,10 @@ import aiohttp
 import icalendar
 import orjson
 import pytest
+from sqlalchemy import insert
 
 from tocsin.api.state import Api
+from tocsin.projection import tables
 from tocsin.testing import collect, eventually
 
 ANNA: dict[str, Any] = {"id": "anna", "name": "Anna", "contacts": ["hook"]}
@@ -153,9 +155,14 @@ async def test_what_is_in_use_is_not_deleted(client: Client) -> None:
     ):
         assert await client.refused("DELETE", path, None, 409) == f"{said}; take it out there first"
     said = f"channel 'hook' is named by person 'anna', escalation policy 'page', {others}; take it out there first"
-    assert await client.refused("DELETE", "/channels/hook", None, 409) == f"{said}, or say force=true"
+    assert await client.refused("DELETE", "/channels/hook", None, 409) == said
+    said = "channel 'hook' is named by person 'anna', escalation policy 'page'; take it out there first"
+    assert await client.refused("DELETE", "/channels/hook?force=true", None, 409) == said
     for path in ("/rules/slow", "/escalations/page", "/schedules/primary", "/people/anna"):
         await client.call("DELETE", path, wanted=204)
+    of_another_version = {"kind": "silences", "id": "newer", "revision": 1, "updated_ms": 1, "body": "{}"}
+    async with client.api.database.writing() as connection:
+        await connection.execute(insert(tables.document).values(of_another_version))
     said = f"channel 'hook' is named by {others}; take it out there first, or say force=true"
     assert await client.refused("DELETE", "/channels/hook?force=false", None, 409) == said
     await client.call("DELETE", "/channels/hook?force=true", wanted=204)

@@ -12,7 +12,7 @@ from aiohttp import web
 from tocsin.api.backtests import DEADLINE_S, read, turn, watched
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import only
-from tocsin.api.rules import KIND, readable
+from tocsin.api.rules import KIND
 from tocsin.api.state import Api, answer, api_of
 from tocsin.backtest.intake import Intake
 from tocsin.backtest.run import Checkpoint, learnt
@@ -72,11 +72,11 @@ async def _rule(api: Api, rule_id: str | None, name: str, labels: dict[str, str]
     """The rule to learn by."""
     if rule_id is None:
         entries = await documents(api.database, KIND)
-        fitting = [rule for entry in entries if (rule := readable(entry.body)) and _fits(rule, name, labels)]
+        fitting = [rule for entry in entries if (rule := entry.read(Rule)) and _fits(rule, name, labels)]
         plain = Rule(id="baseline", condition="baseline", metric_type=name)
         return min(fitting, key=lambda rule: rule.id, default=plain)
     found = await one_document(api.database, KIND, rule_id)
-    rule = readable(found.body) if found else None
+    rule = found.read(Rule) if found else None
     if rule is None:
         raise not_found("rule", rule_id)
     if not _fits(rule, name, labels):

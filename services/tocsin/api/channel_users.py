@@ -13,17 +13,16 @@ from tocsin.schemas.silence import Silence
 
 
 async def users_of_channel(api: Api, channel_id: str) -> list[str]:
-    """Rules, routes, correlations, silences that are not over, and other channels, as `rule 'slow'`."""
-    bodies = {
-        kind: [one.body for one in await documents(api.database, kind)]
-        for kind in ("rules", "routes", "silences", "channels")
-    }
-    found = [f"rule {one['id']!r}" for one in bodies["rules"] if channel_id in one.get("notifications", ())]
-    for body in bodies["routes"]:
-        found += _in_routing(Routing.model_validate(body), channel_id)
-    silences = map(Silence.model_validate, bodies["silences"])
+    """Rules, routes, correlations, silences that are not over, and other channels, as `rule 'slow'`. Routes and
+    silences that this version cannot read name nothing."""
+    stored = {kind: await documents(api.database, kind) for kind in ("rules", "routes", "silences", "channels")}
+    found = [f"rule {one.id!r}" for one in stored["rules"] if channel_id in one.body.get("notifications", ())]
+    for entry in stored["routes"]:
+        if routing := entry.read(Routing):
+            found += _in_routing(routing, channel_id)
+    silences = filter(None, (entry.read(Silence) for entry in stored["silences"]))
     found += [f"silence {one.id!r}" for one in silences if _reminds(one, channel_id)]
-    return found + [f"channel {one['id']!r}" for one in bodies["channels"] if _falls_back(one, channel_id)]
+    return found + [f"channel {one.id!r}" for one in stored["channels"] if _falls_back(one.body, channel_id)]
 
 
 def _in_routing(routing: Routing, channel_id: str) -> Iterator[str]:

@@ -82,15 +82,14 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Delete a channel that nothing names: no rule, route, correlation, silence, person, escalation policy or other
-    channel; with `force=true` any."""
+    """Delete a channel that nothing names: no person, escalation policy, rule, route, correlation, silence or other
+    channel; with `force=true` only people and policies count."""
     only(request, ("force",))
-    is_forced = bool(known(request, {"force": ("true", "false")}).get("force") == ["true"])
+    is_forced = known(request, {"force": ("true", "false")}).get("force") == ["true"]
     api, channel_id = api_of(request), request.match_info["id"]
     async with api.changing(api.context.topics.channels, channel_id):
         check_precondition(request, (await _stored(api, channel_id)).revision)
-        if not is_forced:
-            await refuse_if_used(api, KIND, channel_id)
+        await refuse_if_used(api, KIND, channel_id, is_forced=is_forced)
         await api.write(api.context.topics.channels, channel_id, None)
     return web.Response(status=204)
 

@@ -131,25 +131,28 @@ async def changing(api: Api) -> AsyncIterator[None]:
         yield
 
 
-async def refuse_if_used(api: Api, kind: str, identity: str) -> None:
-    """Raises Problem 409 for what something names that is in force."""
+async def refuse_if_used(api: Api, kind: str, identity: str, *, is_forced: bool = False) -> None:
+    """Raises Problem 409 for what something names that is in force. With `is_forced` only people and escalation
+    policies count: what they name is always there."""
     found = users(kind, identity, await _all(api))
-    if kind == "channels":
+    can_force = kind == "channels" and not found
+    if kind == "channels" and not is_forced:
         found += await users_of_channel(api, identity)
     if kind == "escalations":
         rules = await documents(api.database, "rules")
         found += [f"rule {one.id!r}" for one in rules if one.body.get("escalation_policy") == identity]
     if found:
-        mend = "take it out there first" + (", or say force=true" if kind == "channels" else "")
+        mend = "take it out there first" + (", or say force=true" if can_force else "")
         named = ", ".join([*found[:_SHOWN], *([f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])])
         raise Problem(409, f"{SINGULAR[kind]} {identity!r} is named by {named}; {mend}")
 
 
 async def _all(api: Api) -> list[tuple[str, EscalationDocument]]:
     return [
-        (kind, model.model_validate(entry.body))
+        (kind, document)
         for kind, model in KINDS.items()
         for entry in await documents(api.database, kind)
+        if (document := entry.read(model))
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, fields, json_body, known, merged, only, page, validated
@@ -165,15 +165,7 @@ def _checked(body: dict[str, Any]) -> Rule:
 async def _in_force(api: Api) -> dict[str, Rule | None]:
     """Composites by id, and None for every other rule: only what names others need be read."""
     found = await documents(api.database, KIND)
-    return {entry.id: readable(entry.body) if entry.body.get("conditions") else None for entry in found}
-
-
-def readable(body: dict[str, Any]) -> Rule | None:
-    """A rule as it is stored; None where this version cannot read it."""
-    try:
-        return Rule.model_validate(body)
-    except ValidationError:
-        return None
+    return {entry.id: entry.read(Rule) if entry.body.get("conditions") else None for entry in found}
 
 
 async def check_members(api: Api, rule: Rule) -> None:

@@ -12,7 +12,7 @@ from tocsin.agents.clock import clock_ms
 from tocsin.api.backtests import DEADLINE_S, read, turn, watched
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import only
-from tocsin.api.rules import KIND, readable
+from tocsin.api.rules import KIND
 from tocsin.api.state import Api, answer, api_of
 from tocsin.backtest.intake import Intake
 from tocsin.backtest.run import Checkpoint
@@ -59,7 +59,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def _rule(api: Api, rule_id: str) -> Rule:
     stored = await queries.one_document(api.database, KIND, rule_id)
-    rule = readable(stored.body) if stored else None
+    rule = stored.read(Rule) if stored else None
     if rule is None:
         raise not_found("rule", rule_id)
     if not rule.learns or looks_at_others(rule):

@@ -47,7 +47,7 @@ def apply(
 @command(app, "tocsin channels delete ops-mail")
 def delete(
     channel_id: Id,
-    force: Annotated[bool, typer.Option("--force", help="Even if rules, routes or others name it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it is named, but by a person or policy.")] = False,
     url: Url = None,
     config: Config = None,
 ) -> None:

@@ -6,9 +6,10 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
@@ -26,6 +27,7 @@ from tocsin.projection.tables import (
 )
 
 Item = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class BadCursor(ValueError):
@@ -196,6 +198,13 @@ class Document:
     revision: int
     updated_ms: int
     body: Item
+
+    def read(self, model: type[Model]) -> Model | None:
+        """As it is stored; None where this version cannot read it."""
+        try:
+            return model.model_validate(self.body)
+        except ValidationError:
+            return None
 
 
 async def documents(database: Database, kind: str) -> list[Document]:

@@ -63,8 +63,8 @@ class Columns:
 
     @property
     def layout(self) -> str:
-        """A text that is equal for tables of equal columns."""
-        return ",".join(f"{name}:{kind}x{width}" for name, (kind, width, _) in sorted(self.spec.items()))
+        """A text that is equal for tables of equal columns in the same order, in which strips hold them."""
+        return ",".join(f"{name}:{kind}x{width}" for name, (kind, width, _) in self.spec.items())
 
     def copy(self, other: "Columns") -> None:
         """Have the rows of another table of equal columns."""

@@ -7,21 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.routing.cases import BEGIN_MS, Driver, driver, make_event
 
+from tocsin.engine.evaluate.plan import Plan
+from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.route import record as route_record
 from tocsin.engine.route.known import Known
 from tocsin.engine.route.marks import Marks, Reached
+from tocsin.engine.standing import _late
 from tocsin.schemas.alert import AlertEvent, routing_labels
-from tocsin.schemas.mark import ANY_RULE, Mark, Passed, WorkedOff
+from tocsin.schemas.codec import encode_document
+from tocsin.schemas.mark import Late, Mark, Passed, WorkedOff
+from tocsin.schemas.rule import Rule
 
 JUDGES, LIFECYCLES = 3, 2
 LAST_S = 6
 ROUTING = {
     "route": {"channels": ["pager"], "group_by": ["..."], "group_wait": "0s"},
-    "inhibit_rules": [{"source": ["alertname=down"], "target": ["alertname=slow"], "equal": ["host"], "hold": "1h"}],
+    "inhibit_rules": [
+        {
+            "source": ["alertname=down", "severity=warning"],
+            "target": ["alertname=slow"],
+            "equal": ["host"],
+            "hold": "1h",
+        }
+    ],
 }
 
 
@@ -70,8 +83,9 @@ class World:
     def mark(self, judge: int) -> None:
         watermark_s = min(map(self.due_s, self.unsaid[judge]), default=LAST_S + self.late_s + 1) - 1
         ends = tuple(map(len, self.signals))
-        late_ms = {"down": self.late_s * 1_000, "another": 10**9} if self.late_s else {}
-        self.said.append((f"evaluate/{judge}", Passed(BEGIN_MS + watermark_s * 1_000, ends, late_ms)))
+        other = Late(10**9, "another"), Late(10**9, "down", "critical")
+        late = (Late(self.late_s * 1_000, "down", "warning", ""), *other) if self.late_s else ()
+        self.said.append((f"evaluate/{judge}", Passed(BEGIN_MS + watermark_s * 1_000, ends, late)))
 
     def mark_all(self, _: int) -> None:
         for judge in range(JUDGES):
@@ -173,17 +187,61 @@ def test_an_alert_that_no_rule_can_hit_does_not_wait() -> None:
     assert [one.event.labels["host"] for one in at.notifications] == ["b"]
 
 
+LEVELS = [{"severity": "warning", "threshold": 1}, {"severity": "critical", "threshold": 2}]
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "waits"),
+    [
+        ("severity=critical", {"threshold": 1}, False),
+        ("severity=critical", {"levels": LEVELS}, True),
+        ("severity=critical", {"threshold": 1, "severity": "critical"}, True),
+        ("severity=critical", {"threshold": 1, "severity": "critical", "enabled": False}, False),
+        ("category=net", {"threshold": 1, "category": "net"}, True),
+        ("category=net", {"threshold": 1}, False),
+        ("alertname!=group", {"threshold": 1}, False),
+        ("host=a", {"threshold": 1}, True),  # it may get this label
+    ],
+)
+def test_only_what_a_rule_over_groups_may_inhibit_waits_for_its_late_samples(
+    source: str, rule: dict[str, Any], waits: bool
+) -> None:
+    group = Rule.model_validate(
+        {"id": "group", "metric_type": "m", "group_by": ["zone"], "window": {"size": "10s"}, **rule}
+    )
+    book = RuleBook()
+    assert book.append(0, b"group", encode_document(group), 0) is None
+    late = _late(book.plan_after(Plan(), 1, 0))
+    at = driver({**ROUTING, "inhibit_rules": [{"source": [source], "target": ["alertname=slow"], "hold": "1h"}]})
+    at.muting.reached = Reached(BEGIN_MS + 5_000, late)
+    at.alert(make_event("slow", {"host": "a"}, "firing", 5), 5)
+    assert (at.notifications == []) == waits
+    at.muting.reached = Reached(BEGIN_MS + 10_000, late)
+    at.tick(6)
+    assert len(at.notifications) == 1
+
+
+def test_of_very_many_rules_that_wait_the_longest_of_each_severity_counts() -> None:
+    book = RuleBook()
+    for at in range(150):
+        severity = "critical" if at < 3 else "info"
+        given = {"metric_type": "m", "threshold": at, "allowed_lateness": f"{at + 1}s", "severity": severity}
+        assert book.append(at, b"r%d" % at, encode_document(Rule.model_validate({"id": f"r{at}", **given})), 0) is None
+    found = _late(book.plan_after(Plan(), 150, 0))
+    assert set(found) == {Late(3_000, severity="critical"), Late(150_000, severity="info")}
+
+
 def test_marks_wait_for_lifecycle_and_for_each_other() -> None:
     marks = Marks(2)
     marks.put("evaluate/0", Passed(500, (3, 0)))
-    marks.put("evaluate/1", Passed(400, (3, 2), {ANY_RULE: 7}))
+    marks.put("evaluate/1", Passed(400, (3, 2), (Late(7),)))
     assert (marks.wanted(0), marks.wanted(1), marks.wanted(2)) == (3, 2, 0)
     marks.put("evaluate/1", Passed(900, (9, 9)))
     assert (marks.wanted(0), marks.wanted(1)) == (9, 9)
     marks.put("lifecycle/0", WorkedOff(3))
     assert marks.reached.watermark_ms < 0
     marks.put("lifecycle/1", WorkedOff(2))
-    assert (marks.reached.watermark_ms, marks.reached.late_ms) == (400, {ANY_RULE: 7})
+    assert (marks.reached.watermark_ms, marks.reached.late) == (400, (Late(7),))
     marks.put("evaluate/1", Passed(100, (0, 0)))  # from an owner that stood still
     marks.put("lifecycle/0", WorkedOff(1))
     assert marks.reached.watermark_ms == 400

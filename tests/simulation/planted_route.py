@@ -304,7 +304,7 @@ def _without_records(entries_of: Callable[..., dict[str, bytes | None]]) -> Call
 
 
 def marks_ignore_what_is_waited_for(patch: Patch) -> None:
-    patch.setattr(standing, "_late_ms", lambda _: {})
+    patch.setattr(standing, "_late", lambda _: ())
 
 
 def lifecycle_is_not_waited_for(patch: Patch) -> None:

@@ -62,7 +62,7 @@ class MarkWriter:
         sent = []
         for one in moved:
             self._last[one.key] = at = one.standing
-            mark = encode(Passed(at.watermark_ms, ends, dict(at.late_ms), at.shares))
+            mark = encode(Passed(at.watermark_ms, ends, at.late, at.shares))
             sent.append(await self._outbox.send(self._topic, mark, one.key, 0))
         await self._outbox.acknowledged(sent)
 

@@ -184,7 +184,7 @@ class Pipeline:
         standings |= {f"combine/{at}": of_combine(state) for at, state in enumerate(self._combining)}
         for name, one in standings.items():
             if one is not None:
-                route.mark(name, Passed(one.watermark_ms, (), dict(one.late_ms), one.shares))
+                route.mark(name, Passed(one.watermark_ms, (), one.late, one.shares))
 
     def _judge(self) -> None:
         for partition, state in enumerate(self._states):

@@ -1,6 +1,5 @@
 """How far a partition of evaluate or combine is: up to which event time it has said all that samples come to."""
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from tocsin.engine.combine.state import CombineState
@@ -10,7 +9,8 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.labels import is_shadow
-from tocsin.schemas.mark import ANY_RULE
+from tocsin.schemas.mark import Late
+from tocsin.schemas.rule import Rule
 
 _MOST_NAMED: Final = 100
 
@@ -19,7 +19,7 @@ class Standing(NamedTuple):
     """What a mark says, but for what it has to do with the log."""
 
     watermark_ms: int
-    late_ms: Mapping[str, int]
+    late: tuple[Late, ...]
     shares: bool
 
 
@@ -28,21 +28,27 @@ def of_evaluate(state: PartitionState, timing: Timing) -> Standing | None:
     watermark_ms = sharing.watermark(state, timing)
     if state.plan.offset < 0 or watermark_ms == UNSEEN_MS:
         return None
-    return Standing(watermark_ms, _late_ms(state.plan), bool(state.plan.groups))
+    return Standing(watermark_ms, _late(state.plan), bool(state.plan.groups))
 
 
 def of_combine(state: CombineState) -> Standing | None:
     """The standing of a partition of `partials`; None where there is nothing to put together."""
     if not state.plan.groups or state.watermark_ms == UNSEEN_MS:
         return None
-    return Standing(state.watermark_ms, {}, shares=False)
+    return Standing(state.watermark_ms, (), shares=False)
 
 
-def _late_ms(plan: Plan) -> dict[str, int]:
-    """Which rules wait for late samples, and how long; of very many only the longest time."""
+def _late(plan: Plan) -> tuple[Late, ...]:
+    """What comes of rules that wait for late samples; of very many only how long those of each severity wait."""
     lanes, groups = plan.specs.values(), plan.groups.values()
     if not (any(spec.lateness_ms for spec in lanes) or any(spec.lateness_ms for spec in groups)):
-        return {}
+        return ()
     judged = (one.rule for one in plan.versions.values() if one.rule.enabled and not is_shadow(one.rule.id))
-    found = {rule.id: rule.lateness_ms for rule in judged if rule.lateness_ms}
-    return found if len(found) <= _MOST_NAMED else {ANY_RULE: max(found.values())}
+    found = sorted({one for rule in judged if rule.lateness_ms for one in _late_of(rule)}, key=lambda one: one.ms)
+    if len(found) > _MOST_NAMED:
+        found = list({one.severity: Late(one.ms, severity=one.severity) for one in found}.values())
+    return tuple(sorted(found, key=str))
+
+
+def _late_of(rule: Rule) -> list[Late]:
+    return [Late(rule.lateness_ms, rule.id, step.severity.value, rule.category) for step in rule.steps]

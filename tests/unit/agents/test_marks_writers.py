@@ -48,7 +48,7 @@ def written(outbox: Outbox) -> list[Mark]:
 async def test_evaluate_says_later_how_far_it_is_where_kafka_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents_marks, "AIOKafkaConsumer", Asker)
     monkeypatch.setattr(Asker, "answers", iter((KafkaTimeoutError("busy"), TimeoutError(), 7)), raising=False)
-    outbox, said = Outbox(), Said(b"evaluate/0", Standing(500, {}, shares=False), ())
+    outbox, said = Outbox(), Said(b"evaluate/0", Standing(500, (), shares=False), ())
     writer = MarkWriter({}, outbox, TOPICS, 2)  # type: ignore[arg-type]
     with capture_logs() as logs:
         for _ in range(4):

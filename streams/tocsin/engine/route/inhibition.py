@@ -1,11 +1,11 @@
 """Which active alerts keep an alert quiet: by inhibition rules, and along declared dependencies."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tocsin.engine.route.marks import Reached
 from tocsin.schemas.inhibition import Dependencies, Inhibition
-from tocsin.schemas.mark import ANY_RULE
+from tocsin.schemas.mark import Late
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.route import Routing
 
@@ -20,13 +20,13 @@ class Wait(NamedTuple):
     awaits_ms: int
 
 
-def _lag_ms(source: Iterable[Matcher], late_ms: Mapping[str, int]) -> int:
+def _lag_ms(source: Collection[Matcher], late: Iterable[Late]) -> int:
     """By how much alerts that match may be behind the watermark."""
-    named = [matcher for matcher in source if matcher.name == "alertname"]
-    lags = (
-        ms for rule, ms in late_ms.items() if rule == ANY_RULE or all(one.matches({"alertname": rule}) for one in named)
-    )
-    return max(lags, default=0)
+    return max((one.ms for one in late if _may_match(source, one.labels)), default=0)
+
+
+def _may_match(matchers: Iterable[Matcher], known: Labels) -> bool:
+    return all(matcher.matches(known) for matcher in matchers if matcher.name in known)
 
 
 class _Rule:
@@ -48,8 +48,8 @@ class _Rule:
         shared = [matcher for matcher in self._rule.source if matcher.name in self._rule.equal]
         return self.is_target(labels) and matches_all(shared, labels)
 
-    def lag_ms(self, late_ms: Mapping[str, int]) -> int:
-        return _lag_ms(self._rule.source, late_ms)
+    def lag_ms(self, late: Iterable[Late]) -> int:
+        return _lag_ms(self._rule.source, late)
 
     def put(self, fingerprint: str, labels: Labels) -> None:
         if matches_all(self._rule.source, labels):
@@ -84,8 +84,8 @@ class _Graph:
     def may_hit(self, labels: Labels) -> bool:
         return bool(self._graph.needs.get(self._thing(labels)))
 
-    def lag_ms(self, late_ms: Mapping[str, int]) -> int:
-        return _lag_ms(self._graph.source, late_ms)
+    def lag_ms(self, late: Iterable[Late]) -> int:
+        return _lag_ms(self._graph.source, late)
 
     def put(self, fingerprint: str, labels: Labels) -> None:
         if self._thing(labels) and matches_all(self._graph.source, labels):
@@ -114,6 +114,7 @@ class Inhibitor:
             rules += [_Graph(graph) for graph in routing.dependencies]
         self._rules: Final = tuple(rules)
         self._labels: dict[str, Labels] = {}
+        self._lags: tuple[tuple[Late, ...], list[int]] = ((), [0] * len(rules))  # of each rule, by what comes late
 
     @property
     def is_idle(self) -> bool:
@@ -140,11 +141,12 @@ class Inhibitor:
     def wait(self, labels: Labels, fired_ms: int, reached: Reached) -> Wait | None:
         """What an alert waits for before it counts as not inhibited; None if all that may inhibit it, and fired no
         later, is active here."""
+        if self._lags[0] != reached.late:
+            self._lags = reached.late, [rule.lag_ms(reached.late) for rule in self._rules]
         found = [
-            Wait(rule.hold_ms, awaits_ms)
-            for rule in self._rules
-            if rule.hold_ms and rule.may_hit(labels)
-            if (awaits_ms := fired_ms + rule.lag_ms(reached.late_ms)) > reached.watermark_ms
+            Wait(rule.hold_ms, fired_ms + lag_ms)
+            for rule, lag_ms in zip(self._rules, self._lags[1], strict=True)
+            if rule.hold_ms and fired_ms + lag_ms > reached.watermark_ms and rule.may_hit(labels)
         ]
         return Wait(max(one.hold_ms for one in found), max(one.awaits_ms for one in found)) if found else None
 

@@ -1,22 +1,22 @@
 """How far everything is that comes before route, by `marks`: whether an alert that fired by a time can still come."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from tocsin.schemas.mark import Mark, Passed
+from tocsin.schemas.mark import Late, Mark, Passed
 
 _MOST_WAITING: Final = 1_000  # of one partition, one a second
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Every alert that samples up to `watermark_ms` let fire has its state on `alert-state`; of rules in `late_ms`, up
-    to so long before."""
+    """Every alert that samples up to `watermark_ms` let fire has its state on `alert-state`; of those that come `late`,
+    up to so long before."""
 
     watermark_ms: int = -(2**62)
-    late_ms: Mapping[str, int] = field(default_factory=dict)
+    late: tuple[Late, ...] = ()
 
 
 class Marks:
@@ -73,12 +73,11 @@ class Marks:
         judged = [self._passed.get(name) for name in self._names("evaluate")]
         if any(one is not None and one.shares for one in judged):
             judged += [self._passed.get(name) for name in self._names("combine")]
-        late_ms: dict[str, int] = {}
-        for one in judged:
-            if one is None:
-                return Reached()
-            late_ms |= {rule: max(ms, late_ms.get(rule, 0)) for rule, ms in one.late_ms.items()}
-        return Reached(min(one.watermark_ms for one in judged if one is not None), late_ms)
+        passed = [one for one in judged if one is not None]
+        if len(passed) < len(judged):
+            return Reached()
+        late = dict.fromkeys(late for one in passed for late in one.late)
+        return Reached(min(one.watermark_ms for one in passed), tuple(late))
 
     def _names(self, stage: str) -> Iterator[str]:
         return (f"{stage}/{partition}" for partition in self._partitions)

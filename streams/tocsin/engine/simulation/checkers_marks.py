@@ -64,7 +64,8 @@ def _written(world: World) -> dict[tuple[str, str], int]:
 
 def _passed(name: str, mark: Passed, fired: list[_Fired]) -> None:
     for one in fired:
-        passed_ms = mark.watermark_ms - mark.late_ms.get(one.signal.rule_id, 0)
+        late_ms = max((late.ms for late in mark.late if late.alertname == one.signal.rule_id), default=0)
+        passed_ms = mark.watermark_ms - late_ms
         is_missing = one.offset >= mark.ends[one.partition]
         if name == f"evaluate/{one.source}" and one.signal.at_ms <= passed_ms and is_missing:
             raise Violation("marks-are-true", f"{name} passed {mark.watermark_ms}, but {one} comes behind it")

@@ -196,7 +196,7 @@ class EvaluateProcess:
         for partition, state in self.states.items():
             at = of_evaluate(state, self.scenario.timing)
             if at is not None:
-                mark = Passed(at.watermark_ms, ends, dict(at.late_ms), at.shares)
+                mark = Passed(at.watermark_ms, ends, at.late, at.shares)
                 self.outbox.send(MARKS, mark_key("evaluate", partition), encode(mark), 0)
         self.outbox.acknowledged()
 

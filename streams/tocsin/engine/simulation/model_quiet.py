@@ -12,7 +12,7 @@ from tocsin.engine.simulation.world import World
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import parse_instant
-from tocsin.schemas.mark import Passed, WorkedOff
+from tocsin.schemas.mark import Late, Passed, WorkedOff
 
 Labels = Mapping[str, str]
 Why = tuple[str, tuple[str, ...]]  # what it is called in decisions, and what does it
@@ -87,7 +87,7 @@ class Settings:
     silences: dict[str, Document]
     active: dict[str, dict[str, str]]
     reached_ms: int
-    late_ms: dict[str, int]
+    late: set[Late]
     _places: dict[str, Document] = field(default_factory=dict)
 
     def place(self, key: str) -> Document:
@@ -106,8 +106,12 @@ class Settings:
         return max((hold for hold, _ in found), default=0), max((until for _, until in found), default=0)
 
     def _lag_ms(self, source: Sequence[str]) -> int:
-        names = [matcher for matcher in source if matcher.startswith("alertname")]
-        return max((ms for rule, ms in self.late_ms.items() if meets(names, {"alertname": rule})), default=0)
+        found = [0]
+        for one in self.late:
+            known = {"alertname": one.alertname or "", "severity": one.severity or "", "category": one.category or ""}
+            if meets([matcher for matcher in source if _parts(matcher)[0] in known], known):
+                found.append(one.ms)
+        return max(found)
 
     def why(self, labels: Labels, fired_ms: int, at_ms: int, said: Document | None = None) -> Why | None:
         """What keeps an alert quiet: alerts, hours of a route, silences."""
@@ -188,17 +192,17 @@ class Past:
             before = latest.get(event.fingerprint)
             if number <= write and (before is None or event.sequence > before.sequence):
                 latest[event.fingerprint] = event
-        reached_ms, late_ms = self._reached(write)
+        reached_ms, late = self._reached(write)
         active = {name: one for name, one in latest.items() if one.status in ("firing", "acknowledged")}
         return Settings(
             routing,
             {name: one for name, one in silences.items() if one is not None},
             {name: routing_labels(one) for name, one in active.items() if not one.drill},
             reached_ms,
-            late_ms,
+            late,
         )
 
-    def _reached(self, write: int) -> tuple[int, dict[str, int]]:
+    def _reached(self, write: int) -> tuple[int, set[Late]]:
         """The lowest watermark of all partitions whose signals were worked off, by marks up to a write."""
         marks = [(name, mark) for number, name, mark in self._world.broker.marks if number <= write]
         positions = [0] * self._world.scenario.partitions
@@ -211,8 +215,5 @@ class Past:
             if isinstance(mark, Passed) and all(end <= at for end, at in zip(mark.ends, positions, strict=True)):
                 best[name] = max(mark, best.get(name, mark), key=lambda one: one.watermark_ms)
         if len(best) < self._world.scenario.partitions:
-            return NEVER_MS, {}
-        late_ms: dict[str, int] = {}
-        for one in best.values():
-            late_ms |= {rule: max(ms, late_ms.get(rule, 0)) for rule, ms in one.late_ms.items()}
-        return min(one.watermark_ms for one in best.values()), late_ms
+            return NEVER_MS, set()
+        return min(one.watermark_ms for one in best.values()), {late for one in best.values() for late in one.late}

@@ -26,7 +26,6 @@ from tocsin.deliver.protocol import DeliveryError, Outgoing, Permanent, Receipt,
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.tail import Tail
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.notification import Notification
 from tocsin.vault import Vault, VaultError
 
 UNKNOWN_CHANNEL_WAIT_S = 5.0
@@ -116,6 +115,11 @@ class Worker:
         lane = self._lanes.get(channel_id)
         return lane.waiting if lane else 0
 
+    def told_ms(self, channel_id: str) -> int:
+        """The fallback was told of all jobs of the channel that came until then; 0 while it need not be."""
+        lane = self._lanes.get(channel_id)
+        return lane.told_ms if lane else 0
+
     def _lane(self, channel_id: str) -> Lane:
         if channel_id not in self._lanes:
             self._lanes[channel_id] = Lane(self._settle, self._spawn, self._around.transport.clock.now_ms)
@@ -201,7 +205,7 @@ class Worker:
         settings = ChannelSettings()
         ended: Receipt | DeliveryError
         try:
-            settings = await self._settings_for(jobs[0].notification)
+            settings = await self._settings_for(jobs[0])
             ended = await self._sent(jobs, settings)
         except DeliveryError as error:
             ended = error
@@ -224,12 +228,17 @@ class Worker:
     ) -> None:
         """Write down how an attempt ended for each job in it."""
         metrics.LATENCY.labels(self.kind).observe(latency_s)
+        if not isinstance(ended, Transient):
+            lane.answered()
+        elif not jobs[0].notification.test:  # somebody tries settings out: that says nothing of the receiver
+            lane.failed(settings.retry.policy, self._around.transport.clock.chance(), ended)
         if isinstance(ended, DeliveryError):
             ended.detail = redacted(ended.detail, settings)
             for job in jobs:
-                await self._failed(job, lane, settings, ended, latency_s)
+                await self._failed(job, settings, ended, latency_s)
+            if settings.fallback:
+                await self._fall_back_overdue(lane, settings.fallback_after)
             return
-        lane.answered()
         shown = replace(ended, text=redacted(ended.text, settings), detail=redacted(ended.detail, settings))
         for job in jobs:
             self._remember_delivered(job.notification.id)
@@ -263,9 +272,7 @@ class Worker:
             first.outgoing = await composer.illustrated(outgoing) if is_pictured else outgoing
         return first.outgoing
 
-    async def _failed(
-        self, job: Job, lane: Lane, settings: ChannelSettings, failure: DeliveryError, latency_s: float
-    ) -> None:
+    async def _failed(self, job: Job, settings: ChannelSettings, failure: DeliveryError, latency_s: float) -> None:
         clock = self._around.transport.clock
         now_ms = clock.now_ms()
         if isinstance(failure, Transient) and not job.notification.test:
@@ -275,31 +282,41 @@ class Worker:
             )
             if wait_ms is not None:
                 job.not_before_ms = now_ms + wait_ms
-                asked = failure.retry_after_s is not None
-                lane.failed(settings.retry.policy, clock.chance(), job.not_before_ms if asked else None)
                 await self.books.retrying(job, failure, latency_s)
                 if elapsed_ms >= settings.fallback_after:
                     await self.books.fall_back(job, failure)
-                for other in lane.kept_waiting(settings.fallback_after):
-                    await self.books.fall_back(other, failure)
                 return
-        elif not isinstance(failure, Unusable):
-            lane.answered()
         await self.books.fall_back(job, failure)
         await self.books.gave_up(job, failure, latency_s)
         self._finish(job)
+
+    async def _fall_back_overdue(self, lane: Lane, after_ms: int) -> None:
+        """Tell the fallback of what waits in the lane; what is parked comes behind that."""
+        if until_ms := lane.overdue_ms(after_ms):
+            for job in lane.taken_by(until_ms):
+                await self.fall_back(job)
+            lane.told_ms = until_ms if lane.overdue_ms(after_ms) else 0
+
+    async def fall_back(self, job: Job) -> None:
+        """Tell the fallback of a job that waits, if it still does: one after the other, many of them take a while."""
+        failure = self._lane(job.notification.channel_id).failure
+        is_waiting = job.claim.live and not job.is_settled and job.notification.id not in self._delivered
+        if failure is not None and is_waiting:
+            await self.books.fall_back(job, failure)
 
     def _remember_delivered(self, identity: str) -> None:
         self._delivered[identity] = None
         while len(self._delivered) > _REMEMBERED:
             del self._delivered[next(iter(self._delivered))]
 
-    async def _settings_for(self, notification: Notification) -> ChannelSettings:
+    async def _settings_for(self, job: Job) -> ChannelSettings:
         """The channel's settings as they are now. Raises Unusable."""
-        around, channel_id = self._around, notification.channel_id
+        around, notification, channel_id = self._around, job.notification, job.notification.channel_id
         channel = around.directory.get(channel_id)
         if channel is None:
-            channel = await around.directory.wait_for(channel_id, around.unknown_channel_wait_s)
+            # The notification may have come before its channel; all that wait do so at the same time.
+            waited_s = max(0, around.transport.clock.now_ms() - job.taken_ms) / 1_000
+            channel = await around.directory.wait_for(channel_id, around.unknown_channel_wait_s - waited_s)
         if channel is None:
             raise Unusable(f"there is no channel {channel_id!r}; create it, then redrive")
         if channel.type != self.kind:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from tocsin.schemas.notification import Notification
 from tocsin.testing.alerts import Addressee, firing_event, resolved_event
 from tocsin.testing.delivering import delivering
 from tocsin.testing.providers import Slack
@@ -144,5 +145,30 @@ def test_what_waits_behind_others_for_a_channel_that_fails_goes_to_its_fallback_
                 assert 120.0 <= asyncio.get_running_loop().time() <= 155.0
                 await deliverer.settled()
         assert len(good.requests) == count
+
+    run_virtually(main())
+
+
+def test_what_went_to_another_owner_meanwhile_is_not_told_to_the_fallback() -> None:
+    async def main() -> None:
+        async with WebReceiver(answers=[web.Response(status=500) for _ in range(500)]).listening() as down:
+            config = {"url": down.url, "fallback": "good", "fallback_after": "2m"}
+            channels: dict[str, tuple[str, dict[str, Any]]] = {
+                "bad": ("webhook", config),
+                "good": ("webhook", {"url": down.url}),
+            }
+            async with delivering(channels, virtual=True) as deliverer:
+                taken = deliverer.written.taken
+
+                async def taken_away_at_ten(notification: Notification) -> None:
+                    taken.append(notification)
+                    if len(taken) == 10:
+                        deliverer.claim.release()
+
+                deliverer.written.hand_over = taken_away_at_ten  # type: ignore[method-assign]
+                names = [f"{number:016x}" for number in range(50)]
+                await deliverer.tell(*(Addressee("bad", "webhook").notification(firing_event(1, n)) for n in names))
+                await eventually(lambda: asyncio.get_running_loop().time() > 600.0, poll_s=1.0)
+        assert len(taken) == 10
 
     run_virtually(main())

@@ -194,10 +194,49 @@ def test_however_many_wait_one_asks_whether_the_receiver_is_back() -> None:
 
             bad.trouble = Trouble(noted)
             await deliverer.tell(*(told("bad", firing_event(1, f"{n:016x}")) for n in range(500)))
+            tried_out = (told("bad", firing_event(1, f"test-{n}", severity="critical")) for n in range(5))
+            await deliverer.tell(*(msgspec.structs.replace(one, test=True) for one in tried_out))
             written = await deliverer.settled()
         assert written.outcomes("bad").count("delivered") == 500
+        assert written.outcomes("bad").count("failed") == 5, "a test is tried once, and says nothing of the receiver"
         later = [at_s for at_s in asked if at_s > asked[0]]
         assert 600 / 30 <= len(later) <= 600 / 15 + 10
-        assert len(later) == len(set(later))
+        assert len(later) == len(set(later)) + 5, "one at a time, and the tests behind each other"
+
+    run_virtually(main())
+
+
+def test_what_is_tried_once_keeps_the_channels_rest_as_well() -> None:
+    async def main() -> None:
+        asked: list[float] = []
+
+        def noted() -> web.Response:
+            asked.append(asyncio.get_running_loop().time())
+            return web.Response(status=503)
+
+        async with under_way(Trouble(noted, lasts_s=HOUR_S)) as (deliverer, bad, _):
+            await deliverer.channel("bad", "webhook", url=bad.url, retry={"attempts": 1, "initial": "10s"})
+            await deliverer.tell(*(told("bad", firing_event(1, f"{n:016x}")) for n in range(30)))
+            written = await deliverer.settled()
+        assert len(written.dead) == len(asked) == 30
+        later = [at_s for at_s in asked if at_s > asked[0]]
+        assert len(later) == len(set(later)) >= 20
+        assert later[-1] >= len(later) * 10, "half of the shortest rest, or more, before each"
+
+    run_virtually(main())
+
+
+def test_what_waits_for_a_channel_that_is_deleted_is_given_up_together() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with under_way(Trouble(lambda: web.Response(status=503), lasts_s=HOUR_S)) as (deliverer, _, _):
+            await deliverer.tell(*(told("bad", firing_event(1, f"{n:016x}")) for n in range(400)))
+            while loop.time() < 300.0:
+                await _tick(loop)
+            await deliverer.directory.apply("bad", None)
+            written = await deliverer.settled()
+        assert [reason for _, reason, _ in written.dead] == ["channel unusable"] * 400
+        # A rest, the last one to have been told to wait by itself, and the wait for a channel that is not yet known.
+        assert loop.time() <= 300.0 + 300.0 + 5.0 + 10.0
 
     run_virtually(main())

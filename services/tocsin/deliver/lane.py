@@ -7,14 +7,15 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import ConsumerRecord
 
 from tocsin.deliver.offsets import OffsetLedger
-from tocsin.deliver.policy import Breaker, Bucket, Retry, urgency_of
-from tocsin.deliver.protocol import Outgoing
+from tocsin.deliver.policy import MAX_RETRY_AFTER_S, Breaker, Bucket, Retry, urgency_of
+from tocsin.deliver.protocol import Outgoing, Transient
 from tocsin.deliver.settings import RateLimit
 from tocsin.schemas.notification import Notification
 
@@ -134,6 +135,7 @@ class Lane:
     waiting: int = 0
     fails_since_ms: int = 0
     _is_resting: bool = False
+    _rest_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _bucket: Bucket | None = None
     _queues: dict[str, deque[Job]] = field(default_factory=dict)
 
@@ -160,18 +162,20 @@ class Lane:
             del self._queues[key]
 
     def answered(self) -> None:
-        """The receiver lives."""
+        """Nothing speaks for rest: the receiver lives, or the channel is gone or useless, and there is none."""
         self.breaker.answered()
         self.fails_since_ms = 0
+        self._rest_ended.set()
         self.slots.allow(CONCURRENCY)
 
-    def failed(self, retry: Retry, chance: float, asked_until_ms: int | None) -> None:
-        """A transient failure; the receiver may have asked for rest. While the channel rests nobody knocks, and nobody
-        is woken up for that: thousands may wait."""
-        now_ms, breaker = self.now_ms(), self.breaker
+    def failed(self, retry: Retry, chance: float, failure: Transient) -> None:
+        """An attempt that failed; the receiver may have asked for rest. While the channel rests nobody knocks, and
+        nobody is woken up for that: thousands may wait."""
+        now_ms, breaker, asked_s = self.now_ms(), self.breaker, failure.retry_after_s
         self.fails_since_ms = self.fails_since_ms or now_ms
-        until_ms = asked_until_ms or now_ms + retry.rest_ms(breaker.failures + 1 - breaker.limit, chance)
-        breaker.failed(until_ms, asked=asked_until_ms is not None)
+        rest_ms = retry.rest_ms(breaker.failures + 1 - breaker.limit, chance)
+        asked_ms = int(min(asked_s or 0.0, MAX_RETRY_AFTER_S) * 1_000)
+        breaker.failed(now_ms + max(rest_ms, asked_ms), asked=asked_s is not None)
         if breaker.wait_ms(now_ms):
             self.slots.allow(0)
             if not self._is_resting:
@@ -179,8 +183,11 @@ class Lane:
                 self.spawn(self._rest())
 
     async def _rest(self) -> None:
-        while (wait_ms := self.breaker.wait_ms(self.now_ms())) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait_ms / 1_000)
+        while (wait_ms := self.breaker.wait_ms(self.now_ms())) > 0:
+            self._rest_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_ms / 1_000):
+                    await self._rest_ended.wait()
         self._is_resting = False
         # One tries first whether the receiver is back.
         self.slots.allow(1 if self.breaker.failures else CONCURRENCY)
@@ -191,7 +198,7 @@ class Lane:
         if not 0 < self.fails_since_ms <= since_ms:
             return []
         jobs = itertools.chain.from_iterable(self._queues.values())
-        return [job for job in jobs if job.taken_ms <= since_ms and not job.is_settled]
+        return [job for job in jobs if job.taken_ms <= since_ms and not job.fell_back]
 
     def held_beside(self, job: Job, may_join: Callable[[Job], bool]) -> list[Job]:
         """What the rate limit keeps waiting beside a job, and may be sent with it: of each group the first ones."""

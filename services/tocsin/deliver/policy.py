@@ -9,7 +9,8 @@ from enum import StrEnum
 
 # Nobody's receiver needs a longer rest, and an absurd answer must not silence a channel for a year.
 MAX_RETRY_AFTER_S = 3_600.0
-# However long a receiver has been away, it is asked so often whether it is back.
+# However long a receiver has been away, a channel with many waiting asks so often whether it is back. A notification's
+# own wait is not cut short for that: its attempts would be used up before its time is.
 MAX_REST_MS = 30_000
 _MAX_DOUBLINGS = 40
 _SEVERITIES = ("critical", "error", "warning", "info")

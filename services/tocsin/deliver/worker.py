@@ -26,7 +26,6 @@ from tocsin.deliver.protocol import DeliveryError, Outgoing, Permanent, Receipt,
 from tocsin.deliver.settings import ChannelSettings
 from tocsin.deliver.tail import Tail
 from tocsin.schemas.channel import Channel
-from tocsin.schemas.notification import Notification
 from tocsin.vault import Vault, VaultError
 
 UNKNOWN_CHANNEL_WAIT_S = 5.0
@@ -201,7 +200,7 @@ class Worker:
         settings = ChannelSettings()
         ended: Receipt | DeliveryError
         try:
-            settings = await self._settings_for(jobs[0].notification)
+            settings = await self._settings_for(jobs[0])
             ended = await self._sent(jobs, settings)
         except DeliveryError as error:
             ended = error
@@ -224,12 +223,17 @@ class Worker:
     ) -> None:
         """Write down how an attempt ended for each job in it."""
         metrics.LATENCY.labels(self.kind).observe(latency_s)
+        if not isinstance(ended, Transient):
+            lane.answered()
+        elif not jobs[0].notification.test:  # somebody tries settings out: that says nothing of the receiver
+            lane.failed(settings.retry.policy, self._around.transport.clock.chance(), ended)
         if isinstance(ended, DeliveryError):
             ended.detail = redacted(ended.detail, settings)
             for job in jobs:
-                await self._failed(job, lane, settings, ended, latency_s)
+                await self._failed(job, settings, ended, latency_s)
+            for other in lane.kept_waiting(settings.fallback_after):
+                await self._fall_back(other, ended)
             return
-        lane.answered()
         shown = replace(ended, text=redacted(ended.text, settings), detail=redacted(ended.detail, settings))
         for job in jobs:
             self._remember_delivered(job.notification.id)
@@ -263,9 +267,7 @@ class Worker:
             first.outgoing = await composer.illustrated(outgoing) if is_pictured else outgoing
         return first.outgoing
 
-    async def _failed(
-        self, job: Job, lane: Lane, settings: ChannelSettings, failure: DeliveryError, latency_s: float
-    ) -> None:
+    async def _failed(self, job: Job, settings: ChannelSettings, failure: DeliveryError, latency_s: float) -> None:
         clock = self._around.transport.clock
         now_ms = clock.now_ms()
         if isinstance(failure, Transient) and not job.notification.test:
@@ -275,31 +277,32 @@ class Worker:
             )
             if wait_ms is not None:
                 job.not_before_ms = now_ms + wait_ms
-                asked = failure.retry_after_s is not None
-                lane.failed(settings.retry.policy, clock.chance(), job.not_before_ms if asked else None)
                 await self.books.retrying(job, failure, latency_s)
                 if elapsed_ms >= settings.fallback_after:
                     await self.books.fall_back(job, failure)
-                for other in lane.kept_waiting(settings.fallback_after):
-                    await self.books.fall_back(other, failure)
                 return
-        elif not isinstance(failure, Unusable):
-            lane.answered()
         await self.books.fall_back(job, failure)
         await self.books.gave_up(job, failure, latency_s)
         self._finish(job)
+
+    async def _fall_back(self, job: Job, failure: DeliveryError) -> None:
+        """Tell the fallback of a job that waits, if it still does: one after the other, many of them take a while."""
+        if job.claim.live and not job.is_settled and job.notification.id not in self._delivered:
+            await self.books.fall_back(job, failure)
 
     def _remember_delivered(self, identity: str) -> None:
         self._delivered[identity] = None
         while len(self._delivered) > _REMEMBERED:
             del self._delivered[next(iter(self._delivered))]
 
-    async def _settings_for(self, notification: Notification) -> ChannelSettings:
+    async def _settings_for(self, job: Job) -> ChannelSettings:
         """The channel's settings as they are now. Raises Unusable."""
-        around, channel_id = self._around, notification.channel_id
+        around, notification, channel_id = self._around, job.notification, job.notification.channel_id
         channel = around.directory.get(channel_id)
         if channel is None:
-            channel = await around.directory.wait_for(channel_id, around.unknown_channel_wait_s)
+            # The notification may have come before its channel; all that wait do so at the same time.
+            waited_s = max(0, around.transport.clock.now_ms() - job.taken_ms) / 1_000
+            channel = await around.directory.wait_for(channel_id, around.unknown_channel_wait_s - waited_s)
         if channel is None:
             raise Unusable(f"there is no channel {channel_id!r}; create it, then redrive")
         if channel.type != self.kind:

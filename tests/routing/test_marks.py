@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.routing.cases import BEGIN_MS, Driver, driver, make_event
 
+from tocsin.engine.route import record as route_record
 from tocsin.engine.route.known import Known
 from tocsin.engine.route.marks import Marks, Reached
 from tocsin.schemas.alert import AlertEvent, routing_labels
@@ -32,7 +33,7 @@ class Fired(NamedTuple):
     is_own: bool
 
     def event(self) -> AlertEvent:
-        more: dict[str, Any] = {"notifications": ("pager",)} if self.is_own else {}
+        more: dict[str, Any] = {"notifications": ("pager",), "escalation_policy": "duty"} if self.is_own else {}
         return make_event(self.rule, {"host": self.host, "n": f"{self.judge}/{self.at_s}"}, "firing", self.at_s, **more)
 
 
@@ -104,6 +105,10 @@ class World:
     def tick(self, _: int) -> None:
         self.catch_up()
         self.route.tick(LAST_S)
+        for value in self.route.alerts.values():
+            record = route_record.decode(value)
+            waits = [record.awaits_ms, record.escalation.awaits_ms if record.escalation else 0]
+            assert not [ms for ms in waits if 0 < ms <= self.marks.reached.watermark_ms], "it was looked at for that"
 
     def settle(self) -> None:
         """Nothing is held up any more."""
@@ -146,6 +151,18 @@ def test_who_is_told_does_not_depend_on_the_order_in_which_alerts_come(
             assert one.event().fingerprint in told, f"nothing keeps {one} quiet"
         if any(source.at_s <= one.at_s for source in sources):
             assert one.event().fingerprint not in told, f"{one} came before what inhibits it"
+
+
+def test_who_waits_longer_by_what_marks_say_of_late_samples_is_not_looked_at_again_and_again() -> None:
+    at = World([Fired("slow", "a", 5, 0, is_own=True), Fired("down", "b", 4, 1, is_own=False)], 3)
+    at.judge(0)
+    for act in (at.work_off, at.take, at.mark_all, at.mark_work, at.hear, at.tick):
+        for place in range(LIFECYCLES):
+            act(place)
+    assert BEGIN_MS + 5_000 < at.marks.reached.watermark_ms < BEGIN_MS + 8_000
+    assert at.route.notifications == []
+    at.settle()
+    assert len(at.route.notifications) == 2
 
 
 def test_an_alert_that_no_rule_can_hit_does_not_wait() -> None:

@@ -60,22 +60,28 @@ class Route:
         self._topics = topics
         self._state = state
         self._indexes: dict[int, Index] = {}
+        self._asked_ms: dict[int, int] = {}
         self._early = 0
         self.notifications = 0
 
     def forget(self) -> None:
         """At a rebalance: another worker may have gone on with our partitions."""
         self._indexes.clear()
+        self._asked_ms.clear()
 
     def wants_tick(self, partition: int) -> bool:
         """Whether time matters in a partition; it may, until its entries were looked at."""
         index = self._indexes.get(partition)
         return index is None or index.is_waiting(self._state.version)
 
-    def has_reached(self, partition: int) -> bool:
-        """Whether something in a partition waited for what marks say by now."""
-        index = self._indexes.get(partition)
-        return index is not None and index.has_reached(self._state.marks.reached.watermark_ms)
+    def newly_reached(self, partition: int) -> bool:
+        """Whether something in a partition waited for the watermark of all marks, and this was not asked at that
+        before: what waits on, since it cannot be looked at, is for ordinary ticks."""
+        index, watermark_ms = self._indexes.get(partition), self._state.marks.reached.watermark_ms
+        if index is None or watermark_ms <= self._asked_ms.get(partition, watermark_ms - 1):
+            return False
+        self._asked_ms[partition] = watermark_ms
+        return index.has_reached(watermark_ms)
 
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""

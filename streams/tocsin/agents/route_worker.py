@@ -142,7 +142,7 @@ class _Service:
             await self._progress.write()
             groups = [tp for tp in sorted(self._app.reader.assignment()) if tp.topic == self._topics.groups]
             tick = codec.encode(RouteTick(clock_ms()))
-            reached = [tp for tp in groups if self.route.has_reached(tp.partition)]
+            reached = [tp for tp in groups if self.route.newly_reached(tp.partition)]
             await self._outbox.acknowledged(
                 [await self._outbox.send(tp.topic, tick, partition=tp.partition) for tp in reached]
             )

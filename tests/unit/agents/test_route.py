@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.routing.cases import make_event
+from tests.routing.cases import BEGIN_MS, driver, make_event
 
 from tocsin.agents.routing import RoutingState
 from tocsin.engine.route import board
@@ -59,3 +59,21 @@ def test_of_alerts_that_are_no_more_only_the_last_are_remembered(monkeypatch: py
             assert kept.is_news(events[0].fingerprint, event)
     late = [events[0] for events in said]
     assert [kept.is_news(event.fingerprint, event) for event in late] == [True, False]
+
+
+def test_where_nobody_is_left_to_tell_what_kept_it_quiet_is_not_said_any_more() -> None:
+    silence = {"id": "quiet", "match": ["team=ops"], "starts_at": BEGIN_MS, "ends_at": BEGIN_MS + 10_000}
+    at = driver(None, [silence])
+    at.alert(make_event("slow", {"team": "ops"}, "firing", 1, notifications=("pager",)), 1)
+    at.alert(make_event("slow", {"team": "ops", "n": "2"}, "firing", 1, notifications=("gone",)), 1)
+    at.channels = {}
+    for at_s in (5, 10, 15):
+        at.tick(at_s)
+    said = [(one.outcome, one.by, one.channels) for one in at.decisions]
+    assert said == [
+        ("silenced", ("quiet",), ("pager",)),
+        ("silenced", ("quiet",), ("gone",)),
+        ("no route", (), ("pager",)),
+        ("no route", (), ("gone",)),
+    ]
+    assert "enable" in at.decisions[-1].reason

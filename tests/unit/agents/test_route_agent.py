@@ -20,6 +20,7 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.mark import Passed
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.route import Routing
 from tocsin.schemas.topics import Topics
@@ -216,3 +217,17 @@ async def test_what_a_channel_knew_when_it_was_switched_off_is_forgotten_by_whoe
     for at_s in range(25, 32):
         await worker.tick(at_s)
     assert [(at_s, reason) for _, at_s, reason, _ in worker.told()] == [(10, "first"), (30, "first")]
+
+
+async def test_the_watermark_that_something_waits_for_is_asked_for_once() -> None:
+    worker = Worker({**ROUTES, "inhibit_rules": [{"source": ["alertname=down"], "target": ["alertname=slow"]}]})
+    event = make_event("slow", {"team": "ops"}, "firing", 5, sequence=1, notifications=("hook",))
+    worker.write(ALERTS, codec.encode(event), 5)
+    await worker.run(5)
+    found = []
+    for at_s in (4, 5, 5, 6):
+        worker.state.marks.put("evaluate/0", Passed(BEGIN_MS + at_s * 1_000, ()))
+        found.append(worker.route.newly_reached(0))
+    assert found == [False, True, False, True]
+    worker.route.forget()
+    assert not worker.route.newly_reached(0), "it is not ours"

@@ -65,8 +65,12 @@ class Escalations:
         if ladder is None:
             return False
         before = (ladder.next_ms, ladder.awaits_ms, ladder.said, ladder.asked_ms)
-        if ladder.awaits_ms and (ladder.hold_ms <= self.at_ms or not self._awaited(ladder.event)):
-            ladder.release()
+        if ladder.awaits_ms:
+            wait = self._awaited(ladder.event) if ladder.hold_ms > self.at_ms else None
+            if wait:
+                ladder.awaits_ms = wait.awaits_ms
+            else:
+                ladder.release()
         self._go_on(record, ladder)
         return (ladder.next_ms, ladder.awaits_ms, ladder.said, ladder.asked_ms) != before
 

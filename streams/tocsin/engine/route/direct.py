@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,8 @@ from tocsin.schemas.decision import Decision, Outcome
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Delivery, Notification
+
+_NOBODY_LEFT: Final = "none of its channels is there and enabled by now; add or enable one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,12 @@ class Direct:
 
     def look(self, record: RouteRecord) -> bool:
         """Look again at an alert that waits; whether its record changed."""
-        if not record.held_ms or record.event is None or self._left(record, record.event):
+        if not record.held_ms or record.event is None:
             return False
         before, said = (record.held_ms, record.awaits_ms, record.said), len(self.notifications)
+        if left := self._left(record, record.event):
+            record.awaits_ms = left.awaits_ms  # a later one, where rules are in force that wait longer for samples
+            return record.awaits_ms != before[1]
         self._unless_muted(record, record.event)
         late = format_instant(self.at_ms)
         self.notifications[said:] = [msgspec.structs.replace(one, created_at=late) for one in self.notifications[said:]]
@@ -100,7 +106,8 @@ class Direct:
         if record.said == str(mute):
             return
         record.said = str(mute)
-        heard = tuple(record.told) or tuple(find_channels(event.notifications, self.channels, self.types)[0])
+        found = tuple(find_channels(event.notifications, self.channels, self.types)[0])
+        heard = tuple(record.told) or found or event.notifications
         self.decisions.append(_decision(event, mute.outcome, self.at_ms, mute.by, until_ms=until_ms, channels=heard))
 
     def _mute(self, event: AlertEvent, wait: Wait | None) -> Mute | None:
@@ -131,8 +138,11 @@ class Direct:
         told = [notification(event, channel) for channel in channels if channel.enabled]
         self.notifications.extend(told)
         if record.said and told:
-            self.decisions.append(_decision(event, "sent", self.at_ms, sent=told))
-        record.said = ""  # even if there was nobody: nothing keeps it quiet any more
+            self.decisions.append(_decision(event, "sent", self.at_ms, sent=told, reason="held back before"))
+        elif record.said and event.is_active:
+            heard = tuple(record.told) or event.notifications
+            self.decisions.append(_decision(event, "no route", self.at_ms, channels=heard, reason=_NOBODY_LEFT))
+        record.said = ""
 
     def _heard(self, record: RouteRecord) -> list[Channel]:
         """Channels that were told and are still what they were."""
@@ -162,6 +172,7 @@ def _decision(
     until_ms: int = 0,
     channels: tuple[str, ...] = (),
     sent: Sequence[Notification] = (),
+    reason: str = "",
 ) -> Decision:
     return decision(
         event,
@@ -171,6 +182,6 @@ def _decision(
         channels=channels,
         until_ms=until_ms,
         sent=sent,
-        reason="held back before" if sent else "",
+        reason=reason,
         by=by,
     )

@@ -57,11 +57,11 @@ def _is_behind(world: World, signal: Signal) -> bool:
     """Whether its sample came behind the watermark, under a rule that waits for none: no mark speaks of it."""
     if not world.scenario.immediate:
         return False
-    source, offset = signal.evidence.partition, signal.evidence.offset
+    found = signal.evidence
     before = (
         at_ms
-        for (other, place), samples in world.produced.items()
-        if other == source and place < offset
+        for (source, offset), samples in world.produced.items()
+        if source == found.partition and offset < (found.offset or 0)
         for _, at_ms, _ in samples
     )
     return signal.at_ms < max(before, default=0)

@@ -179,7 +179,8 @@ async def test_alerts_are_listed_filtered_and_shown(client: Client) -> None:
     async with started(AIOKafkaProducer(**producer_arguments(KafkaConnection(servers))), servers) as producer:
         for number in range(3):
             fingerprint = f"000000000000000{number}"
-            event = firing_event(1, fingerprint, labels={"service": f"s{number}"})
+            expected = {"value": 1.0, "score": 9.0} if number == 0 else None
+            event = firing_event(1, fingerprint, labels={"service": f"s{number}"}, expected=expected)
             await producer.send_and_wait(topics.alerts, encode(event), key=fingerprint.encode())
             await producer.send_and_wait(topics.alert_state, encode(event), key=fingerprint.encode())
         ended = resolved_event(2, "0000000000000000")
@@ -196,6 +197,10 @@ async def test_alerts_are_listed_filtered_and_shown(client: Client) -> None:
     assert (await client.call("GET", "/api/v1/alerts/active?severity=critical"))[1]["total"] == 0
     assert (await client.call("GET", "/api/v1/alerts/active?q=SERVICE%3Ds2"))[1]["total"] == 1
     assert (await client.call("GET", "/api/v1/alerts/history?type=resolved"))[1]["total"] == 1
+    for asked, total in (("learns=true", 2), ("learns=true&type=resolved", 1), ("learns=false", 2)):
+        assert (await client.call("GET", f"/api/v1/alerts/history?{asked}"))[1]["total"] == total
+    asked = "fingerprint=0000000000000000,0000000000000001"
+    assert (await client.call("GET", f"/api/v1/alerts/history?{asked}"))[1]["total"] == 3
     status, detail, _ = await client.call("GET", "/api/v1/alerts/0000000000000000")
     assert (status, [event["type"] for event in detail["timeline"]]) == (200, ["firing", "resolved"])
     assert (await client.refused("GET", "/api/v1/alerts/ffff"))[0] == 404

@@ -308,6 +308,7 @@ async def _dead_letters(client: Client, count: int) -> list[str]:
         ("alerts/active?severity=", "severity"),
         ("alerts/active?status=x", "status"),
         ("alerts/history?type=x", "type"),
+        ("alerts/history?learns=x", "learns"),
         ("alerts/active?rule_id=", "rule_id"),
         ("alerts/active?q=%00", "q"),
         ("rules?enabled=maybe", "enabled"),

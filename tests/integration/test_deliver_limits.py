@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiokafka import TopicPartition
 
+from tocsin.context import Context
+from tocsin.deliver.lane import Claim, Job
+from tocsin.deliver.parking import Parking, Place
+from tocsin.kafka.clients import KafkaConnection
 from tocsin.schemas.notification import Notification
+from tocsin.schemas.settings import Settings
+from tocsin.schemas.topics import Topics
 from tocsin.testing.alerts import Addressee, firing_event, resolved_event
-from tocsin.testing.delivering import delivering
+from tocsin.testing.delivering import Deliverer, delivering
 from tocsin.testing.providers import Slack
 from tocsin.testing.receivers import WebReceiver
 from tocsin.testing.virtual_time import run_virtually
@@ -170,5 +179,66 @@ def test_what_went_to_another_owner_meanwhile_is_not_told_to_the_fallback() -> N
                 await deliverer.tell(*(Addressee("bad", "webhook").notification(firing_event(1, n)) for n in names))
                 await eventually(lambda: asyncio.get_running_loop().time() > 600.0, poll_s=1.0)
         assert len(taken) == 10
+
+    run_virtually(main())
+
+
+class Shelved(Parking):
+    """Parking with the records in memory instead of a topic."""
+
+    def __init__(self, folder: Path, deliverer: Deliverer, limit: int) -> None:
+        super().__init__(Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), folder), limit)
+        self._deliverer = deliverer
+        self._shelf: dict[int, Notification] = {}
+        self.brought = 0
+
+    async def tell(self, *notifications: Notification) -> None:
+        """As a consumer does: to the worker, or parked."""
+        deliverer, place = self._deliverer, TopicPartition("notifications", 0)
+        for one in notifications:
+            worker = deliverer.workers.get(one.channel_type)
+            if worker is None or not self.takes(one, worker.waiting(one.channel_id)):
+                await deliverer.tell(one)
+                continue
+            offset, deliverer.count = deliverer.count, deliverer.count + 1
+            deliverer.claim.ledger.begin(offset)
+            self._shelf[offset] = one
+            self.park(one, deliverer.claim, place, offset, deliverer.transport.clock.now_ms())
+
+    async def _read(self, run: list[Place]) -> dict[int, Any]:
+        return {place.offset: SimpleNamespace(partition=0, offset=place.offset) for place in run}
+
+    def job(self, claim: Claim, record: Any) -> Job:
+        return Job(self._shelf[record.offset], record, claim)
+
+    def submit(self, job: Job) -> None:
+        self.brought += 1
+        self._deliverer.workers[job.notification.channel_type].submit(job)
+
+
+def test_what_is_parked_goes_to_the_fallback_in_time_and_in_order_and_to_the_receiver_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        names = [f"{number:016x}" for number in range(150)]
+        every = [firing_event(1, name) for name in names] + [firing_event(2, name, type="changed") for name in names]
+        async with WebReceiver(answers=[web.Response(status=500) for _ in range(40)]).listening() as down:
+            config = {"url": down.url, "fallback": "good", "fallback_after": "10s", "retry": {"max": "2s"}}
+            channels: dict[str, tuple[str, dict[str, Any]]] = {
+                "bad": ("webhook", config),
+                "good": ("webhook", {"url": down.url}),
+            }
+            async with delivering(channels, virtual=True) as deliverer, asyncio.TaskGroup() as tasks:
+                parking, taken = Shelved(tmp_path, deliverer, limit=100), deliverer.written.taken
+                await parking.tell(*(Addressee("bad", "webhook").notification(event) for event in every))
+                refill = tasks.create_task(parking.refill(deliverer.workers["webhook"], parking.job, parking.submit))
+                await eventually(lambda: len(taken) == len(every), poll_s=0.5)
+                assert 10.0 <= asyncio.get_running_loop().time() <= 15.0
+                assert parking.brought == 0, "memory is bounded while the receiver is away"
+                await eventually(lambda: deliverer.claim.ledger.pending == 0, poll_s=0.5)
+                refill.cancel()
+        assert [one.event.sequence for one in taken] == [1] * 150 + [2] * 150, "each once"
+        assert deliverer.written.outcomes("bad").count("delivered") == len(every)
+        assert parking.brought == 200
 
     run_virtually(main())

@@ -10,7 +10,7 @@ from aiohttp import web
 from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
 from tocsin.api.problems import bad_parameter, not_found
-from tocsin.api.requests import alert_filter, known, only, page
+from tocsin.api.requests import alert_filter, fields, known, only, page
 from tocsin.api.state import answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.alert import AlertType
@@ -26,11 +26,13 @@ async def active(request: web.Request) -> web.Response:
 
 async def history(request: web.Request) -> web.Response:
     """Alert events, the latest first unless `sort=updated_at`."""
-    wanted = alert_filter(request, "from", "to", "sort", "type")
+    wanted = alert_filter(request, "from", "to", "sort", "type", "fingerprint", "learns")
     sort = request.query.get("sort", "-updated_at")
     if sort not in ("updated_at", "-updated_at"):
         raise bad_parameter("sort", f"{sort!r} is not one of updated_at, -updated_at")
-    wanted = replace(wanted, fields={**wanted.fields, **known(request, {"type": _TYPES})})
+    more = known(request, {"type": _TYPES}) | fields(request, ("fingerprint",))
+    learns = set(known(request, {"learns": ("true", "false")}).get("learns", ()))
+    wanted = replace(wanted, fields={**wanted.fields, **more}, learns="true" in learns if len(learns) == 1 else None)
     shown = replace(page(request), oldest_first=sort == "updated_at")
     return answer((await queries.alert_history(api_of(request).database, wanted, shown)).body())
 

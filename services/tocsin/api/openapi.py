@@ -41,6 +41,7 @@ _TEXTS = {
     "from": "RFC 3339 or epoch milliseconds",
     "to": "RFC 3339 or epoch milliseconds",
     "bucket": "length of a bucket, such as 1h",
+    "learns": "true: only of rules that learn what is ordinary; false: only of others",
     "sort": "updated_at or -updated_at",
     "id": "the rule",
     "at": "RFC 3339 or epoch milliseconds; now unless given",

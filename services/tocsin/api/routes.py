@@ -89,7 +89,8 @@ def _resource(resource: escalations.Resource, answers: str) -> tuple[Route, ...]
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/alerts/active", alerts.active, "alerts", "AlertList", query=_ALERT),
     Route(
-        "GET", "/alerts/history", alerts.history, "alerts", "AlertList", query=(*_ALERT, "type", "from", "to", "sort")
+        "GET", "/alerts/history", alerts.history, "alerts", "AlertList",
+        query=(*_ALERT, "type", "fingerprint", "learns", "from", "to", "sort"),
     ),
     Route(
         "POST", "/alerts/trigger", acting.trigger, "alerts", "Alert", 201, body=acts.TriggerBody, errors=(422, 503)

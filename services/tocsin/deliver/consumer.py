@@ -65,7 +65,7 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._parking,
             asyncio.TaskGroup() as tasks,
         ):
-            refill = tasks.create_task(self._parking.refill(self._worker.waiting, self._job, self._submit))
+            refill = tasks.create_task(self._parking.refill(self._worker, self._job, self._submit))
             async with self._worker:
                 while not stop.is_set():
                     fetched = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS)
@@ -135,14 +135,14 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         notification = job.notification
         if self._parking.takes(notification, self._worker.waiting(notification.channel_id)):
-            self._parking.park(notification, claim, partition, record.offset)
+            self._parking.park(notification, claim, partition, record.offset, self._around.transport.clock.now_ms())
         else:
             self._submit(job)
 
     def _job(self, claim: Claim, record: ConsumerRecord) -> Job:
         """A record as a job that goes on where an earlier process stopped. Raises UnreadableRecord.
 
-        A parked record becomes a job twice, so what is known of it is forgotten only by `_submit`.
+        A parked record becomes a job more than once, so what is known of it is forgotten only by `_submit`.
         """
         job = Job(decode(Notification, record.value), record, claim)
         begun = self._tail.begun.get(job.notification.id) if self._tail is not None else None

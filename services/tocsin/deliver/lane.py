@@ -125,7 +125,10 @@ class Slots:
 
 @dataclass(slots=True)
 class Lane:
-    """What one channel has waiting. `settle` delivers a job, or gives it up, and never fails for the job's reasons."""
+    """What one channel has waiting. `settle` delivers a job, or gives it up, and never fails for the job's reasons.
+
+    `failure` is the latest since the receiver lived. The fallback was told of all here that came until `told_ms`.
+    """
 
     settle: Callable[[Job, Lane], Awaitable[None]]
     spawn: Callable[[Coroutine[Any, Any, None]], object]
@@ -134,6 +137,8 @@ class Lane:
     slots: Slots = field(default_factory=lambda: Slots(CONCURRENCY))
     waiting: int = 0
     fails_since_ms: int = 0
+    failure: Transient | None = None
+    told_ms: int = 0
     _is_resting: bool = False
     _rest_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _bucket: Bucket | None = None
@@ -142,7 +147,7 @@ class Lane:
     def add(self, job: Job) -> None:
         """Put a job at the end of its group."""
         self.waiting += 1
-        job.taken_ms = self.now_ms()
+        job.taken_ms = job.taken_ms or self.now_ms()
         key = job.notification.group_key
         if key in self._queues:
             self._queues[key].append(job)
@@ -164,7 +169,8 @@ class Lane:
     def answered(self) -> None:
         """Nothing speaks for rest: the receiver lives, or the channel is gone or useless, and there is none."""
         self.breaker.answered()
-        self.fails_since_ms = 0
+        self.fails_since_ms = self.told_ms = 0
+        self.failure = None
         self._rest_ended.set()
         self.slots.allow(CONCURRENCY)
 
@@ -173,6 +179,7 @@ class Lane:
         nobody is woken up for that: thousands may wait."""
         now_ms, breaker, asked_s = self.now_ms(), self.breaker, failure.retry_after_s
         self.fails_since_ms = self.fails_since_ms or now_ms
+        self.failure = failure
         rest_ms = retry.rest_ms(breaker.failures + 1 - breaker.limit, chance)
         asked_ms = int(min(asked_s or 0.0, MAX_RETRY_AFTER_S) * 1_000)
         breaker.failed(now_ms + max(rest_ms, asked_ms), asked=asked_s is not None)
@@ -192,13 +199,15 @@ class Lane:
         # One tries first whether the receiver is back.
         self.slots.allow(1 if self.breaker.failures else CONCURRENCY)
 
-    def kept_waiting(self, for_ms: int) -> list[Job]:
-        """What has waited so long, or longer, all of it while the channel failed."""
-        since_ms = self.now_ms() - for_ms
-        if not 0 < self.fails_since_ms <= since_ms:
-            return []
+    def overdue_ms(self, after_ms: int) -> int:
+        """What came by then has waited `after_ms` or longer, all of it while the channel failed; 0 if it did not."""
+        since_ms = self.now_ms() - after_ms
+        return since_ms if 0 < self.fails_since_ms <= since_ms else 0
+
+    def taken_by(self, until_ms: int) -> list[Job]:
+        """What came until then, and of which no fallback was told."""
         jobs = itertools.chain.from_iterable(self._queues.values())
-        return [job for job in jobs if job.taken_ms <= since_ms and not job.fell_back]
+        return [job for job in jobs if job.taken_ms <= until_ms and not job.fell_back]
 
     def held_beside(self, job: Job, may_join: Callable[[Job], bool]) -> list[Job]:
         """What the rate limit keeps waiting beside a job, and may be sent with it: of each group the first ones."""

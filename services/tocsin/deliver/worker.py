@@ -115,6 +115,11 @@ class Worker:
         lane = self._lanes.get(channel_id)
         return lane.waiting if lane else 0
 
+    def told_ms(self, channel_id: str) -> int:
+        """The fallback was told of all jobs of the channel that came until then; 0 while it need not be."""
+        lane = self._lanes.get(channel_id)
+        return lane.told_ms if lane else 0
+
     def _lane(self, channel_id: str) -> Lane:
         if channel_id not in self._lanes:
             self._lanes[channel_id] = Lane(self._settle, self._spawn, self._around.transport.clock.now_ms)
@@ -231,8 +236,8 @@ class Worker:
             ended.detail = redacted(ended.detail, settings)
             for job in jobs:
                 await self._failed(job, settings, ended, latency_s)
-            for other in lane.kept_waiting(settings.fallback_after):
-                await self._fall_back(other, ended)
+            if settings.fallback:
+                await self._fall_back_overdue(lane, settings.fallback_after)
             return
         shown = replace(ended, text=redacted(ended.text, settings), detail=redacted(ended.detail, settings))
         for job in jobs:
@@ -285,9 +290,18 @@ class Worker:
         await self.books.gave_up(job, failure, latency_s)
         self._finish(job)
 
-    async def _fall_back(self, job: Job, failure: DeliveryError) -> None:
+    async def _fall_back_overdue(self, lane: Lane, after_ms: int) -> None:
+        """Tell the fallback of what waits in the lane; what is parked comes behind that."""
+        if until_ms := lane.overdue_ms(after_ms):
+            for job in lane.taken_by(until_ms):
+                await self.fall_back(job)
+            lane.told_ms = until_ms if lane.overdue_ms(after_ms) else 0
+
+    async def fall_back(self, job: Job) -> None:
         """Tell the fallback of a job that waits, if it still does: one after the other, many of them take a while."""
-        if job.claim.live and not job.is_settled and job.notification.id not in self._delivered:
+        failure = self._lane(job.notification.channel_id).failure
+        is_waiting = job.claim.live and not job.is_settled and job.notification.id not in self._delivered
+        if failure is not None and is_waiting:
             await self.books.fall_back(job, failure)
 
     def _remember_delivered(self, identity: str) -> None:

@@ -198,6 +198,7 @@ def _event(record: ConsumerRecord) -> Change | None:
         "sequence": alert.sequence,
         "at_ms": parse_instant(alert.updated_at),
         "fired_ms": parse_instant(alert.fired_at) if alert.fired_at else None,
+        "learns": "score" in (alert.expected or {}),
     }
     return tables.event, alert.id, row
 

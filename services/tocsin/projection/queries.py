@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, or_, select
 
 from tocsin.projection.apply import SEPARATOR
 from tocsin.projection.database import Database
@@ -36,13 +36,15 @@ class BadCursor(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts: any of the values of each field, all of the labels, and a text anywhere (in lower case)."""
+    """Which alerts: any of the values of each field, all of the labels, and a text anywhere (in lower case). `from_ms`,
+    `to_ms` and `learns`, whether the rule learns what is ordinary, are of the history."""
 
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     from_ms: int | None = None
     to_ms: int | None = None
+    learns: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ async def active_alerts(database: Database, wanted: AlertFilter, page: Page) -> 
 async def alert_history(database: Database, wanted: AlertFilter, page: Page) -> Found:
     """Alert events, the latest first."""
     conditions = _alert_conditions(database, event, wanted) + _between(event, wanted.from_ms, wanted.to_ms)
+    if wanted.learns is not None:
+        conditions.append(_learns() == wanted.learns)
     return await _list(database, event, conditions, (event.c.at_ms, event.c.id), page)
 
 
@@ -253,6 +257,13 @@ def _alert_conditions(database: Database, table: Table, wanted: AlertFilter) -> 
     if wanted.text:
         conditions.append(table.c.search.contains(wanted.text.lower(), autoescape=True))
     return conditions
+
+
+def _learns() -> ColumnElement[bool]:
+    """Whether any event of the episode says what was ordinary: its end need not."""
+    other = event.alias()
+    is_same = (other.c.fingerprint == event.c.fingerprint) & (other.c.starts_ms == event.c.starts_ms)
+    return exists().where(is_same, other.c.learns)
 
 
 def _between(table: Table, from_ms: int | None, to_ms: int | None) -> list[ColumnElement[bool]]:

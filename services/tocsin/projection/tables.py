@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 metadata = MetaData()
 
@@ -65,6 +65,7 @@ event = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("fired_ms", BigInteger),
+    Column("learns", Boolean, nullable=False),  # it says what was learnt to be ordinary
     Index("tocsin_event_order", "at_ms", "id"),
     Index("tocsin_event_fingerprint", "fingerprint", "starts_ms", "sequence"),
 )

@@ -4,12 +4,18 @@
 const REFRESH_MS = 2000;
 const REFRESH_PAST_MS = 10000;
 const DAY_MS = 86400000;
+const MOST_ENTRIES = 500;  // of one answer
+const PAST_ENTRIES = 50;
+const NAMES_ASKED = 100;  // fingerprints in one address
 const KEY = "tocsin-token";
 const SIGNS = { gt: ">", gte: "≥", lt: "<", lte: "≤", eq: "=", neq: "≠" };
 const byId = (id) => document.getElementById(id);
 let timer = 0;
 let pastDue = 0;
+let pastShown = PAST_ENTRIES;
+let feedback = [];  // what people said of the alerts that are shown
 let refused = "";  // why the last act was not taken; shown until the next one
+let missed = "";  // why it is not known what is over; shown until it is
 
 function make(name, text, className) {
   const element = document.createElement(name);
@@ -71,7 +77,20 @@ function act(label, action) {
   return button;
 }
 
-function row(alert) {
+function verdict(acts, alert, said) {
+  const path = `/alerts/${encodeURIComponent(alert.fingerprint)}`;
+  const judged = (verdict) => [`${path}/feedback`, { starts_at: alert.starts_at, verdict }];
+  if (said && said.verdict === "false_positive") {
+    acts.append(make("small", `false positive, said ${said.by}${said.comment ? `: ${said.comment}` : ""}`));
+    acts.append(act("It was real", (button) => send(button, ...judged("real"))));
+  } else {
+    const fires = alert.status === "firing";
+    const asked = fires ? [`${path}/acknowledge`, { reason: "false_positive" }] : judged("false_positive");
+    acts.append(act("False positive", (button) => judge(button, ...asked)));
+  }
+}
+
+function row(alert, said) {
   const line = make("tr");
   const severity = make("td");
   severity.append(make("span", alert.severity, `severity ${alert.severity}`));
@@ -79,14 +98,10 @@ function row(alert) {
   since.title = alert.starts_at;
   const status = make("td", alert.status);
   if (alert.acknowledged) status.append(make("small", `by ${alert.acknowledged.by}`));
-  const isFalse = alert.acknowledged && alert.acknowledged.reason === "false_positive";
-  if (isFalse) status.append(make("small", "false positive"));
   const acts = make("td", undefined, "acts");
   const path = `/alerts/${encodeURIComponent(alert.fingerprint)}/acknowledge`;
   if (alert.status === "firing") acts.append(act("Acknowledge", (button) => send(button, path, {})));
-  if (learns(alert) && alert.status !== "pending" && !isFalse) {
-    acts.append(act("False positive", (button) => judge(button, path, { reason: "false_positive" })));
-  }
+  if (learns(alert) && alert.status !== "pending") verdict(acts, alert, said);
   line.append(severity, status, named(alert), placed(alert), valued(alert), since, acts);
   return line;
 }
@@ -100,14 +115,7 @@ function pastRow(alert, said) {
   const began = make("td", `${ago(alert.starts_at)} ago`);
   began.title = alert.starts_at;
   const acts = make("td", undefined, "acts");
-  const path = `/alerts/${encodeURIComponent(alert.fingerprint)}/feedback`;
-  const body = { starts_at: alert.starts_at };
-  if (said && said.verdict === "false_positive") {
-    acts.append(make("small", `false positive, said ${said.by}${said.comment ? `: ${said.comment}` : ""}`));
-    acts.append(act("It was real", (button) => send(button, path, { ...body, verdict: "real" })));
-  } else {
-    acts.append(act("False positive", (button) => judge(button, path, { ...body, verdict: "false_positive" })));
-  }
+  verdict(acts, alert, said);
   line.append(severity, named(alert), placed(alert), valued(alert), began, make("td", lasted(alert)), acts);
   return line;
 }
@@ -127,17 +135,22 @@ function latestWords(acknowledgements, feedback) {
   return new Map(words.map((one) => [episode(one), one]));
 }
 
-function showPast(events, acknowledged, feedback) {
-  const said = latestWords(acknowledged, feedback);
+function showPast(over, events) {
+  const said = latestWords(events, feedback);
   // An alert that is over has the value with which it ended; what matters is that with which it began.
   const begun = new Map(events.filter((one) => one.type === "firing").map((one) => [episode(one), one]));
-  const over = events.filter((one) => one.type === "resolved");
-  const shown = over.map((one) => ({ ...(begun.get(episode(one)) || one), ends_at: one.ends_at })).filter(learns);
+  const shown = over.items.map((one) => {
+    return { ...(begun.get(episode(one)) || one), status: one.status, ends_at: one.ends_at };
+  });
   byId("past").hidden = shown.length === 0;
   byId("past-rows").replaceChildren(...shown.map((one) => pastRow(one, said.get(episode(one)))));
+  byId("past-more").hidden = over.total <= shown.length;
+  byId("past-count").textContent = `The latest ${shown.length} of ${over.total} that are over.`;
+  byId("past-on").hidden = shown.length >= MOST_ENTRIES;
 }
 
 function show(page) {
+  const said = latestWords(page.items, feedback);
   const counts = {};
   for (const alert of page.items) counts[alert.severity] = (counts[alert.severity] || 0) + 1;
   byId("counts").replaceChildren(...["critical", "error", "warning", "info"].filter((one) => counts[one]).map((one) => {
@@ -145,12 +158,13 @@ function show(page) {
     item.append(make("b", String(counts[one])), one);
     return item;
   }));
-  byId("rows").replaceChildren(...page.items.map(row));
+  byId("rows").replaceChildren(...page.items.map((one) => row(one, said.get(episode(one)))));
   byId("active").hidden = page.items.length === 0;
   byId("empty").hidden = page.items.length > 0;
   byId("more").hidden = page.total <= page.items.length;
   byId("more").textContent = `The latest ${page.items.length} of ${page.total} active alerts.`;
-  say(refused || `${page.total} active · ${new Date().toLocaleTimeString()}`, refused !== "");
+  const wrong = refused || missed;
+  say(wrong || `${page.total} active · ${new Date().toLocaleTimeString()}`, wrong !== "");
 }
 
 async function call(path, options) {
@@ -158,29 +172,49 @@ async function call(path, options) {
   return fetch(`/api/v1${path}`, { ...options, headers, cache: "no-store" });
 }
 
-async function refreshPast() {
-  const from = Date.now() - DAY_MS;
-  const paths = [
-    `/alerts/history?type=firing,resolved&limit=500&from=${from}`,
-    `/alerts/history?type=acknowledged&limit=500&from=${from}`,
-    `/feedback?limit=500&from=${from}`,
-  ];
-  const answers = await Promise.all(paths.map((path) => call(path)));
-  for (const answer of answers) if (!answer.ok) throw new Error(String(answer.status));
-  const pages = await Promise.all(answers.map((answer) => answer.json()));
-  showPast(...pages.map((page) => page.items));
+async function read(path) {
+  const answer = await call(path);
+  if (!answer.ok) throw new Error(String(answer.status));
+  return answer.json();
+}
+
+async function readOf(alerts, path, more = "") {
+  const names = [...new Set(alerts.map((one) => encodeURIComponent(one.fingerprint)))];
+  const found = [];
+  while (names.length) {
+    const asked = names.splice(0, NAMES_ASKED).join(",");
+    found.push(...(await read(`${path}?limit=${MOST_ENTRIES}&fingerprint=${asked}${more}`)).items);
+  }
+  return found;
+}
+
+async function refreshPast(active) {
   pastDue = Date.now() + REFRESH_PAST_MS;
+  try {
+    const from = Date.now() - DAY_MS;
+    const over = await read(`/alerts/history?type=resolved&learns=true&limit=${pastShown}&from=${from}`);
+    const begun = Math.min(...over.items.map((one) => Date.parse(one.starts_at)));
+    const [events, words] = await Promise.all([
+      readOf(over.items, "/alerts/history", `&type=firing,acknowledged&from=${begun}`),
+      readOf([...over.items, ...active.filter(learns)], "/feedback"),
+    ]);
+    feedback = words;
+    showPast(over, events);
+    missed = "";
+  } catch (error) {
+    missed = `What is over cannot be read (${error.message}); trying again.`;
+  }
 }
 
 async function send(button, path, body) {
   button.disabled = true;
-  pastDue = 0;
   try {
     const answer = await call(path, { method: "POST", body: JSON.stringify(body) });
     refused = answer.ok ? "" : (await answer.json()).detail;
   } catch {
     // The next refresh says that the API does not answer.
   }
+  pastDue = 0;
   refresh();
 }
 
@@ -213,9 +247,13 @@ async function refresh() {
     }
     if (!answer.ok) throw new Error(String(answer.status));
     byId("login").hidden = true;
-    show(await answer.json());
-    if (Date.now() > pastDue) await refreshPast();
+    const page = await answer.json();
+    show(page);
     turn();
+    if (Date.now() > pastDue) {
+      await refreshPast(page.items);
+      show(page);
+    }
   } catch (error) {
     say(`The API does not answer (${error.message}); trying again.`, true);
   }
@@ -226,6 +264,12 @@ byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEY, byId("token").value.trim());
   byId("token").value = "";
+  refresh();
+});
+
+byId("past-on").addEventListener("click", () => {
+  pastShown = Math.min(pastShown + PAST_ENTRIES, MOST_ENTRIES);
+  pastDue = 0;
   refresh();
 });
 

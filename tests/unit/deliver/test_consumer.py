@@ -13,6 +13,7 @@ from tocsin.context import Context
 from tocsin.deliver.consumer import TypeConsumer
 from tocsin.deliver.lane import Claim, Job
 from tocsin.deliver.parking import Parking
+from tocsin.deliver.protocol import Clock
 from tocsin.deliver.tail import Begun, Tail
 from tocsin.kafka.clients import KafkaConnection
 from tocsin.schemas.codec import encode
@@ -27,7 +28,7 @@ async def test_a_parked_notification_keeps_its_attempts_and_the_receivers_rest(
     tmp_path: Path,
 ) -> None:
     context = Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), tmp_path)
-    around: Any = SimpleNamespace(journal=None, directory=None, transport=SimpleNamespace(clock=None))
+    around: Any = SimpleNamespace(journal=None, directory=None, transport=SimpleNamespace(clock=Clock()))
     parking = Parking(context, limit=0)
     consumer = TypeConsumer(context, "webhook", around, parking, asyncio.Event())
     notification = Addressee("hook", "webhook").notification()

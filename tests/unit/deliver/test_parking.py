@@ -26,7 +26,7 @@ def test_a_critical_notification_overtakes_what_is_parked_unless_it_is_of_its_ow
     parking = Parking(Context(Settings(), KafkaConnection("127.0.0.1:1"), Topics(), tmp_path), limit=10)
     assert not parking.takes(about(1, "warning"), waiting=9)
     assert parking.takes(about(1, "warning"), waiting=10)
-    parking.park(about(1, "warning"), Claim(), PLACE, 0)
+    parking.park(about(1, "warning"), Claim(), PLACE, 0, 1)
     assert parking.takes(about(2, "warning"), waiting=0), "it came behind what is parked"
     assert not parking.takes(about(3, "critical"), waiting=15)
     assert parking.takes(about(1, "critical"), waiting=0), "an alert's notifications stay in order"

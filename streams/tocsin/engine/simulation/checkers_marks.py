@@ -25,12 +25,13 @@ class _Fired(NamedTuple):
 def at_the_end(world: World) -> None:
     """What must hold of every mark there ever was."""
     fired = list(_fired(world))
+    in_time = [one for one in fired if not _is_behind(world, one.signal)]
     written = _written(world)
     said: dict[str, int] = {}
     for number, name, mark in world.broker.marks:
         if isinstance(mark, Passed) and mark.watermark_ms > said.get(name, 0):
             said[name] = mark.watermark_ms
-            _passed(name, mark, fired)
+            _passed(name, mark, in_time)
         elif isinstance(mark, WorkedOff):
             _worked_off(number, name, mark, fired, written)
 
@@ -50,6 +51,20 @@ def _fired(world: World) -> Iterator[_Fired]:
             known.add(signal.id)
             if is_first and signal.kind == "firing" and signal.reason == "condition" and rule in plain:
                 yield _Fired(signal, partition, record.offset, scenario.series[series].partition)
+
+
+def _is_behind(world: World, signal: Signal) -> bool:
+    """Whether its sample came behind the watermark, under a rule that waits for none: no mark speaks of it."""
+    if not world.scenario.immediate:
+        return False
+    found = signal.evidence
+    before = (
+        at_ms
+        for (source, offset), samples in world.produced.items()
+        if source == found.partition and offset < (found.offset or 0)
+        for _, at_ms, _ in samples
+    )
+    return signal.at_ms < max(before, default=0)
 
 
 def _written(world: World) -> dict[tuple[str, str], int]:

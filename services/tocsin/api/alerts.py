@@ -10,7 +10,7 @@ from aiohttp import web
 from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
 from tocsin.api.problems import bad_parameter, not_found
-from tocsin.api.requests import alert_filter, fields, known, only, page
+from tocsin.api.requests import alert_filter, fields, flag, known, only, page
 from tocsin.api.state import answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.alert import AlertType
@@ -31,8 +31,7 @@ async def history(request: web.Request) -> web.Response:
     if sort not in ("updated_at", "-updated_at"):
         raise bad_parameter("sort", f"{sort!r} is not one of updated_at, -updated_at")
     more = known(request, {"type": _TYPES}) | fields(request, ("fingerprint",))
-    learns = set(known(request, {"learns": ("true", "false")}).get("learns", ()))
-    wanted = replace(wanted, fields={**wanted.fields, **more}, learns="true" in learns if len(learns) == 1 else None)
+    wanted = replace(wanted, fields={**wanted.fields, **more}, learns=flag(request, "learns"))
     shown = replace(page(request), oldest_first=sort == "updated_at")
     return answer((await queries.alert_history(api_of(request).database, wanted, shown)).body())
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from tocsin.agents.clock import clock_ms
 from tocsin.api.escalations import refuse_if_used
 from tocsin.api.problems import Problem, invalid, not_found
-from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
+from tocsin.api.requests import check_precondition, etag, flag, json_body, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.deliver.credentials import ConfigRefused, masked_config, seal_config
 from tocsin.engine.route.step import notification
@@ -85,7 +85,7 @@ async def delete(request: web.Request) -> web.Response:
     """Delete a channel that nothing names: no person, escalation policy, rule, route, correlation, silence or other
     channel; with `force=true` only people and policies count."""
     only(request, ("force",))
-    is_forced = known(request, {"force": ("true", "false")}).get("force") == ["true"]
+    is_forced = flag(request, "force") is True
     api, channel_id = api_of(request), request.match_info["id"]
     async with api.changing(api.context.topics.channels, channel_id):
         check_precondition(request, (await _stored(api, channel_id)).revision)

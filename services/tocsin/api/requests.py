@@ -102,6 +102,12 @@ def known(request: web.Request, choices: Mapping[str, Collection[str]]) -> dict[
     return found
 
 
+def flag(request: web.Request, name: str) -> bool | None:
+    """A parameter that is `true` or `false`; None where it is not given, or both."""
+    values = set(known(request, {name: ("true", "false")}).get(name, ()))
+    return "true" in values if len(values) == 1 else None
+
+
 def _values(request: web.Request, name: str) -> list[str]:
     return [part.strip() for value in request.query.getall(name) for part in value.split(",") if part.strip()]
 

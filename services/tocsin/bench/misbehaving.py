@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from tocsin.bench.receiver import LOOPBACK
 from tocsin.testing.certificates import Authority
 
-HOST: Final = "127.0.0.1"
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 _DRIP_S: Final = 0.1
@@ -45,15 +45,15 @@ class Receivers:
 
     def url(self, way: str) -> str:
         """Where it listens."""
-        return f"http{'s' if way == _EXPIRED else ''}://{HOST}:{self.ports[way]}/"
+        return f"http{'s' if way == _EXPIRED else ''}://{LOOPBACK}:{self.ports[way]}/"
 
     @asynccontextmanager
     async def listening(self, authority: Authority) -> AsyncIterator[Receivers]:
         """Serve within the block."""
         async with AsyncExitStack() as stack:
             for way in ANSWERS:
-                tls = authority.server(HOST, expired=not self.well) if way == _EXPIRED else None
-                server = await asyncio.start_server(_Answering(way, self.well), HOST, 0, ssl=tls)
+                tls = authority.server(LOOPBACK, expired=not self.well) if way == _EXPIRED else None
+                server = await asyncio.start_server(_Answering(way, self.well), LOOPBACK, 0, ssl=tls)
                 stack.callback(server.close)
                 self.ports[way] = server.sockets[0].getsockname()[1]
             yield self

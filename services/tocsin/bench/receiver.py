@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 @asynccontextmanager
@@ -18,7 +18,7 @@ async def receiving(answer: Callable[[web.Request], Awaitable[web.StreamResponse
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, _LOOPBACK, 0).start()
-        yield f"http://{_LOOPBACK}:{runner.addresses[0][1]}/"
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        yield f"http://{LOOPBACK}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()

@@ -47,6 +47,12 @@ function length(exactly) {
 
 const learns = (alert) => alert.expected !== null && alert.expected.score !== undefined;
 
+function ranked(alert) {
+  const severity = make("td");
+  severity.append(make("span", alert.severity, `severity ${alert.severity}`));
+  return severity;
+}
+
 function named(alert) {
   const name = make("td");
   const link = make("a", alert.rule_name);
@@ -92,8 +98,6 @@ function verdict(acts, alert, said) {
 
 function row(alert, said) {
   const line = make("tr");
-  const severity = make("td");
-  severity.append(make("span", alert.severity, `severity ${alert.severity}`));
   const since = make("td", ago(alert.starts_at));
   since.title = alert.starts_at;
   const status = make("td", alert.status);
@@ -102,7 +106,7 @@ function row(alert, said) {
   const path = `/alerts/${encodeURIComponent(alert.fingerprint)}/acknowledge`;
   if (alert.status === "firing") acts.append(act("Acknowledge", (button) => send(button, path, {})));
   if (learns(alert) && alert.status !== "pending") verdict(acts, alert, said);
-  line.append(severity, status, named(alert), placed(alert), valued(alert), since, acts);
+  line.append(ranked(alert), status, named(alert), placed(alert), valued(alert), since, acts);
   return line;
 }
 
@@ -110,13 +114,11 @@ const episode = (one) => `${one.fingerprint} ${one.starts_at}`;
 
 function pastRow(alert, said) {
   const line = make("tr");
-  const severity = make("td");
-  severity.append(make("span", alert.severity, `severity ${alert.severity}`));
   const began = make("td", `${ago(alert.starts_at)} ago`);
   began.title = alert.starts_at;
   const acts = make("td", undefined, "acts");
   verdict(acts, alert, said);
-  line.append(severity, named(alert), placed(alert), valued(alert), began, make("td", lasted(alert)), acts);
+  line.append(ranked(alert), named(alert), placed(alert), valued(alert), began, make("td", lasted(alert)), acts);
   return line;
 }
 

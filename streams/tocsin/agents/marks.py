@@ -12,7 +12,6 @@ from aiokafka.errors import KafkaError
 from tocsin.agents.outbox import Outbox, Sent
 from tocsin.engine.standing import Standing
 from tocsin.schemas.codec import encode
-from tocsin.schemas.mark import Passed
 from tocsin.schemas.topics import Topics
 
 _CALL_TIMEOUT_S: Final = 30.0
@@ -61,9 +60,8 @@ class MarkWriter:
             return
         sent = []
         for one in moved:
-            self._last[one.key] = at = one.standing
-            mark = encode(Passed(at.watermark_ms, ends, at.late, at.shares))
-            sent.append(await self._outbox.send(self._topic, mark, one.key, 0))
+            self._last[one.key] = one.standing
+            sent.append(await self._outbox.send(self._topic, encode(one.standing.mark(ends)), one.key, 0))
         await self._outbox.acknowledged(sent)
 
     async def _ends(self) -> tuple[int, ...]:

@@ -41,7 +41,6 @@ from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.command import Command
 from tocsin.schemas.grouping import RouteTick
-from tocsin.schemas.mark import Passed
 from tocsin.schemas.notification import Delivery, Notification
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Signal
@@ -184,7 +183,7 @@ class Pipeline:
         standings |= {f"combine/{at}": of_combine(state) for at, state in enumerate(self._combining)}
         for name, one in standings.items():
             if one is not None:
-                route.mark(name, Passed(one.watermark_ms, (), one.late, one.shares))
+                route.mark(name, one.mark(()))
 
     def _judge(self) -> None:
         for partition, state in enumerate(self._states):

@@ -9,7 +9,7 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.labels import is_shadow
-from tocsin.schemas.mark import Late
+from tocsin.schemas.mark import Late, Passed
 from tocsin.schemas.rule import Rule
 
 _MOST_NAMED: Final = 100
@@ -21,6 +21,10 @@ class Standing(NamedTuple):
     watermark_ms: int
     late: tuple[Late, ...]
     shares: bool
+
+    def mark(self, ends: tuple[int, ...]) -> Passed:
+        """As a mark, once all that was said lies on `signals` before `ends`."""
+        return Passed(self.watermark_ms, ends, self.late, self.shares)
 
 
 def of_evaluate(state: PartitionState, timing: Timing) -> Standing | None:

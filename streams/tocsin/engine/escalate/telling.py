@@ -11,7 +11,6 @@ from tocsin.engine.escalate.ladder import Ladder, Reason, fits
 from tocsin.engine.route.channels import find_channels
 from tocsin.engine.route.decisions import decision
 from tocsin.engine.route.direct import notification
-from tocsin.engine.route.inhibition import Wait
 from tocsin.engine.route.muting import Muting
 from tocsin.engine.route.record import RouteRecord
 from tocsin.engine.route.unroutable import unroutable
@@ -66,7 +65,7 @@ class Escalations:
             return False
         before = (ladder.next_ms, ladder.awaits_ms, ladder.said, ladder.asked_ms)
         if ladder.awaits_ms:
-            wait = self._awaited(ladder.event) if ladder.hold_ms > self.at_ms else None
+            wait = self.muting.wait_of(ladder.event) if ladder.hold_ms > self.at_ms else None
             if wait:
                 ladder.awaits_ms = wait.awaits_ms
             else:
@@ -77,12 +76,9 @@ class Escalations:
     def _begin(self, event: AlertEvent) -> Ladder | None:
         if not event.escalation_policy:
             return None
-        wait = self._awaited(event)
+        wait = self.muting.wait_of(event)
         hold_ms, awaits_ms = (self.at_ms + wait.hold_ms, wait.awaits_ms) if wait else (0, 0)
         return Ladder(event.escalation_policy, event, self.at_ms, hold_ms=hold_ms, awaits_ms=awaits_ms)
-
-    def _awaited(self, event: AlertEvent) -> Wait | None:
-        return None if self.muting.inhibitor.is_idle else self.muting.wait(routing_labels(event), event.fired_ms)
 
     def _go_on(self, record: RouteRecord, ladder: Ladder) -> None:
         """Everything that is due by now, up to a step that lifecycle is asked for."""

@@ -124,12 +124,9 @@ class Columns:
             content, at = part_of(f"{chunk}/{strip}"), 0
             self._written[f"{chunk}/{strip}"] = hash(content)
             for name in names:
-                array = self.arrays[name]
-                found = np.frombuffer(
-                    content, array.dtype, packed["rows"] * len(range(*part.indices(array.shape[1]))), at
-                )
-                array[first:end, part] = found.reshape(packed["rows"], -1)
-                at += found.nbytes
+                place = self.arrays[name][first:end, part]
+                place[:] = np.frombuffer(content, place.dtype, place.size, at).reshape(place.shape)
+                at += place.nbytes
 
     def strips(self) -> Iterator[tuple[str, list[str], slice]]:
         """Into what wide columns are cut: a name, the columns, which all are as wide, and which of their values."""

@@ -40,7 +40,7 @@ class Direct:
         if event.type == "firing":
             record.told, record.held_ms, record.awaits_ms, record.said = {}, 0, 0, ""
             if event.notifications:
-                wait = self._wait(event)
+                wait = self.muting.wait_of(event)
                 self._unless_muted(record, event, wait and wait._replace(hold_ms=self.at_ms + wait.hold_ms))
         elif event.type == "changed" and (record.told or record.held_ms):
             self._unless_muted(record, event, self._left(record, event))
@@ -75,12 +75,9 @@ class Direct:
         self.notifications[said:] = [msgspec.structs.replace(one, created_at=late) for one in self.notifications[said:]]
         return (record.held_ms, record.awaits_ms, record.said) != before
 
-    def _wait(self, event: AlertEvent) -> Wait | None:
-        return None if self.muting.is_idle else self.muting.wait(routing_labels(event), event.fired_ms)
-
     def _left(self, record: RouteRecord, event: AlertEvent) -> Wait | None:
         """What a held alert still waits for, and until when."""
-        wait = self._wait(event) if record.held_ms > self.at_ms else None
+        wait = self.muting.wait_of(event) if record.held_ms > self.at_ms else None
         return wait and wait._replace(hold_ms=record.held_ms)
 
     def _unless_muted(self, record: RouteRecord, event: AlertEvent, wait: Wait | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from tocsin.engine.route import incidents
 from tocsin.engine.route.flush import Flush, World
 from tocsin.engine.route.group_record import GroupRecord, Member, Progress
-from tocsin.schemas.alert import AlertEvent, routing_labels
+from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.grouping import GroupInput, Join
 from tocsin.schemas.incident import Incident
@@ -137,7 +137,7 @@ class _Run:
         if before is not None:
             member.said, member.hold_ms = before.said, before.hold_ms
         if member.active and (before is None or not before.active):
-            wait = self._world.muting.wait(routing_labels(join.event), member.fired_ms)
+            wait = self._world.muting.wait_of(join.event)
             member.hold_ms = now_ms + wait.hold_ms if wait else 0
         if join.event.is_said_again and member.active and record.said_again(fingerprint):
             record.again_ms = now_ms

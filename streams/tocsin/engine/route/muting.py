@@ -6,6 +6,7 @@ from tocsin.engine.route.inhibition import Inhibitor, Labels, Wait
 from tocsin.engine.route.marks import Reached
 from tocsin.engine.route.silences import Silences
 from tocsin.engine.route.tree import Tree
+from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.decision import Outcome
 
 
@@ -42,6 +43,10 @@ class Muting:
     def wait(self, labels: Labels, fired_ms: int) -> Wait | None:
         """What an alert waits for before it counts as not inhibited; None if for nothing."""
         return None if self.inhibitor.is_idle else self.inhibitor.wait(labels, fired_ms, self.reached)
+
+    def wait_of(self, event: AlertEvent) -> Wait | None:
+        """The same for an event, whose labels are worked out only where something may inhibit."""
+        return None if self.inhibitor.is_idle else self.wait(routing_labels(event), event.fired_ms)
 
     def why(self, labels: Labels, fired_ms: int, at_ms: int, quiet: tuple[str, ...] = ()) -> Mute | None:
         """Why an alert is not told at a time; `quiet` are the times that keep its route quiet."""

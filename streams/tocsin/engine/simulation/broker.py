@@ -205,24 +205,16 @@ class Outbox:
                 await Standstill()
 
     def _land_all(self) -> None:
-        for topic, partition, key, value in self.pending:
-            if topic == CHECKPOINTS:
-                self._check_owner(partition)
-            self.broker.append(topic, partition, key, value)
+        for record in self.pending:
+            self._land(record)
         self.pending.clear()
 
     def _land(self, record: _Pending) -> None:
         topic, partition, key, value = record
-        if topic == CHECKPOINTS:
-            self._check_owner(partition)
+        if topic == CHECKPOINTS and self.broker.owners[topic, partition] != self.owner:
+            owner = self.broker.owners[topic, partition]
+            raise Violation("one-writer", f"process {self.owner} wrote to {topic}/{partition}, which {owner} owns")
         self.broker.append(topic, partition, key, value)
-
-    def _check_owner(self, partition: int) -> None:
-        owner = self.broker.owners[CHECKPOINTS, partition]
-        if owner != self.owner:
-            raise Violation(
-                "one-writer", f"process {self.owner} wrote to {CHECKPOINTS}/{partition}, which {owner} owns"
-            )
 
     def die(self, chance: Chance) -> None:
         """The process is gone: of what was under way to each partition, the first few records still arrive."""

@@ -36,7 +36,7 @@ from tocsin.engine.simulation.scenario import Scenario
 from tocsin.engine.simulation.table import Table
 from tocsin.engine.standing import of_evaluate
 from tocsin.schemas.codec import encode
-from tocsin.schemas.mark import Passed, mark_key
+from tocsin.schemas.mark import mark_key
 
 GROUP: Final = "evaluate"
 
@@ -196,8 +196,7 @@ class EvaluateProcess:
         for partition, state in self.states.items():
             at = of_evaluate(state, self.scenario.timing)
             if at is not None:
-                mark = Passed(at.watermark_ms, ends, at.late, at.shares)
-                self.outbox.send(MARKS, mark_key("evaluate", partition), encode(mark), 0)
+                self.outbox.send(MARKS, mark_key("evaluate", partition), encode(at.mark(ends)), 0)
         self.outbox.acknowledged()
 
     def save(self, partition: int) -> None:

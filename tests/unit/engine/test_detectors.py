@@ -15,7 +15,7 @@ from tocsin.engine.evaluate.detector import rounds
 from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.engine.evaluate.detectors.ensemble import Ensemble
 from tocsin.engine.evaluate.detectors.rarity import Rarity
-from tocsin.engine.evaluate.detectors.season import Habits
+from tocsin.engine.evaluate.detectors.season import DAY_S, WEEK_S, Habits, phase_s
 from tocsin.engine.evaluate.detectors.seasonal import Seasonal
 
 STEPS = 400
@@ -230,6 +230,14 @@ def test_a_first_incident_does_not_hide_the_next() -> None:
     found = np.array([(scores[begin : begin + 30] > np.log1p(7)).any(axis=0).mean() for begin in begins])
     assert found[0] > 0.9
     assert found[1:].mean() > found[0] - 0.05
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-3, 3), st.floats(-1e12, 1e12))
+def test_phases_are_those_of_a_division_with_remainder(turns: int, ulps: int, at_s: float) -> None:
+    for period_s in (DAY_S, WEEK_S):
+        edge = turns * period_s
+        times = np.array([at_s, round(at_s, 3), edge, edge + ulps * np.spacing(float(edge)), edge + ulps / 1_000])
+        assert phase_s(times, period_s).tolist() == (times % period_s).tolist()
 
 
 @pytest.mark.parametrize("change_s", [3_600.0, -3_600.0])

@@ -88,19 +88,19 @@ class Tails:
         np.maximum(self._quantile, 0, out=self._quantile)
         put(self._columns, "quantile", slots, self._quantile)
 
-    def _figures(self, at: Ints) -> tuple[Ints, Ints, Ints, Array]:
-        """Tails, indexes of series and slots of places in measures x series, and the figures of these tails."""
+    def _figures(self, at: Ints) -> tuple[Ints, Ints, Array]:
+        """Rows of tails and indexes of series of places in measures x series, and the figures of these tails."""
         place, series = np.divmod(at, len(self._moment.slots))
-        slots = self._moment.slots[series]
-        figures = self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place]
-        return place, series, slots, np.ascontiguousarray((figures + _BEGIN).T)
+        rows = self._moment.slots[series] * (2 * self._measures) + place
+        figures = self._columns["event"].reshape(-1, _FIGURES).take(rows, axis=0)
+        return rows, series, np.ascontiguousarray((figures + _BEGIN).T)
 
-    def _keep(self, slots: Ints, place: Ints, figures: Array) -> None:
-        self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place] = figures.T - _BEGIN
+    def _keep(self, rows: Ints, figures: Array) -> None:
+        self._columns["event"].reshape(-1, _FIGURES)[rows] = figures.T - _BEGIN
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""
-        place, series, slots, figures = self._figures(at)
+        rows, series, figures = self._figures(at)
         highest = self._peak.reshape(-1)[at]
         excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
         cadence_days = (self._moment.cadence_s[series] / DAY_S).astype(np.float32)
@@ -108,23 +108,23 @@ class Tails:
         goes_on = highest > 0
         figures[_RUN] = figures[_RUN] * goes_on + 1
         figures[_RAREST] = np.maximum(figures[_RAREST] * goes_on, days)
-        self._keep(slots, place, figures)
+        self._keep(rows, figures)
         self._peak.reshape(-1)[at] = np.maximum(highest, np.maximum(excess, np.float32(1e-6)))
         self.days.reshape(-1)[at] = days
 
     def _end(self, at: Ints) -> None:
         """Runs that are over: their peaks are learnt."""
-        place, series, slots, figures = self._figures(at)
+        rows, series, figures = self._figures(at)
         peak = self._peak.reshape(-1)[at]
         weight = np.ones(len(at), np.float32)
         strange = np.flatnonzero(figures[_RAREST] > _STRANGE_DAYS)
         if len(strange):
-            weight[strange] = self._weigh(slots[strange], self._moment.at_s[series[strange]])
+            weight[strange] = self._weigh(self._moment.slots[series[strange]], self._moment.at_s[series[strange]])
         gain = np.minimum(weight * np.maximum(1 / (figures[_COUNT] + 1), 1 / _EVENTS), np.float32(0.2))
         for row, got in ((_EXCESS, peak), (_SQUARE, peak * peak), (_LENGTH, figures[_RUN])):
             figures[row] += gain * (got - figures[row])
         figures[_COUNT] = np.minimum(figures[_COUNT] + weight, _EVENTS)
-        self._keep(slots, place, figures)
+        self._keep(rows, figures)
         self._peak.reshape(-1)[at] = 0
 
     def _weigh(self, slots: Ints, at_s: Array) -> Array:

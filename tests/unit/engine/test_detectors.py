@@ -106,7 +106,8 @@ def test_a_constant_series_is_never_strange(name: str) -> None:
 def test_the_unit_of_a_series_does_not_matter(name: str) -> None:
     units = np.array([1.0, 1e-300, 1e-12, 1e9, 1e300])
     values = noise(3, 4)[:, None] * units[:, None]
-    strange = watch(detector(4 * len(units), name), values.reshape(STEPS, -1)).reshape(values.shape) > 1
+    scores = watch(detector(4 * len(units), name), values.reshape(STEPS, -1), interval_s=900.0)
+    strange = scores.reshape(values.shape) > 1
     assert strange[:, 0].any()
     assert (strange == strange[:, :1]).mean() > 0.999
 
@@ -137,6 +138,18 @@ def test_each_detector_finds_what_it_is_for(name: str, length: int, height: floa
     rare = np.log1p(10)
     assert (scores[1300 : 1300 + within] > rare).any(axis=0).mean() >= 0.75
     assert (scores[800:1300].reshape(10, 50, 8) > rare).any(axis=1).sum() <= 6  # of 14 days of series
+
+
+@pytest.mark.parametrize(("kept", "most"), [(0.0, 1.0), (0.6, 2.0)])
+def test_sums_alarm_no_more_in_the_first_days_than_such_rarity_lets_expect(kept: float, most: float) -> None:
+    rng, series, a_day = np.random.default_rng(31), 64, 96
+    made, last, alarms = detector(series, "change_point"), np.zeros(series), 0
+    for step in range(5 * a_day):
+        last = kept * last + np.sqrt(1 - kept * kept) * rng.standard_normal(series)
+        day = 3 * np.sin(2 * np.pi * step / a_day)
+        score = made.look(np.arange(series), np.full(series, 1e9 + step * 900.0), 100 + day + last).score
+        alarms += int((score > np.log1p(10)).sum())
+    assert alarms <= most * series * 5 / 10
 
 
 def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:

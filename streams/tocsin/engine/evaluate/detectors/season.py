@@ -100,6 +100,11 @@ class Outlook:
     rests: Array
     known: Array
 
+    @property
+    def days_known(self) -> Array:
+        """How many samples could be held against what the day foretells, this one included where it can."""
+        return np.asarray(self.live[_COUNTS][1] + self.known[1])
+
     def band(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
         """The expected value and the ends of the band of ordinary ones, in the unit of the series."""
         half = WIDE * self.usual * self.relative

@@ -105,6 +105,11 @@ class Outlook:
         """How many samples could be held against what the day foretells, this one included where it can."""
         return np.asarray(self.live[_COUNTS][1] + self.known[1])
 
+    @property
+    def visits(self) -> Array:
+        """How many days have taught what is known of the half hour."""
+        return np.asarray(self.live[DAY.row + 5])
+
     def band(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
         """The expected value and the ends of the band of ordinary ones, in the unit of the series."""
         half = WIDE * self.usual * self.relative

@@ -156,8 +156,8 @@ class Pipeline:
 
     def watch(self, watch: Watch | None) -> None:
         """Tell of every value that is judged, those of groups too."""
-        for state in (*self._states, *self._combining):
-            state.series.watch = watch
+        for series in (state.series for states in (self._states, self._combining) for state in states):
+            series.watch = watch
 
     def _forget(self) -> None:
         for partition, state in enumerate(self._states):

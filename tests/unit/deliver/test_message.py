@@ -163,6 +163,8 @@ def test_a_template_replaces_the_text_and_one_that_fails_does_not_stop_the_messa
         "response_time is 1,234.5 ms, above 1,000 ms.",
     )
     assert message(firing_event(labels={"a": "{{ 7*7 }}"}), "{{ labels.a }}").summary == ("{{ 7*7 }}",)
+    for fails in ("{{ labels.pop('no') }}", "{{ group_labels.clear() }}", "{{ labels.get() }}"):
+        assert message(firing_event(), fails).summary == ("response_time is 1,234.5 ms, above 1,000 ms.",)
 
 
 @pytest.mark.parametrize("template", ["{{ annotations.missing }}", " \n\t ", "{% if value < 0 %}below{% endif %}"])

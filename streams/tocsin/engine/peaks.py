@@ -18,9 +18,10 @@ _WORDLESS = ("absence", "composite")  # judged is only whether it holds
 
 
 def as_told(judge: Judge, points: Points) -> Points:
-    """What was judged as alerts tell of it: of a burn rate how fast it burns, not how many severities it reached."""
+    """What was judged as alerts tell of it: of a burn rate how fast it burns, not how many severities it reached. Paths
+    of forecasts are not held on to."""
     if judge.versions[0].rule.condition != "burn_rate":
-        return points
+        return replace(points, reach=None) if points.reach else points
     return replace(points, values=np.array([points.evidence(at).facts["burn"] for at in range(len(points))]))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import Failure, NotFound, run
+from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import as_yaml, print_items, print_value, remark
 
@@ -74,11 +74,13 @@ def apply(
     config: Config = None,
 ) -> None:
     """Make the routes of a file those in force, at once; a second time changes nothing."""
-    from tocsin.cli.routing_files import read_routing, written
+    from tocsin.cli.client import connect
+    from tocsin.cli.routing_files import apply as run_apply
+    from tocsin.cli.routing_files import read_routing
 
     routing, doubts = read_routing(file)
     remark(*doubts)
-    remark(run(_apply(config, url, written(routing), dry_run=dry_run)))
+    remark(*run(run_apply(connect(config, url), routing, doubts, dry_run=dry_run)))
 
 
 @command(app, "tocsin routes import alertmanager.yml --channels channels.yaml > routes.yaml", name="import")
@@ -132,34 +134,3 @@ async def _call(config: Path | None, url: str | None, method: str, path: str, bo
         if method == "GET":
             return await client.get(path)
         return (await client.content(method, path, body)).body
-
-
-async def _apply(config: Path | None, url: str | None, after: dict[str, Any], *, dry_run: bool) -> str:
-    from tocsin.cli.client import connect
-
-    async with connect(config, url) as client:
-        try:
-            stored = await client.get("/routes")
-        except NotFound:
-            stored = {}
-        before = {name: value for name, value in stored.items() if name in ("route", *_PARTS)}
-        if before == after:
-            return "unchanged"
-        if dry_run:
-            _print_difference(before, after)
-            return "dry run: nothing was done"
-        await client.send("PUT", "/routes", after)
-        return "routes replaced" if before else "routes created"
-
-
-_PARTS = ("time_intervals", "inhibit_rules", "dependencies")
-
-
-def _print_difference(before: dict[str, Any], after: dict[str, Any]) -> None:
-    import difflib
-
-    from tocsin.terminal import escape
-
-    old, new = (as_yaml(one).splitlines() if one else [] for one in (before, after))
-    for line in difflib.unified_diff(old, new, "in force", "file", lineterm=""):
-        print(escape(line))

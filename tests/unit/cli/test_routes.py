@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from tests.routing.cases import routings
 
 from tocsin.alertmanager_file import NotAlertmanager, imported
 from tocsin.cli.app import run
+from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.failures import NotFound
+from tocsin.cli.routing_files import apply, written
 from tocsin.documents import read
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.matcher import parse_matchers
@@ -187,3 +191,45 @@ def test_an_imported_tree_is_the_tree_it_was(given_: dict[str, Any]) -> None:
         for name in ("group_by", "wait_ms", "interval_ms", "repeat_ms", "mute", "active"):
             assert getattr(one.options, name) == getattr(two.options, name)
         assert "-".join(one.options.channels) == "-".join(two.options.channels)
+
+
+class Api(ApiClient):
+    """Routes in force, and what was written over them."""
+
+    def __init__(self, stored: dict[str, Any] | None) -> None:
+        super().__init__("http://127.0.0.1:9", None)
+        self.stored = stored
+        self.sent: list[tuple[str, Any, Any]] = []
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        if method == "GET" and self.stored is None:
+            raise NotFound("there are no routes")
+        if method == "PUT":
+            self.sent.append((method, body, headers))
+        warnings = [{"field": "route.channels.0", "message": "there is no channel 'chat'; add it"}]
+        return Answer(200, {**(body or self.stored or {}), "revision": 7, "warnings": warnings}, '"7"')
+
+
+PLAIN: dict[str, Any] = {"route": {"channels": ["chat"]}}
+JOINED = {**PLAIN, "correlations": [{"name": "web", "by": ["cluster"], "channels": ["chat"]}]}
+
+
+@pytest.mark.parametrize(("before", "after"), [(JOINED, PLAIN), (PLAIN, JOINED), (None, PLAIN)])
+async def test_routes_are_written_once_whatever_part_of_them_differs(
+    before: dict[str, Any] | None, after: dict[str, Any]
+) -> None:
+    api, wanted = Api(before), Routing.model_validate(after)
+    doubt = "route.channels.0: there is no channel 'chat'; add it"
+    assert await apply(api, wanted, [], dry_run=False) == [doubt, f"routes {'replaced' if before else 'created'}"]
+    assert api.sent == [("PUT", written(wanted), {"If-Match": '"7"'} if before else {"If-None-Match": "*"})]
+    same = Api({**Routing.model_validate(after).document(), "revision": 7, "updated_at": "", "warnings": []})
+    assert await apply(same, wanted, [], dry_run=False) == ["unchanged"]
+    assert same.sent == []

@@ -55,7 +55,7 @@ async def trigger(request: web.Request) -> web.Response:
     if standing is not None and standing["status"] != "pending":
         return answer(standing)
     stored = await queries.one_document(api.database, "rules", body.rule_id)
-    rule = Rule.model_validate(stored.body) if stored else None
+    rule = stored.read(Rule) if stored else None
     policy = body.escalation_policy
     if policy and await queries.one_document(api.database, "escalations", policy) is None:
         raise invalid([FieldError("escalation_policy", f"there is no escalation policy {policy!r}; name another")])

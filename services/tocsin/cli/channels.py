@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
-app = group("channels", "Channels: list, apply from files, preview, test.")
+app = group("channels", "Channels: list, apply from files, edit, preview, test.")
 _COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "shown"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
 
@@ -42,6 +43,9 @@ def apply(
 
     channels = [(placed.where, placed.entry.model_dump(mode="json")) for placed in read_channels(files)]
     run(_apply(config, url, channels))
+
+
+add_edit(app, "channels", "ops-mail")
 
 
 @command(app, "tocsin channels delete ops-mail")

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit_all
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import as_yaml, print_items, print_value, remark
 
-app = group("routes", "Routes: check files, try labels, apply, import from Alertmanager.")
+app = group("routes", "Routes: check files, try labels, apply, edit, import from Alertmanager.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON; - for standard input.")]
 _COLUMNS = {"CHANNELS": "channels", "GROUP": "group_labels", "ROUTE": "route", "PLACE": "path"}
 
@@ -81,6 +82,9 @@ def apply(
     routing, doubts = read_routing(file)
     remark(*doubts)
     remark(*run(run_apply(connect(config, url), routing, doubts, dry_run=dry_run)))
+
+
+add_edit_all(app, "routes")
 
 
 @command(app, "tocsin routes import alertmanager.yml --channels channels.yaml > routes.yaml", name="import")

@@ -25,6 +25,7 @@ from tocsin.projection.tables import (
     event,
     feedback,
 )
+from tocsin.schemas.problems import field_errors
 
 Item = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,6 +33,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class BadCursor(ValueError):
     """A cursor that no list gave."""
+
+
+class OtherVersion(Exception):
+    """A configuration entry that this version cannot read, and therefore leaves out of force; the text names the
+    mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,15 @@ class Document:
             return model.model_validate(self.body)
         except ValidationError:
             return None
+
+    def parse(self, model: type[Model]) -> Model:
+        """As it is stored. Raises OtherVersion."""
+        try:
+            return model.model_validate(self.body)
+        except ValidationError as error:
+            what = f"{model.__name__.lower()} {self.id!r} was stored by another version of tocsin, and is not in force"
+            wrong = "; ".join(map(str, field_errors(error, model)))
+            raise OtherVersion(f"{what} ({wrong}); write it anew with PUT, or delete it") from None
 
 
 async def documents(database: Database, kind: str) -> list[Document]:

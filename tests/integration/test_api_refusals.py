@@ -12,19 +12,15 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
-from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 from tests.integration.conftest import TOKEN
 
-from tocsin.agents.clock import clock_ms
 from tocsin.api import requests
-from tocsin.api.clearing import clear
 from tocsin.api.connections import Limits
 from tocsin.api.service import ApiError, _until_stopped, serving
 from tocsin.api.state import Api
 from tocsin.context import Context
 from tocsin.kafka.errors import KafkaUnreachable
-from tocsin.projection.tables import document
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import decode_document, encode
 from tocsin.schemas.rule import Rule
@@ -339,54 +335,6 @@ async def test_a_wrong_parameter_is_named(client: Client, path: str, field: str)
 async def test_texts_of_a_trigger_are_bounded(client: Client, change: dict[str, Any]) -> None:
     status, problem = await client.call("POST", "/api/v1/alerts/trigger", {**TRIGGER, **change})
     assert (status, len(problem["errors"])) == (422, 1)
-
-
-async def test_what_another_version_stored_is_said_to_be_so_and_can_be_written_anew(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tocsin.api.acting.READ_BACK_S", 0.0)  # nobody carries out what is triggered
-    shift = {"people": ["anna"], "starts": "2026-01-05"}
-    written: dict[str, dict[str, Any]] = {
-        "rules/slow": RULE,
-        "channels/hook": HOOK,
-        "people/anna": {"contacts": ["hook"]},
-        "schedules/primary": {"layers": [shift]},
-        "silences/quiet": {"match": ["a=b"]},
-        "routes": {"route": {"channels": ["hook"]}},
-    }
-    for path, body in written.items():
-        assert (await client.call("PUT", f"/api/v1/{path}", body))[0] == 201
-    async with client.api.database.writing() as connection:
-        for row in (await connection.execute(select(document))).all():
-            newer = update(document).where(document.c.kind == row.kind, document.c.id == row.id)
-            await connection.execute(newer.values(body={**row.body, "of_a_later_version": 1}))
-
-    unreadable = "of_a_later_version: is not a known field; remove it); write it anew with PUT, or delete it"
-    for method, path, asked in (
-        ("POST", "channels/test", {"channel": "hook"}),
-        ("POST", "channels/preview", {"channel": "hook"}),
-        ("PATCH", "channels/hook", {"name": "x"}),
-        ("POST", "routes/test", {"labels": {}}),
-        ("GET", "silences/quiet", None),
-        ("GET", "schedules/primary/shifts", None),
-        ("GET", "schedules/primary/calendar.ics", None),
-        ("POST", "schedules/primary/overrides", {"person": "anna", "ends_at": "2100-01-01T00:00:00Z"}),
-        ("DELETE", "schedules/primary/overrides/none", None),
-    ):
-        status, problem = await client.call(method, f"/api/v1/{path}", asked)
-        assert (status, problem["detail"].endswith(unreadable)) == (409, True), (path, problem)
-    for path in (
-        "rules", "rules/slow", "channels", "channels/hook", "people", "schedules", "silences", "silences/calendar",
-        "silences/calendar.ics", "oncall", "people/anna/calendar.ics", "routes", "configuration",
-    ):  # fmt: skip
-        assert (await client.call("GET", f"/api/v1/{path}"))[0] == 200, path
-    assert (await client.call("GET", "/api/v1/channels/hook"))[1]["config"] == {}, "what is a credential is not known"
-    assert (await client.call("GET", "/api/v1/silences"))[1]["items"][0]["state"] == "expired"
-    assert (await client.call("GET", "/api/v1/routes"))[1]["warnings"][0]["message"].endswith(unreadable)
-    assert (await client.call("POST", "/api/v1/alerts/trigger", TRIGGER))[0] == 202
-    await clear(client.api, clock_ms())
-    for path, body in written.items():
-        assert (await client.call("PUT", f"/api/v1/{path}", body))[0] == 200, path
 
 
 async def test_a_foreign_name_is_answered_nothing(client: Client) -> None:

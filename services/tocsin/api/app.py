@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.api import auditing, events, health, permitted
-from tocsin.api.acting import ACTOR
+from tocsin.api.acts import ACTOR
 from tocsin.api.connections import connection_of
 from tocsin.api.feed import Feed
 from tocsin.api.hosts import Hosts

@@ -3,6 +3,7 @@
 // The page itself holds no data: everything comes from the API with the token, and is written as text.
 const REFRESH_MS = 2000;
 const REFRESH_PAST_MS = 10000;
+const PATIENCE_MS = 90000;
 const DAY_MS = 86400000;
 const MOST_ENTRIES = 500;  // of one answer
 const PAST_ENTRIES = 50;
@@ -11,6 +12,8 @@ const KEY = "tocsin-token";
 const SIGNS = { gt: ">", gte: "≥", lt: "<", lte: "≤", eq: "=", neq: "≠" };
 const byId = (id) => document.getElementById(id);
 let timer = 0;
+let isRefreshing = false;
+let isAskedAgain = false;
 let pastDue = 0;
 let pastShown = PAST_ENTRIES;
 let feedback = [];  // what people said of the alerts that are shown
@@ -171,7 +174,7 @@ function show(page) {
 
 async function call(path, options) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-  return fetch(`/api/v1${path}`, { ...options, headers, cache: "no-store" });
+  return fetch(`/api/v1${path}`, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
 }
 
 async function read(path) {
@@ -238,8 +241,21 @@ function askForToken(text) {
   say(text, text !== "");
 }
 
+// One at a time: an answer that was asked for earlier must not cover a later one. Whoever asks meanwhile gets another.
 async function refresh() {
   clearTimeout(timer);
+  isAskedAgain = isRefreshing;
+  if (isRefreshing) return;
+  isRefreshing = true;
+  do {
+    isAskedAgain = false;
+    await readAll();
+  } while (isAskedAgain);
+  isRefreshing = false;
+  if (sessionStorage.getItem(KEY)) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+async function readAll() {
   if (!sessionStorage.getItem(KEY)) return askForToken("");
   try {
     const answer = await call("/alerts/active?limit=500");
@@ -259,7 +275,6 @@ async function refresh() {
   } catch (error) {
     say(`The API does not answer (${error.message}); trying again.`, true);
   }
-  timer = setTimeout(refresh, REFRESH_MS);
 }
 
 byId("login").addEventListener("submit", (event) => {

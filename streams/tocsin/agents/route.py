@@ -83,6 +83,11 @@ class Route:
         self._asked_ms[partition] = watermark_ms
         return index.has_reached(watermark_ms)
 
+    def forgot(self, partition: int, names: Sequence[str]) -> None:
+        """There is nothing more of these alerts in the table."""
+        if index := self._indexes.get(partition):
+            index.put(dict.fromkeys(names))
+
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation, came_s = self._app.reader.group_generation, asyncio.get_running_loop().time()

@@ -212,6 +212,16 @@ class RouteStore:
         return Numbers(partition, int(stored) if stored else at_ms * _NUMBERS_A_MS)
 
 
+def is_over(key: str, value: bytes, since_ms: int) -> bool:
+    """Whether an entry is that of an alert of which nobody is to hear, and of which nothing was heard since a time."""
+    if key.startswith(_OWN):
+        return False
+    try:
+        return route_record.decode(value).is_over_since(since_ms)
+    except DamagedRecord:
+        return False
+
+
 def entries_of_alerts(changes: Changes, numbers: Numbers) -> dict[str, bytes | None]:
     """What the first step changed."""
     found: dict[str, bytes | None] = {name: route_record.encode(one) for name, one in changes.records.items()}

@@ -41,6 +41,7 @@ _ASSETS = {
     "index.html": "text/html",
     "app.js": "text/javascript",
     "rule.js": "text/javascript",
+    "alert.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }

@@ -103,6 +103,7 @@ function row(alert, said) {
   const line = make("tr");
   const since = make("td", ago(alert.starts_at));
   since.title = alert.starts_at;
+  since.append(details(alert));
   const status = make("td", alert.status);
   if (alert.acknowledged) status.append(make("small", `by ${alert.acknowledged.by}`));
   const acts = make("td", undefined, "acts");
@@ -115,10 +116,19 @@ function row(alert, said) {
 
 const episode = (one) => `${one.fingerprint} ${one.starts_at}`;
 
+function details(alert) {
+  const link = make("a", "details");
+  link.href = `#/alerts/${encodeURIComponent(alert.fingerprint)}`;
+  const line = make("small");
+  line.append(link);
+  return line;
+}
+
 function pastRow(alert, said) {
   const line = make("tr");
   const began = make("td", `${ago(alert.starts_at)} ago`);
   began.title = alert.starts_at;
+  began.append(details(alert));
   const acts = make("td", undefined, "acts");
   verdict(acts, alert, said);
   line.append(ranked(alert), named(alert), placed(alert), valued(alert), began, make("td", lasted(alert)), acts);
@@ -219,6 +229,7 @@ async function send(button, path, body) {
   } catch {
     // The next refresh says that the API does not answer.
   }
+  button.disabled = false;
   pastDue = 0;
   refresh();
 }
@@ -235,7 +246,7 @@ function judge(button, path, body) {
 }
 
 function askForToken(text) {
-  byId("board").hidden = byId("rule").hidden = true;
+  byId("board").hidden = byId("rule").hidden = byId("alert").hidden = true;
   byId("login").hidden = false;
   byId("token").focus();
   say(text, text !== "");
@@ -268,6 +279,7 @@ async function readAll() {
     const page = await answer.json();
     show(page);
     turn();
+    await readAlert();
     if (Date.now() > pastDue) {
       await refreshPast(page.items);
       show(page);

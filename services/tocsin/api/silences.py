@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.agents.clock import clock_ms
+from tocsin.api.acts import ACTOR
 from tocsin.api.listing import listed
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
@@ -202,6 +203,7 @@ def _made(body: SilenceBody, now_ms: int, before: Silence | None = None) -> Sile
         raise invalid([FieldError("duration", "must be longer than zero; leave it out for an hour")])
     begin_ms, end_ms = _times(body, now_ms, before)
     given = {name: getattr(body, name) for name in _TAKEN_OVER}
+    given["created_by"] = body.created_by or ACTOR
     times = {"starts_at": begin_ms, "ends_at": end_ms}
     silence = validated(Silence, {**given, **times, "id": body.id or secrets.token_hex(8)})
     if silence.ends_at <= now_ms:

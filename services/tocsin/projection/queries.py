@@ -144,6 +144,14 @@ async def dead_letter_places(database: Database, ids: Sequence[str]) -> dict[str
         return {row.id: (row.partition, row.offset) for row in await connection.execute(query)}
 
 
+async def put_back(database: Database, action: str, since_ms: int) -> dict[str, str]:
+    """When dead letters were last put back, by their ids: what the audit trail has of an action since a time."""
+    query = select(audit.c.body).where(audit.c.action == action, audit.c.at_ms >= since_ms).order_by(audit.c.at_ms)
+    async with database.reading() as connection:
+        entries = [orjson.loads(body) for body in (await connection.scalars(query)).all()]
+    return {identity: one["at"] for one in entries for identity in (one.get("after") or {}).get("ids", ())}
+
+
 async def dead_letter_origins(database: Database, reason: str) -> set[tuple[str, int]]:
     """Topic and offset of what became a dead letter for a reason."""
     query = select(dead_letter.c.body).where(dead_letter.c.reason == reason)

@@ -97,7 +97,8 @@ def import_(
     """Turn an Alertmanager configuration into routes, with the same notifications at the same times."""
     from pydantic import ValidationError
 
-    from tocsin.alertmanager_file import NotAlertmanager, imported
+    from tocsin.alertmanager_file import imported
+    from tocsin.alertmanager_parts import NotAlertmanager
     from tocsin.cli.routing_files import whole_document, written
     from tocsin.schemas.problems import field_errors
     from tocsin.schemas.route import Routing

@@ -112,7 +112,7 @@ class Route:
                 if tells(run.inputs, index, self._state.marks.reached.watermark_ms):
                     await self._state.catch_up()
                 if is_of_groups:
-                    index.follow(self._table, tp.partition, self._state.version)
+                    index.follow(self._state.version)
                 if not await settled(run, apply, finish, self._topics.dlq, _STAGE, index.kept.drop):
                     self._indexes.pop(tp.partition, None)  # it is ahead of what is written
                     return

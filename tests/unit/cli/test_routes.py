@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from tests.routing.cases import routings
 
-from tocsin.alertmanager_file import NotAlertmanager, imported
+from tocsin.alertmanager_file import imported
+from tocsin.alertmanager_parts import NotAlertmanager
 from tocsin.cli.app import run
 from tocsin.cli.client import Answer, ApiClient
 from tocsin.cli.failures import NotFound
 from tocsin.cli.routing_files import apply, written
+from tocsin.deliver.channels import check_config
 from tocsin.documents import read
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.matcher import parse_matchers
@@ -43,7 +45,7 @@ receivers:
   - name: ops team
     webhook_configs: [{url: 'http://hook'}]
     email_configs: [{to: 'a@example.test, b@example.test', auth_password: geheim, html: x}]
-  - {name: pager, pagerduty_configs: [{routing_key: k}]}
+  - {name: pager, pushover_configs: [{token: k}]}
 inhibit_rules: [{source_match: {a: x}, target_matchers: ['a="y"'], equal: [host]}]
 time_intervals: [{name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]}]
 """
@@ -101,11 +103,12 @@ def test_an_alertmanager_file_becomes_routes_and_channels(files: Path, capsys: p
     assert said.err.splitlines() == [
         "templates: is not taken over",
         "receiver 'ops team': email_configs.html: is not taken over",
-        "receiver 'pager': there is no channel type for pagerduty_configs; add a channel 'pager' that takes its place",
+        "receiver 'pager': pushover_configs: is not taken over; add a channel 'pager' in its place",
     ]
     channels = read(files / "channels.yaml").value["channels"]
     assert channels == [
-        {"id": "ops-team-1", "type": "webhook", "config": {"url": "http://hook", "send_resolved": True}},
+        {"id": "ops-team-1", "type": "webhook", "config": {
+            "url": "http://hook", "format": "alertmanager", "send_resolved": True}},
         {"id": "ops-team-2", "type": "email", "config": {
             "smtp_host": "mail", "smtp_port": 587, "password": "geheim", "from_address": "am@example.test",
             "to_addresses": ["a@example.test", "b@example.test"], "send_resolved": False}},
@@ -142,6 +145,32 @@ def test_channels_that_cannot_be_written_are_said_before_any_route(capsys: pytes
     assert run(["routes", "import", "am.yml", "--channels", "none/channels.yaml"]) == 1
     said = "--channels: none/channels.yaml: cannot be written (No such file or directory); choose another path\n"
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "config"),
+    [
+        ({"webhook_configs": {"url": "https://h.example", "max_alerts": 5}}, "webhook",
+         {"url": "https://h.example", "format": "alertmanager", "max_alerts": 5}),
+        ({"slack_configs": {"channel": "#ops"}}, "slack",
+         {"webhook_url": "https://s.example/x", "channel": "#ops", "send_resolved": False}),
+        ({"pagerduty_configs": {"routing_key": "k" * 32}}, "pagerduty", {"routing_key": "k" * 32}),
+        ({"opsgenie_configs": {"api_key": "a-key", "responders": [{"type": "team", "name": "ops"}]}}, "opsgenie",
+         {"api_key": "a-key", "url": "https://o.example", "responders": [{"type": "team", "name": "ops"}]}),
+        ({"telegram_configs": {"bot_token": "123456:" + "A" * 30, "chat_id": -5}}, "telegram",
+         {"bot_token": "123456:" + "A" * 30, "chat_id": -5}),
+        ({"discord_configs": {"webhook_url": "https://d.example/x"}}, "discord", {"webhook_url": "https://d.example/x"}),
+        ({"msteamsv2_configs": {"webhook_url": "https://t.example/x", "send_resolved": False}}, "teams",
+         {"webhook_url": "https://t.example/x", "send_resolved": False}),
+    ],
+)  # fmt: skip
+def test_receivers_become_channels_that_are_taken(entry: dict[str, Any], kind: str, config: dict[str, Any]) -> None:
+    receiver = {"name": "ops", **{name: [one] for name, one in entry.items()}}
+    defaults = {"slack_api_url": "https://s.example/x", "opsgenie_api_url": "https://o.example/"}
+    found = imported({"global": defaults, "route": {"receiver": "ops"}, "receivers": [receiver]})
+    assert found.channels == [{"id": "ops", "type": kind, "config": {"send_resolved": True, **config}}]
+    assert found.remarks == []
+    check_config(kind, found.channels[0]["config"])
 
 
 def test_sections_without_content_are_as_if_they_were_not_there() -> None:

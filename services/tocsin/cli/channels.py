@@ -38,11 +38,14 @@ def apply(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Create or replace the channels of the files."""
-    from tocsin.cli.files import read_channels
+    """Create or replace the channels of the files; none of them where anything in the files is wrong."""
+    from tocsin.cli.files import in_order, read_channels
+    from tocsin.cli.previewing import mistakes_in
 
-    channels = [(placed.where, placed.entry.model_dump(mode="json")) for placed in read_channels(files)]
-    run(_apply(config, url, channels))
+    found = read_channels(files)
+    if mistakes := [line for placed in found for line in mistakes_in(placed)]:
+        raise Failure(*in_order(mistakes))
+    run(_apply(config, url, [(placed.where, placed.entry.model_dump(mode="json")) for placed in found]))
 
 
 add_edit(app, "channels", "ops-mail")

@@ -155,3 +155,22 @@ async def test_a_channel_without_a_switch_is_shown_as_enabled(
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["a", "console", "yes"] in shown
     assert ["b", "x", "no"] in shown
+
+
+async def test_channels_are_written_only_where_all_in_the_file_are_right(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda: web.json_response({"items": []})
+    file = tmp_path / "channels.yaml"
+    file.write_text(
+        "- {id: a, type: console}\n"
+        "- {id: b, type: file, config: {path: x}}\n"
+        "- {id: c, type: pigeon}\n"
+        "- {id: d, type: pagerduty, config: {routing_key: '********'}}\n"
+    )
+    assert await server.run("channels", "apply", str(file)) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{file}:2:38: config.path: is not a known field; remove it"
+    assert said[1].startswith(f"{file}:3:17: type: ")
+    assert len(said) == 2
+    assert server.asked == []

@@ -126,8 +126,9 @@ async def test(request: web.Request) -> web.Response:
 
     found = await api.projector.until(done, _TEST_S)
     if found is None:
-        detail = f"the delivery service did not answer within {_TEST_S:g} s; see /readyz and its log"
-        raise Problem(504, detail)
+        where = f"/api/v1/deliveries?notification_id={wanted.id}"
+        detail = f"nothing is known of the test after {_TEST_S:g} s: its receiver is slow, which {where} will say,"
+        raise Problem(504, f"{detail} or delivery does not run, which /readyz says")
     return answer(found)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from faust.types import TP
 from tests.unit.agents.app_double import App, Record, Rules
-from tests.unit.agents.tables_double import Outbox, Table
+from tests.unit.agents.tables_double import Crash, Outbox, Table
 
 from tocsin.agents import forgetting
 from tocsin.agents.forgetting import Forgetting
@@ -42,19 +43,27 @@ class World:
     """Lifecycle and route on tables in memory, and what forgets for each."""
 
     def __init__(self) -> None:
-        self.app, self.outbox = App(), Outbox()
+        self.app, self.outbox, self.told = App(), Outbox(), Outbox()
         app: Any = self.app
-        outbox: Any = self.outbox
-        self.of_lifecycle, self.of_route = RunTable(outbox, Table()), RunTable(outbox, Table())
-        self.lifecycle = Lifecycle(app, self.of_lifecycle, TOPICS, RuleBook())
+        told: Any = self.told
+        self.of_route = RunTable(told, Table())
         state = RoutingState(1)
         state.channels["hook"] = Channel(id="hook", type="webhook")
         self.route = Route(app, self.of_route, TOPICS, state)
-        self.forgetting = (
-            Forgetting(app, self.of_lifecycle, (TOPICS.commands,), lifecycle_record.is_over, self.lifecycle.forgotten),
-            Forgetting(app, self.of_route, (TOPICS.alerts,), route_store.is_over, gone=self.route.forgot),
-        )
         self._commands = 0
+        self.start(Table())
+
+    def start(self, table: Table) -> None:
+        """A process that has lifecycle's table from here on."""
+        app: Any = self.app
+        outbox: Any = self.outbox
+        self.of_lifecycle = RunTable(outbox, table)
+        self.lifecycle = Lifecycle(app, self.of_lifecycle, TOPICS, RuleBook())
+        heard, said = (TOPICS.commands,), (TOPICS.alerts,)
+        self.forgetting = (
+            Forgetting(app, self.of_lifecycle, heard, lifecycle_record.is_over, self.lifecycle.forgotten),
+            Forgetting(app, self.of_route, said, route_store.is_over, gone=self.route.forgot),
+        )
 
     async def say(self, *commands: bytes, at_ms: int) -> list[AlertEvent]:
         """Lifecycle takes commands, and route what comes of them; the events."""
@@ -105,7 +114,7 @@ async def test_only_what_was_over_long_ago_is_forgotten() -> None:
     assert world.states() == [("a", False), ("b", True), ("c", True), ("d", True)]
     (again,) = await world.say(command("trigger", "a", LATER_MS), at_ms=LATER_MS)
     assert (again.type, again.sequence) == ("firing", 1)
-    told = [codec.decode(Notification, value) for name, _, value in world.outbox.records if "notifications" in name]
+    told = [codec.decode(Notification, value) for name, _, value in world.told.records if "notifications" in name]
     assert [(one.event.fingerprint, one.event.type) for one in told] == [
         *((name, "firing") for name in "abcd"), ("a", "resolved"), ("b", "resolved"), ("a", "firing"),
     ]  # fmt: skip
@@ -124,6 +133,21 @@ async def test_what_is_not_committed_or_heard_of_meanwhile_is_kept() -> None:
     world.app.reader.commits |= committed
     assert await sweep == 1
     assert world.kept()[0] == {"b"}
+
+
+@pytest.mark.parametrize("after", range(12))
+async def test_a_crash_while_it_forgets_leaves_nothing_half_done(after: int) -> None:
+    world = World()
+    both = *(command("trigger", name, AT_MS) for name in "ab"), *(command("resolve", name, AT_MS + 1) for name in "ab")
+    await world.say(*both, at_ms=AT_MS)
+    world.outbox.until_crash = after
+    with suppress(Crash):
+        await world.forgetting[0].sweep(0, LATER_MS)
+    world.outbox.until_crash = None
+    world.start(world.outbox.recovered())
+    await world.forgetting[0].sweep(0, LATER_MS)
+    assert world.kept()[0] == set()
+    assert world.states() == [("a", False), ("b", False)]
 
 
 async def test_nothing_is_forgotten_of_partitions_that_went_away() -> None:

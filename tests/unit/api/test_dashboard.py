@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ def dashboard(answer: Callable[[Route], None]) -> Iterator[Page]:
 
     def page_of(route: Route) -> None:
         name = urlsplit(route.request.url).path.removeprefix("/assets/").strip("/") or "index.html"
-        route.fulfill(body=files("tocsin.web").joinpath(name).read_bytes().decode())
+        content_type, _ = mimetypes.guess_type(name)
+        route.fulfill(body=files("tocsin.web").joinpath(name).read_text("utf-8"), content_type=content_type)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tocsin.deliver.forecast_text import ahead, current
 from tocsin.deliver.group_text import counted, others, where_of
-from tocsin.deliver.learnt_text import is_learnt, measures, rarity
+from tocsin.deliver.learnt_text import is_learnt, measures, rarity, strange_within
 from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -247,8 +247,11 @@ def _matter(event: AlertEvent) -> str:
         return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
-        rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
-        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}.{rare}"
+        value, often, strange = format_quantity(event.value, event.unit), rarity(event), strange_within(event)
+        if often and strange:
+            return f"{subject} is {value}, within the expected {band[0]} to {band[1]}; but its {strange} comes {often}."
+        rare = f" Such a value comes {often}." if often else ""
+        return f"{subject} is {value}; expected is {band[0]} to {band[1]}.{rare}"
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     return f"{subject} is {_against(event, event.operator, event.threshold)}."

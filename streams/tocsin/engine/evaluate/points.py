@@ -36,7 +36,8 @@ class Course:
 @dataclass(frozen=True, slots=True)
 class Points:
     """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more. Where a
-    rule learns, its judged values have a `course`."""
+    rule learns, its judged values have a `course`. Where slots are members of groups, `groups[i]` is the group of slot
+    i; each then has one value."""
 
     slots: Ints
     begins: Ints
@@ -44,6 +45,7 @@ class Points:
     values: Floats
     evidence: Callable[[int], Evidence]
     course: Course | None = None
+    groups: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -76,6 +78,7 @@ class Points:
             self.values[chosen],
             lambda index: evidence(int(chosen[index])),
             self.course.take(chosen) if self.course else None,
+            None if self.groups is None else self.groups[chosen],
         )
 
 

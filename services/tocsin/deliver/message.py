@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from tocsin.deliver.group_text import counted, others, where_of
-from tocsin.deliver.learnt_text import is_learnt, measures, rarity
+from tocsin.deliver.learnt_text import is_learnt, measures, of_peers, rarity
 from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -220,9 +221,7 @@ def _verdict(event: AlertEvent) -> str:
     if event.value is None:
         return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
-        band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
-        rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
-        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}.{rare}"
+        return _strange(event, event.expected, subject)
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     relation = _RELATIONS.get(event.operator, event.operator)
@@ -230,6 +229,16 @@ def _verdict(event: AlertEvent) -> str:
     expected = (event.expected or {}).get("value") if is_learnt(event) else None
     rest = f"; expected is {format_quantity(expected, event.unit)}" if expected is not None else ""
     return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}{rest}."
+
+
+def _strange(event: AlertEvent, expected: Mapping[str, float], subject: str) -> str:
+    """What is strange about it, by its past or among its peers."""
+    rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
+    quantity = partial(format_quantity, unit=event.unit)
+    if among := of_peers(event, quantity):
+        return among + rare
+    band = quantity(expected["lower"]), quantity(expected["upper"])
+    return f"{subject} is {quantity(event.value)}; expected is {band[0]} to {band[1]}.{rare}"
 
 
 def _again(event: AlertEvent) -> str:

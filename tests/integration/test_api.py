@@ -112,6 +112,16 @@ async def test_a_wrong_rule_names_the_field_and_the_mend(
     assert (status, verdict["valid"], verdict["errors"]) == (200, False, problem["errors"])
 
 
+async def test_what_has_no_effect_in_a_rule_is_said(client: Client) -> None:
+    calm = {"id": "calm", "metric_type": "m", "threshold": 1, "no_data_after": "10s"}
+    status, made, _ = await client.call("POST", "/api/v1/rules", calm)
+    assert (status, [one["field"] for one in made["warnings"]]) == (201, ["no_data_after"])
+    over = {"id": "over", "condition": "composite", "conditions": [{"rule": "calm", "on_no_data": "alert"}]}
+    _, verdict, _ = await client.call("POST", "/api/v1/rules/validate", over)
+    assert [one["field"] for one in verdict["warnings"]] == ["conditions.0.on_no_data"]
+    assert "rule 'calm' is never without data" in verdict["warnings"][0]["message"]
+
+
 async def test_requests_are_refused_in_one_line(client: Client) -> None:
     status, problem, _ = await client.call("POST", "/api/v1/rules", data=b'{"id": \n x}')
     assert (status, "line 2" in problem["detail"]) == (400, True)

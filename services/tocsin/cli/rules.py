@@ -26,11 +26,12 @@ _COLUMNS = {
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
 ) -> None:
-    """Validate rules; every mistake with its file, line, column and field."""
+    """Validate rules; every mistake with its file, line, column and field. Says what has no effect, too."""
     from tocsin.cli.files import read_rules
-    from tocsin.cli.rulebooks import cross_checked
+    from tocsin.cli.rulebooks import cross_checked, doubtful
 
     found = cross_checked(read_rules(files))
+    remark(*doubtful(found))
     remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
 
 

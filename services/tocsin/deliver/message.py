@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from tocsin.deliver.forecast_text import ahead, current
 from tocsin.deliver.group_text import counted, others, where_of
 from tocsin.deliver.learnt_text import is_learnt, measures, of_peers, rarity
 from tocsin.deliver.templates import TemplateError, render_template, template_values
@@ -224,11 +225,18 @@ def _verdict(event: AlertEvent) -> str:
         return _strange(event, event.expected, subject)
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
-    relation = _RELATIONS.get(event.operator, event.operator)
-    limit = format_quantity(event.threshold, event.unit)
+    return f"{subject} is {_against(event, event.operator, event.threshold)}."
+
+
+def _against(event: AlertEvent, operator: str, threshold: float) -> str:
+    """The value and its threshold; of a forecast the value now, and when it will be there."""
+    when = ahead(event)
+    relation, limit = _RELATIONS.get(operator, operator), format_quantity(threshold, event.unit)
+    if when:
+        return f"{format_quantity(current(event), event.unit)}, and will be {relation} {limit} {when}"
     expected = (event.expected or {}).get("value") if is_learnt(event) else None
     rest = f"; expected is {format_quantity(expected, event.unit)}" if expected is not None else ""
-    return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}{rest}."
+    return f"{format_quantity(event.value, event.unit)}, {relation} {limit}{rest}"
 
 
 def _strange(event: AlertEvent, expected: Mapping[str, float], subject: str) -> str:
@@ -253,14 +261,18 @@ def _again(event: AlertEvent) -> str:
 def _facts(event: AlertEvent) -> list[Fact]:
     facts = [Fact("Severity", event.severity)]
     if event.value is not None:
-        facts.append(Fact("Value", format_quantity(event.value, event.unit)))
+        name = "Value" if current(event) is None else "Forecast"
+        facts.append(Fact(name, format_quantity(event.value, event.unit)))
     if event.threshold is not None:
         symbol = operator_symbol(event.operator or "")
         facts.append(Fact("Threshold", f"{symbol} {format_quantity(event.threshold, event.unit)}".strip()))
     if event.expected and {"lower", "upper"} <= event.expected.keys():
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
         facts.append(Fact("Expected", f"{band[0]} to {band[1]}"))
-    facts += [Fact(name, text) for name, text in (("Rarity", rarity(event)), ("Strange", measures(event))) if text]
+    if current(event) is not None:
+        facts.append(Fact("Now", format_quantity(current(event), event.unit)))
+    learnt = ("Rarity", rarity(event)), ("Strange", measures(event))
+    facts += [Fact(name, text) for name, text in (("Reached", ahead(event)), *learnt) if text]
     facts.append(Fact("Since", format_time(event.starts_at)))
     if event.ends_at:
         facts.append(Fact("Until", format_time(event.ends_at)))

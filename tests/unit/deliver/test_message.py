@@ -127,6 +127,18 @@ def test_a_deviation_from_a_baseline_says_where_the_threshold_stands() -> None:
     assert facts(found)["Threshold"] == "> 310 ms"
 
 
+@pytest.mark.parametrize(
+    ("breach_in_s", "text"), [(13_810.4, "in 3h50m"), (3_599.4, "in 59m59s"), (10.0, "in 10s"), (0.2, "at once")]
+)
+def test_a_forecast_says_what_is_and_when_it_will_be_there(breach_in_s: float, text: str) -> None:
+    expected = {"value": 97.5, "current": 55.25, "slope_per_hour": 10.0, "breach_in_s": breach_in_s}
+    found = message(firing_event(value=97.5, threshold=95.0, unit="%", expected=expected))
+    assert found.summary[0] == f"response_time is 55.25 %, and will be above 95 % {text}."
+    told = facts(found)
+    assert "Value" not in told
+    assert (told["Forecast"], told["Now"], told["Reached"]) == ("97.5 %", "55.25 %", text)
+
+
 def test_a_drill_is_marked_in_subject_and_text() -> None:
     found = message(firing_event(drill=True))
     assert found.subject.startswith("[DRILL · FIRING] ")
@@ -163,6 +175,8 @@ def test_a_template_replaces_the_text_and_one_that_fails_does_not_stop_the_messa
         "response_time is 1,234.5 ms, above 1,000 ms.",
     )
     assert message(firing_event(labels={"a": "{{ 7*7 }}"}), "{{ labels.a }}").summary == ("{{ 7*7 }}",)
+    for fails in ("{{ labels.pop('no') }}", "{{ group_labels.clear() }}", "{{ labels.get() }}"):
+        assert message(firing_event(), fails).summary == ("response_time is 1,234.5 ms, above 1,000 ms.",)
 
 
 @pytest.mark.parametrize("template", ["{{ annotations.missing }}", " \n\t ", "{% if value < 0 %}below{% endif %}"])

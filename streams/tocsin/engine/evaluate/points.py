@@ -36,8 +36,9 @@ class Course:
 @dataclass(frozen=True, slots=True)
 class Points:
     """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more. Where a
-    rule learns, its judged values have a `course`. Where slots are members of groups, `groups[i]` is the group of slot
-    i; each then has one value."""
+    rule learns, its judged values have a `course`; of forecasts, `reach` says by index in how many seconds one is at a
+    threshold, or None if it is not. Where slots are members of groups, `groups[i]` is the group of slot i; each then
+    has one value."""
 
     slots: Ints
     begins: Ints
@@ -45,6 +46,7 @@ class Points:
     values: Floats
     evidence: Callable[[int], Evidence]
     course: Course | None = None
+    reach: Callable[[int, float], float | None] | None = None
     groups: Ints | None = None
 
     def __len__(self) -> int:
@@ -70,7 +72,7 @@ class Points:
         """Some of the values, given by rising index."""
         owners = self.owners()[chosen]
         begins = segments(owners)
-        evidence = self.evidence
+        evidence, reach = self.evidence, self.reach
         return type(self)(
             owners[begins[:-1]],
             begins,
@@ -78,6 +80,7 @@ class Points:
             self.values[chosen],
             lambda index: evidence(int(chosen[index])),
             self.course.take(chosen) if self.course else None,
+            (lambda index, threshold: reach(int(chosen[index]), threshold)) if reach else None,
             None if self.groups is None else self.groups[chosen],
         )
 

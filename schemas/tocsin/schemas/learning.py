@@ -21,11 +21,8 @@ _RARE_MS: Final = {"high": milliseconds("3d"), "medium": milliseconds("10d"), "l
 _LEARNT: Final = (
     "seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from", "detector", "own_offset",
 )  # fmt: skip
-_RARER: Final = "peers are told apart by how far they are; remove it, and say width"
 _SEASON: Final = "does not go with detector peers, whose members share their season; remove it"
 _NOT_OF_PEERS: Final = {
-    "sensitivity": _RARER,
-    "rarer_than": _RARER,
     "seasonality": _SEASON,
     "time_zone": _SEASON,
     "learn_anomalies": "does not go with detector peers, which learns no value that is too far; remove it",
@@ -75,8 +72,8 @@ class Anomaly(Learning):
     sensitivity: Sensitivity = "medium"
     rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
     votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
-    width: float = Field(default=6.0, gt=0, le=1_000, description="of peers: how far is too far, in scales")
-    min_members: int = Field(default=5, ge=3, le=10_000, description="of peers: a group of fewer is not judged")
+    width: float = Field(default=5.0, gt=0, le=1_000, description="of peers: how far is too far, in scales")
+    min_members: int = Field(default=5, ge=4, le=10_000, description="of peers: a group of fewer is not judged")
     own_offset: bool = Field(default=True, description="of peers: who was always apart is held to its usual distance")
 
     @field_validator("votes")

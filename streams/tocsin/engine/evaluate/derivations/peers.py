@@ -39,7 +39,8 @@ _LEARNT: Final = 3.0  # scales: what is farther off is learnt as if it were ther
 _KNOWN: Final = 30  # windows from which a member's multiple of the median may be believed
 _BETTER: Final = 0.95  # how much better than its distance it must foretell
 _LEAST_MULTIPLE: Final = 0.1
-_REMEMBERED_MS: Final = 14 * 86_400_000
+_DAY_MS: Final = 86_400_000
+_REMEMBERED_MS: Final = 14 * _DAY_MS
 _WARM: Final = 120  # windows after which it is told how rare a distance is
 _MOST_DAYS: Final = 1e9
 _LARGEST: Final = 1e300
@@ -85,30 +86,32 @@ class Outlying(Derivation):
     """The distance of each member in scales, 0 where it is on the side that nobody asked about, or near enough."""
 
     def __init__(self, settings: Anomaly, hop_ms: int, upwards: bool) -> None:
-        self._settings = settings
+        self.settings = settings
         self._hop_ms = max(hop_ms, 1)
+        self._rare_days = settings.rare_ms / _DAY_MS
         self.columns = Columns({**_OWN, **tails.spec(1)})
 
     def derive(self, points: Points) -> Points:
         """See Derivation. `points` has one value of each member, and their `groups`."""
-        points = self.known(points, self._settings.learn_from)
+        points = self.known(points, self.settings.learn_from)
         assert points.groups is not None
-        points = points.take(np.flatnonzero(sizes_of(points.groups) >= self._settings.min_members))
+        points = points.take(np.flatnonzero(sizes_of(points.groups) >= self.settings.min_members))
         if not len(points):
             return points
         look = self._look(points)
         first_ms = self.columns["first_ms"][look.slots]
         self.columns["first_ms"][look.slots] = np.where(first_ms == _UNSEEN, points.at_ms, first_ms)
-        is_warm = points.at_ms - self.columns["first_ms"][look.slots] >= self._settings.warm_up
+        is_warm = points.at_ms - self.columns["first_ms"][look.slots] >= self.settings.warm_up
         turn, size = self._turn(points, look), np.abs(look.scales)
         days = self._rarity(turn, look)
-        self._learn(points.at_ms, look)
+        is_rare = (turn.age < _WARM) | (days >= self._rare_days) | (self.columns["strange"][look.slots] > 0)
+        self._learn(points.at_ms, look, is_rare)
         trail = Trail(len(points))
         trail.note(turn, size, {
             "peers": look.peers.astype(np.float64), "median": look.median, "lowest": look.lowest,
             "highest": look.highest, "scale": look.scale, "once_in_days": days,
         })  # fmt: skip
-        return trail.derived(points, np.where(is_warm & turn.wrong(self._settings), size, 0.0))
+        return trail.derived(points, np.where(is_warm & is_rare & turn.wrong(self.settings), size, 0.0))
 
     def _look(self, points: Points) -> _Look:
         slots, groups = points.slots, points.groups
@@ -134,11 +137,11 @@ class Outlying(Derivation):
         their own, that of its peers now."""
         deviation, age = _OF_MEAN * self.columns["error"][slots], self.columns["age"][slots]
         least = np.maximum(_LEAST * np.abs(median), np.finfo(float).tiny)
-        is_known = (age >= _KNOWN) & self._settings.own_offset
+        is_known = (age >= _KNOWN) & self.settings.own_offset
         scale = least
         if not is_known.all():
             scale = np.maximum(least, _spread(groups, np.maximum(rest, deviation / _OF_MEDIAN)))
-            scale = np.maximum(scale, deviation) if self._settings.own_offset else scale
+            scale = np.maximum(scale, deviation) if self.settings.own_offset else scale
         if is_known.any():
             usual = np.maximum(deviation, _QUIETER * Company.of(groups, deviation).median())
             usual = np.maximum(usual, least)
@@ -150,19 +153,20 @@ class Outlying(Derivation):
     def _place(self, slots: Ints, groups: Ints, values: Floats, median: Floats) -> Floats:
         """Where each member ought to be."""
         columns = self.columns
-        if not self._settings.own_offset:
+        if not self.settings.own_offset:
             return median
         distance, multiple = columns["distance"][slots], columns["multiple"][slots]
         errors = columns["distance_error"][slots], columns["multiple_error"][slots]
         by_multiple = (errors[1] < _BETTER * errors[0]) & (multiple > _LEAST_MULTIPLE)
         by_multiple &= columns["age"][slots] >= _KNOWN
-        level = Company.of(groups, np.where(by_multiple, values / multiple, values - distance)).median()
+        multiple, distance = np.where(by_multiple, multiple, 1.0), np.where(by_multiple, 0.0, distance)
         with np.errstate(over="ignore"):
-            place = np.where(by_multiple, level * multiple, level + distance)
+            levelled = np.clip(values / multiple - distance, -_LARGEST, _LARGEST)
+            place = Company.of(groups, levelled).median() * multiple + distance
         return np.asarray(np.clip(place, -_LARGEST, _LARGEST))
 
     def _turn(self, points: Points, look: _Look) -> Turn:
-        margin = self._settings.width * look.scale
+        margin = self.settings.width * look.scale
         with np.errstate(over="ignore"):
             lower, upper = look.low - margin, look.high + margin
         finding = Finding(np.abs(look.scales), look.place, lower, upper)
@@ -177,19 +181,19 @@ class Outlying(Derivation):
         with np.errstate(over="ignore"):
             scales = np.clip((look.values - look.place) / look.scale, -_TOP, _TOP).astype(np.float32)
         tail = Tails(self.columns, moment, scales[None], np.zeros(len(hop_s), bool))
-        tail.learn((np.abs(look.scales) < self._settings.width).astype(np.float32), turn.age + 1)
+        tail.learn((np.abs(look.scales) < self.settings.width).astype(np.float32), turn.age + 1)
         days = np.where(turn.age >= _WARM, (tail.days[0] + tail.days[1]).astype(np.float64), 0.0)
         return np.minimum(days, _MOST_DAYS)
 
-    def _learn(self, at_ms: Ints, look: _Look) -> None:
+    def _learn(self, at_ms: Ints, look: _Look, is_rare: Flags) -> None:
         columns, slots = self.columns, look.slots
         before, age = columns["strange"][slots], columns["age"][slots]
-        size, width = np.abs(look.scales), self._settings.width
-        is_strange = size >= np.where(before > 0, WELL_WITHIN * width, width)
+        size, width = np.abs(look.scales), self.settings.width
+        is_strange = (size >= np.where(before > 0, WELL_WITHIN * width, width)) & is_rare
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             multiple = look.values / look.median
         has_multiple = np.isfinite(multiple)
-        gain = np.minimum(np.maximum(self._hop_ms / self._settings.memory, 1 / (age + 1)), 1.0) * ~is_strange
+        gain = np.minimum(np.maximum(self._hop_ms / self.settings.memory, 1 / (age + 1)), 1.0) * ~is_strange
         self._follow("distance", look, look.values - look.median, np.ones(len(slots)), gain)
         unit = np.where(has_multiple, look.median, 1.0)
         self._follow("multiple", look, np.where(has_multiple, multiple, 1.0), unit, gain * has_multiple)
@@ -221,7 +225,7 @@ class Outlying(Derivation):
         for name, seen in (("distance", look.values - look.median), ("multiple", multiple)):
             mean = columns[f"strange_{name}"][slots]
             columns[f"strange_{name}"][slots] = np.where(windows > 1, mean + share * (seen - mean), seen)
-        moves = is_strange & (at_ms - since_ms >= self._settings.relearn_after) & self._settings.own_offset
+        moves = is_strange & (at_ms - since_ms >= self.settings.relearn_after) & self.settings.own_offset
         moved = slots[moves]
         columns["moved_ms"][moved] = at_ms[moves]
         for name in ("distance", "multiple"):

@@ -91,6 +91,11 @@ class Outlying(Derivation):
         self._rare_days = settings.rare_ms / _DAY_MS
         self.columns = Columns({**_OWN, **tails.spec(1)})
 
+    def inherit(self, other: Derivation) -> None:
+        """See Derivation. What was strange by other settings is not by these."""
+        super().inherit(other)
+        self.columns["strange"][:] = 0
+
     def derive(self, points: Points) -> Points:
         """See Derivation. `points` has one value of each member, and their `groups`."""
         points = self.known(points, self.settings.learn_from)

@@ -116,7 +116,8 @@ class Outlying(Derivation):
             "peers": look.peers.astype(np.float64), "median": look.median, "lowest": look.lowest,
             "highest": look.highest, "scale": look.scale, "once_in_days": days,
         })  # fmt: skip
-        return trail.derived(points, np.where(is_warm & is_rare & turn.wrong(self.settings), size, 0.0))
+        judged = np.where(is_rare, size, np.minimum(size, WELL_WITHIN * self.settings.width))  # begins nothing
+        return trail.derived(points, np.where(is_warm & turn.wrong(self.settings), judged, 0.0))
 
     def _look(self, points: Points) -> _Look:
         slots, groups = points.slots, points.groups

@@ -76,6 +76,13 @@ class Anomaly(Learning):
     min_members: int = Field(default=5, ge=4, le=10_000, description="of peers: a group of fewer is not judged")
     own_offset: bool = Field(default=True, description="of peers: who was always apart is held to its usual distance")
 
+    @field_validator("rarer_than")
+    @classmethod
+    def _rare(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("must be more than 0s; try 30d, or remove it to go by sensitivity")
+        return value
+
     @field_validator("votes")
     @classmethod
     def _votes(cls, value: int, info: ValidationInfo) -> int:

@@ -83,11 +83,6 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         "is missing: detector peers holds members of a group to each other; add group_by: [cluster] or the like",
     ),
     (
-        lambda rule: rule.judged_as == PEERS and rule.operator not in ("gt", "gte"),
-        ("operator",),
-        "must be gt or gte with detector peers; for members that are too low say anomaly: {direction: below}",
-    ),
-    (
         lambda rule: rule.threshold == "auto" and rule.condition != "threshold",
         ("threshold",),
         "can be auto with condition threshold only; give a number",
@@ -101,6 +96,21 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         lambda rule: rule.condition == "baseline" and rule.operator in ("lt", "lte"),
         ("operator",),
         "must be gt or gte with condition baseline; for values that are too low say baseline: {direction: below}",
+    ),
+    (
+        lambda rule: rule.condition == "anomaly" and rule.operator != "gt",
+        ("operator",),
+        "does not go with condition anomaly; remove it, or for values that are too low say anomaly: {direction: below}",
+    ),
+    (
+        lambda rule: rule.condition == "baseline" and not rule.levels and _below_zero(rule),
+        ("threshold",),
+        "is a distance, so not below 0; for values that are too low say baseline: {direction: below}",
+    ),
+    (
+        lambda rule: rule.condition == "baseline" and bool(rule.levels) and _below_zero(rule),
+        ("levels",),
+        "have thresholds that are distances, so not below 0; for too low values say baseline: {direction: below}",
     ),
     (
         lambda rule: rule.threshold == "auto" and rule.recovery_threshold is not None,
@@ -128,6 +138,10 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         "is missing; add it, in percent or in the metric's unit, as baseline.unit says",
     ),
 )
+
+
+def _below_zero(rule: "Rule") -> bool:
+    return any(step.threshold is not None and step.threshold < 0 for step in rule.steps)
 
 
 def _given(rule: "Rule") -> Baseline:

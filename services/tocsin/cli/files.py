@@ -65,7 +65,7 @@ def read_rules(paths: Sequence[Path]) -> Found[Rule]:
 
 
 def read_channels(paths: Sequence[Path]) -> list[Placed[Channel]]:
-    """All channels of files and directories; what their `config` may hold is the API's to judge."""
+    """All channels of files and directories; what their `config` may hold `previewing.mistakes_in` says."""
     return _read(paths, Channel, "channels").sound()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tocsin.cli.client import ApiClient
 
 _OUTCOMES = {"CHANGE": "change", "ALERTS": "alerts", "FALSE": "false_positives", "OTHERS": "other_alerts"}
-app = group("rules", "Alert rules: check files, apply them, list what is in force.")
+app = group("rules", "Alert rules: check files, apply and edit them, list what is in force.")
 _COLUMNS = {
     "ID": "id", "SEVERITY": "severity", "METRIC": "metric_type", "CONDITION": "shown", "FOR": "duration",
     "CHANNELS": "notifications", "ENABLED": "enabled",
@@ -94,6 +95,9 @@ def get(
 ) -> None:
     """Print one rule."""
     print_value(run(_one(config, url, rule_id)), output)
+
+
+add_edit(app, "rules", "high_response_time")
 
 
 @command(app, "tocsin rules delete high_response_time")

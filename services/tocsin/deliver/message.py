@@ -21,6 +21,12 @@ from tocsin.schemas.rule import operator_symbol
 State = Literal["firing", "changed", "resolved", "acknowledged", "escalated", "pending", "unacknowledged", "reminded"]
 
 _COLOURS = {"critical": "#b3261e", "error": "#c2410c", "warning": "#a16207", "info": "#1d5fa8"}
+_NO_SUBJECT = "The value"
+_ESCALATED = {
+    "unanswered": "Nobody has answered yet",
+    "unacknowledged": "Nobody takes care of it any more",
+    "worse": "It got worse",
+}
 _RESOLVED_COLOUR = "#1a7f37"
 _MARKS = {"critical": "🔴", "error": "🟠", "warning": "🟡", "info": "🔵"}
 _RESOLVED_MARK = "✅"
@@ -173,7 +179,8 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     if notification.group:
         lines += others(notification.group, _verdict)
     if event.comment:
-        lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
+        says = "" if event.type == "escalated" else f"{event.actor or 'Somebody'} says: "
+        lines.append(f"{says}{event.comment}")
     return tuple(lines)
 
 
@@ -207,14 +214,32 @@ def _verdict(event: AlertEvent) -> str:
         why = {"condition": "the condition is over", "manual": f"closed by hand{who}"}.get(event.reason, event.reason)
         return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
     if event.type == "changed":
-        return f"Calm again, still {event.severity}." if event.flapping == "stopped" else f"Now {event.severity}."
+        if event.flapping == "stopped":
+            return f"Calm again, still {event.severity}."
+        return _because(f"Now {event.severity}", event)
     if event.is_said_again:
         return _again(event)
-    if event.type in ("acknowledged", "unacknowledged", "escalated"):
+    if event.type == "escalated":
+        return _because(_ESCALATED.get(event.escalation.reason if event.escalation else "", "Escalated"), event)
+    if event.type in ("acknowledged", "unacknowledged"):
         return f"{event.type.capitalize()}{who}."
+    return _matter(event)
+
+
+def _because(news: str, event: AlertEvent) -> str:
+    """News of an alert that goes on, with what is the matter."""
+    if event.value is None:
+        return f"{news}."
+    matter = _matter(event)
+    return f"{news}: {matter[0].lower() if matter.startswith(_NO_SUBJECT) else matter[0]}{matter[1:]}"
+
+
+def _matter(event: AlertEvent) -> str:
+    """What the value is, and what it should be."""
+    who = f" by {event.actor}" if event.actor else ""
     evidence = event.evidence or {}
     metric = evidence.get("metric")
-    subject = str(metric) if metric else "The value"
+    subject = str(metric) if metric else _NO_SUBJECT
     silent_s = evidence.get("facts", {}).get("silent_s")
     if silent_s is not None or event.reason == "no data":
         lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""

@@ -12,9 +12,10 @@ let opened = "";
 const wanted = () => new URLSearchParams(location.hash.slice(1)).get("rule") || "";
 
 function turn() {
-  const id = wanted();
-  byId("board").hidden = id !== "";
-  byId("rule").hidden = id === "";
+  const id = wanted(), alert = wantedAlert();
+  byId("board").hidden = id !== "" || alert !== "";
+  byId("rule").hidden = id === "" || alert !== "";
+  byId("alert").hidden = alert === "";
   if (id !== opened) open(id);
 }
 
@@ -100,4 +101,7 @@ function changeText(change) {
 }
 
 byId("suggest").addEventListener("click", suggest);
-addEventListener("hashchange", turn);
+addEventListener("hashchange", () => {
+  turn();
+  refresh();
+});

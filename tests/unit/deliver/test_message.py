@@ -17,7 +17,7 @@ from tocsin.deliver.channels.slack import SlackSettings, payload
 from tocsin.deliver.learnt_text import rarity
 from tocsin.deliver.mail import compose_mail
 from tocsin.deliver.message import Message, compose, format_quantity
-from tocsin.schemas.alert import Acknowledgement, AlertEvent
+from tocsin.schemas.alert import Acknowledgement, AlertEvent, Escalation
 from tocsin.testing.alerts import Addressee, firing_event, resolved_event
 
 BASE = "https://tocsin.example.com/"
@@ -74,6 +74,25 @@ def test_other_transitions_and_manual_alerts_have_words_too() -> None:
     assert message(firing_event(reason="manual", actor="ada", **bare)).summary[0] == "Raised by ada."
     expected = {"lower": 80.0, "upper": 310.0, "score": 6.1}
     assert facts(message(firing_event(expected=expected)))["Expected"] == "80 ms to 310 ms"
+
+
+def test_a_change_and_a_step_of_an_escalation_say_what_is_the_matter() -> None:
+    assert message(firing_event(type="changed", severity="critical")).summary[0] == (
+        "Now critical: response_time is 1,234.5 ms, above 1,000 ms."
+    )
+    nameless = firing_event(type="changed", evidence=None)
+    assert message(nameless).summary[0] == "Now warning: the value is 1,234.5 ms, above 1,000 ms."
+    step = Escalation(policy="page", step=2, round=1, reason="unanswered", people=("ben",), channels=("chat",))
+    told: dict[str, Any] = {
+        "type": "escalated",
+        "actor": "escalation",
+        "escalation": step,
+        "comment": "step 2 of page: ben",
+    }
+    found = message(firing_event(**told))
+    assert found.summary[0] == "Nobody has answered yet: response_time is 1,234.5 ms, above 1,000 ms."
+    assert found.summary[-1] == "step 2 of page: ben"
+    assert message(firing_event(**told, value=None)).summary[0] == "Nobody has answered yet."
 
 
 def test_what_is_said_again_says_why() -> None:

@@ -47,6 +47,10 @@ __all__ = ["Id", "Level", "Rule", "Severity", "Window", "operator_symbol"]
 
 _SYMBOLS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "==": "eq", "!=": "neq"}
 _WORDS = {word: symbol for symbol, word in _SYMBOLS.items()}
+_MEANT: Final = {
+    "=>": ">=", "=<": "<=", "=": "==", "<>": "!=", "ge": "gte", "le": "lte", "ne": "neq", "equal": "eq", "equals": "eq",
+    "greater": "gt", "more": "gt", "above": "gt", "over": "gt", "less": "lt", "below": "lt", "under": "lt",
+}  # fmt: skip
 Template = Annotated[str, Field(max_length=8_192)]
 
 ConditionKind = Literal[
@@ -54,7 +58,7 @@ ConditionKind = Literal[
 ]
 Operator = Annotated[
     Literal["gt", "gte", "lt", "lte", "eq", "neq"],
-    BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value),
+    BeforeValidator(lambda value: _operator(value) if isinstance(value, str) else value),
 ]
 AGGREGATIONS: Final = (
     "avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate", "increase", "delta",
@@ -73,6 +77,15 @@ ThresholdField = Annotated[
     Annotated[Auto, Tag("tagged-auto")] | Annotated[float, Tag("tagged-number")],
     Discriminator(lambda value: "tagged-auto" if value == "auto" else "tagged-number"),
 ]
+
+
+def _operator(value: str) -> str:
+    word = _SYMBOLS.get(value, value)
+    if word in _WORDS:
+        return word
+    meant = _MEANT.get(value.lower().removesuffix("_than"))
+    near = f"; did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"{value!r} is not one of {', '.join(_WORDS)}, or of {' '.join(_SYMBOLS)}{near}")
 
 
 def operator_symbol(operator: str) -> str:
@@ -205,8 +218,10 @@ class Rule(BaseModel):
             if worse.severity.rank <= milder.severity.rank:
                 text = "must go from mild to severe, each severity once; such as warning, then critical"
                 problems.append(((place, "severity"), text))
-            if None not in (milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
-                text = f"a worse level must be harder to reach with {operator}; order the thresholds"
+            if None not in (operator, milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
+                is_ordered = operator not in ("eq", "neq")
+                mend = "order the thresholds" if is_ordered else "write a rule for each"
+                text = f"a worse level must be harder to reach with {operator}; {mend}"
                 problems.append(((place, "threshold"), text))
         if problems:
             raise Wrong(*problems)

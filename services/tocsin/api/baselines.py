@@ -22,7 +22,7 @@ from tocsin.engine.testing.notation import format_labels, parse_series
 from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import format_instant
-from tocsin.schemas.learning import PEERS
+from tocsin.schemas.learning import PEERS, Learning
 from tocsin.schemas.matcher import matches_all
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
@@ -49,9 +49,7 @@ async def show(request: web.Request) -> web.Response:
         judged = partial(_judged, rule, labels, intake)
         found = await watched(request, judged, began + DEADLINE_S, "since")
     if not found["points"]:
-        raise Problem(
-            404, f"there are no samples of {name}{format_labels(labels)} in that time; ask for more with since"
-        )
+        raise Problem(404, f"there are no samples of {name}{format_labels(labels)} {_when(rule)}")
     return answer({"series": name + format_labels(labels), "rule_id": rule.id, **found})
 
 
@@ -60,6 +58,15 @@ def _series(text: str) -> tuple[str, dict[str, str]]:
         return parse_series(text)
     except ValueError as error:
         raise invalid([FieldError("series", str(error))]) from None
+
+
+def _when(rule: Rule) -> str:
+    """In which time there are none, and what to do."""
+    learnt = rule.settings
+    if isinstance(learnt, Learning) and learnt.learn_from is not None:
+        begins = f"after {format_instant(learnt.learn_from)}, from when rule {rule.id!r} learns"
+        return f"in that time and {begins}; ask for more with since, or wait for some"
+    return "in that time; ask for more with since"
 
 
 def _since(text: str) -> int:

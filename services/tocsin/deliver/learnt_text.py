@@ -61,6 +61,14 @@ def measures(event: AlertEvent) -> str:
     return ", ".join(name for name, vote in votes[:_MOST_MEASURES] if vote > 0)
 
 
+def strange_within(event: AlertEvent) -> str:
+    """The measure by which a value is strange that lies in the band of ordinary ones; none of one outside."""
+    expected = event.expected or {}
+    if event.value is None or not expected.get("lower", 0) <= event.value <= expected.get("upper", 0):
+        return ""
+    return next((name for name in measures(event).split(", ") if name != "value"), "")
+
+
 def _evidence(event: AlertEvent, name: str) -> Mapping[str, Any]:
     found = (event.evidence or {}).get(name)
     return found if isinstance(found, Mapping) else {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tocsin.deliver.forecast_text import ahead, current
 from tocsin.deliver.group_text import counted, others, where_of
-from tocsin.deliver.learnt_text import is_learnt, measures, of_peers, rarity
+from tocsin.deliver.learnt_text import is_learnt, measures, of_peers, rarity, strange_within
 from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -266,12 +266,14 @@ def _against(event: AlertEvent, operator: str, threshold: float) -> str:
 
 def _strange(event: AlertEvent, expected: Mapping[str, float], subject: str) -> str:
     """What is strange about it, by its past or among its peers."""
-    rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
-    quantity = partial(format_quantity, unit=event.unit)
+    quantity, often, within = partial(format_quantity, unit=event.unit), rarity(event), strange_within(event)
+    rare = f" Such a value comes {often}." if often else ""
     if among := of_peers(event, quantity):
         return among + rare
-    band = quantity(expected["lower"]), quantity(expected["upper"])
-    return f"{subject} is {quantity(event.value)}; expected is {band[0]} to {band[1]}.{rare}"
+    value, band = quantity(event.value), f"{quantity(expected['lower'])} to {quantity(expected['upper'])}"
+    if often and within:
+        return f"{subject} is {value}, within the expected {band}; but its {within} comes {often}."
+    return f"{subject} is {value}; expected is {band}.{rare}"
 
 
 def _again(event: AlertEvent) -> str:

@@ -112,7 +112,8 @@ def test_an_anomaly_says_what_was_expected_how_rare_it_is_and_in_which_way() -> 
         "votes": {"jump": 2.5, "value": 3.7, "hour mean": 0.0},
     }
     learnt = {"value": 195.0, "lower": 80.0, "upper": 310.0, "score": 3.7}
-    event = firing_event(threshold=None, operator=None, expected=learnt, evidence=evidence)
+    told: dict[str, Any] = {"threshold": None, "operator": None, "expected": learnt, "evidence": evidence}
+    event = firing_event(**told)
     found = message(event, "{{ expected.upper }}, {{ rarity }}")
     assert found.summary == ("310.0, once in 40 days",)
     found = message(event)
@@ -122,6 +123,10 @@ def test_an_anomaly_says_what_was_expected_how_rare_it_is_and_in_which_way() -> 
     assert facts(found)["Expected"] == "80 ms to 310 ms"
     assert facts(found)["Rarity"] == "once in 40 days"
     assert facts(found)["Strange"] == "value, jump"
+    within = message(firing_event(**{**told, "value": 95.0}))
+    assert within.summary[0] == (
+        "latency is 95 ms, within the expected 80 ms to 310 ms; but its jump comes once in 40 days."
+    )
 
 
 def test_a_member_of_a_group_says_how_its_peers_are() -> None:

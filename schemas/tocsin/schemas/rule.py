@@ -36,7 +36,7 @@ from tocsin.schemas.kinds import (
     Severity,
     Trend,
 )
-from tocsin.schemas.learning import Anomaly, Baseline, Learning
+from tocsin.schemas.learning import PEERS, WELL_WITHIN, Anomaly, Baseline, Learning
 from tocsin.schemas.levels import crossed, is_farther, level_problems, recovery_problems
 from tocsin.schemas.matcher import Matcher, matchers_from
 from tocsin.schemas.problems import Path, Problem, Wrong
@@ -71,7 +71,6 @@ _GROUP_LATENESS_MS: Final = 5_000
 _DEFAULTS: Final[dict[str, type[BaseModel]]] = {
     "change": Change, "absence": Absence, "anomaly": Anomaly, "baseline": Baseline, "trend": Trend,
 }  # fmt: skip
-_WELL_WITHIN: Final = 0.75
 _WORKED_OUT: Final = ("steps", "judged_as", "settings", "encoded")
 Auto = Literal["auto"]
 ThresholdField = Annotated[
@@ -335,7 +334,10 @@ class Rule(BaseModel):
 
     @property
     def _limit(self) -> float | None:
-        """The threshold as a number; of a baseline without one its width."""
+        """The threshold as a number; of peers, and of a baseline without one, the width."""
+        if self.judged_as == PEERS:
+            assert isinstance(self.settings, Anomaly)
+            return self.settings.width
         if isinstance(self.settings, Baseline) and (self.threshold == "auto" or self.threshold is None):
             return -self.settings.width if self.operator in ("lt", "lte") else self.settings.width
         return None if self.threshold == "auto" else self.threshold
@@ -343,14 +345,17 @@ class Rule(BaseModel):
     @property
     def _recovery(self) -> float | None:
         """A baseline wanders, and so does how far a value is from it: such an alert ends well within the threshold."""
-        limit = self._limit
-        if self.recovery_threshold is None and limit is not None and isinstance(self.settings, Baseline):
-            return _WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
+        limit, wanders = self._limit, isinstance(self.settings, Baseline) or self.judged_as == PEERS
+        if self.recovery_threshold is None and limit is not None and wanders:
+            return WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
         return self.recovery_threshold
 
     @cached_property
     def judged_as(self) -> str:
-        """The kind by which it is judged: a threshold that follows the baseline is one."""
+        """The kind by which it is judged: a threshold that follows the baseline is one, and an anomaly of peers is told
+        as a distance."""
+        if self.condition == "anomaly" and self.anomaly is not None and self.anomaly.is_of_peers:
+            return PEERS
         return "baseline" if self.condition == "threshold" and self.threshold == "auto" else self.condition
 
     @property
@@ -361,7 +366,7 @@ class Rule(BaseModel):
     @cached_property
     def settings(self) -> BaseModel | None:
         """What its kind asks for beyond a threshold, defaults filled in."""
-        kind = self.judged_as
+        kind = "anomaly" if self.judged_as == PEERS else self.judged_as
         given: BaseModel | None = getattr(self, kind, None)
         default = _DEFAULTS.get(kind)
         found = given if given is not None or default is None else default()

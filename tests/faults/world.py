@@ -14,9 +14,10 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from tocsin.deliver.credentials import seal_config
+from tocsin.engine import pipeline
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
 from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
@@ -40,6 +41,8 @@ STEP_MS = 100
 PERIOD = 60  # steps of one wave of a series, whose upper half is over the threshold
 READY_S = 600.0  # many processes may start at once on two busy cores
 QUIET_S = 8.0  # windows of series that fell silent close 5 s later
+SETTLED_S = 400.0
+AFTER_MS = 30_000  # more than the time after which any rule calls a series silent
 
 RULES = [
     Rule.model_validate(body | {"metric_type": "load", "notifications": ["hook"]})
@@ -89,6 +92,7 @@ class World:
     producer: AIOKafkaProducer
     session: aiohttp.ClientSession
     base_ms: int
+    shape: Shape
     steps: int = 0
     events: list[AlertEvent] = field(default_factory=list)
 
@@ -134,26 +138,37 @@ class World:
                 return known
             cursor = f"&cursor={body['next_cursor']}"
 
-    async def settled(self, quiet_s: float = QUIET_S) -> list[AlertEvent]:
-        """All events, once none has come for a while."""
-        seen, since = -1, time.monotonic()
+    async def undisturbed(self) -> list[AlertEvent]:
+        """What the engine alone says of what was sent, in one process and in memory, when nothing more comes."""
+        records = await collect(self.kafka, self.metrics, deadline_s=60)
+        engine = pipeline.Pipeline(self.shape.rules, (), pipeline.Shape(self.shape.partitions, self.shape.partitions))
+        for record in records:
+            engine.publish(record.value, record.timestamp, record.key, record.partition)
+        await asyncio.to_thread(engine.run, max(record.timestamp for record in records) + AFTER_MS)
+        return engine.events
 
-        async def quiet() -> bool:
-            nonlocal seen, since
-            records = await collect(self.kafka, self.topics.alerts)
-            if len(records) != seen:
-                seen, since = len(records), time.monotonic()
-                self.events = [decode(AlertEvent, record.value) for record in records]
-            return time.monotonic() - since > quiet_s
+    async def settled(self, expected: Sequence[AlertEvent] = (), quiet_s: float = QUIET_S) -> list[AlertEvent]:
+        """All events, once those that are expected have come, or time is up, and then none has for a while."""
+        self.events, missing = [], said(expected)
+        since, deadline = time.monotonic(), time.monotonic() + SETTLED_S
 
-        await eventually(quiet, 400, "alerts settle", poll_s=0.5)
+        def is_settled(records: Sequence[ConsumerRecord]) -> bool:
+            nonlocal since
+            now = time.monotonic()
+            if fresh := [decode(AlertEvent, record.value) for record in records[len(self.events) :]]:
+                since = now
+                self.events += fresh
+                missing.difference_update(said(fresh))
+            return now > deadline or (not missing and now - since > quiet_s)
+
+        await collect(self.kafka, self.topics.alerts, until=is_settled, deadline_s=2 * SETTLED_S)
         return self.events
 
     async def told(self) -> Counter[str]:
         """How often each notification arrived, once all that the events ask for did; no other may, and none that was
         written down as delivered may arrive again."""
         wanted = wanted_notifications(self.events)
-        await eventually(lambda: wanted <= set(self.receiver.ids), 300, "every notification arrives")
+        await eventually(lambda: wanted <= set(self.receiver.ids), 300, "every notification arrives", poll_s=0.2)
 
         async def noted() -> Counter[str]:
             records = await collect(self.kafka, self.topics.deliveries)
@@ -208,7 +223,7 @@ async def world(kafka: str, directory: Path, prefix: str, base_ms: int, shape: S
         await asyncio.gather(*(services[name].start(ready_s=READY_S) for name in shape.processes))
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"})
         await stack.enter_async_context(session)
-        yield World(kafka, topics, metrics, services, receiver, producer, session, base_ms)
+        yield World(kafka, topics, metrics, services, receiver, producer, session, base_ms, shape)
 
 
 def said(events: Sequence[AlertEvent]) -> set[tuple[str, str, str, str]]:

@@ -1,11 +1,13 @@
-"""The pictures of messages in docs: `python -m tests.pictures`, with Chromium on the path.
+"""The pictures in docs: `python -m tests.pictures`, with Chromium on the path.
 
-The email is the HTML that is sent. Slack's blocks are drawn by the small page below, which is not Slack's own.
+The dashboard is its own page with answers of a sample, and the email is the HTML that is sent. Slack's blocks are drawn
+by the small page below, which is not Slack's own.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -14,16 +16,22 @@ from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
+from playwright.sync_api import Route
+from tests.unit.api.test_dashboard import ADDRESS, dashboard, give
 
+from tocsin.agents.clock import clock_ms
 from tocsin.charts import alert_chart, as_png
 from tocsin.deliver.actions import Actions
 from tocsin.deliver.channels import CHANNELS, check_config
 from tocsin.deliver.composer import Composer
 from tocsin.deliver.protocol import Outgoing
 from tocsin.permits import PURPOSE, Permits
-from tocsin.schemas.instant import parse_instant
+from tocsin.schemas import codec
+from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.instant import format_instant, parse_instant
 from tocsin.testing.alerts import UPDATED_AT, Addressee, firing_event
 from tocsin.testing.delivering import BASE_URL, VAULT
 
@@ -121,6 +129,55 @@ def draw(page: str, name: str, width: int, height: int) -> None:
         subprocess.run([chromium, *flags, *size, source.as_uri()], check=True, capture_output=True, timeout=120)
 
 
+def events() -> list[AlertEvent]:
+    """Two alerts of a shop, in words of the demo."""
+    now_ms = clock_ms()
+    at = [format_instant(now_ms - seconds * 1_000) for seconds in (0, 10, 14)]
+    slow: dict[str, Any] = {"labels": {"host": "b1", "service": "payments"}, "description": ""}
+    found = [
+        firing_event(rule_name="Slow responses", value=1_032.17, starts_at=at[1], updated_at=at[1], **slow,
+                     annotations={"summary": "payments on b1 answers in 1032.0 ms"}),
+        firing_event(fingerprint="9f2c000000000002", severity="critical", rule_name="Very slow responses",
+                     value=1_958.2, threshold=1_500.0, starts_at=at[2], updated_at=at[2], **slow,
+                     annotations={"summary": "payments on b1 is nearly down"}),
+    ]  # fmt: skip
+    return found
+
+
+def explained(event: AlertEvent) -> dict[str, Any]:
+    """What was told of an alert: by the rule, step by step, and not, since it was silenced."""
+    told = {"at": event.updated_at, "event_id": event.id, "event": {"type": "firing"}, "outcome": "delivered"}
+    mail = {**told, "reason": "named by the rule", "status_code": 250, "receipt": "1 of 1 recipients: OK queued"}
+    page = {**told, "reason": "first", "policy": "page", "step": 1, "people": ["anna"], "status_code": 202}
+    chat = {**told, "outcome": "silenced", "by": ["3f2a9c0d1b4e5f60"]}
+    entries = {"ops-mail": mail, "anna-phone": page, "team-chat": chat}
+    receivers = [{"channel": name, "entries": [one]} for name, one in entries.items()]
+    return {"receivers": receivers, "escalation": {"steps": []}}
+
+
+def draw_dashboard() -> None:
+    """The first page, and that of one alert."""
+    shown = [json.loads(codec.encode(one)) for one in events()]
+
+    def answer(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        body: Any = {"items": shown if path.endswith("/active") else [], "next_cursor": None, "total": len(shown)}
+        if path.endswith(shown[1]["fingerprint"]):
+            body = {"alert": shown[1], "timeline": [shown[1]], "explanation": explained(events()[1])}
+        give(route, body)
+
+    with dashboard(answer) as page:
+        page.set_viewport_size({"width": 1200, "height": 520})
+        page.goto(f"{ADDRESS}/#token=t")
+        page.wait_for_selector("#rows tr")
+        page.screenshot(path=IMAGES / "first-page.png")
+        page.set_viewport_size({"width": 1200, "height": 760})
+        page.goto(f"{ADDRESS}/#/alerts/{shown[1]['fingerprint']}")
+        page.wait_for_selector("#alert-told tr")
+        page.screenshot(path=IMAGES / "alert-page.png")
+
+
 if __name__ == "__main__":
+    draw_dashboard()
     draw(email_page(), "email.png", 660, 835)
     draw(slack_page(), "slack.png", 720, 825)

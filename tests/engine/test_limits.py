@@ -11,6 +11,7 @@ from tests.engine.cases import BEGIN_MS, Sample, examples, message
 from tests.engine.test_groups_crash import combined, crashes, evaluated, numbered
 
 from tocsin.engine import frame, partial
+from tocsin.engine.combine.limits import LimitAlerts
 from tocsin.engine.evaluate.distinct import KEPT, Distinct
 from tocsin.engine.evaluate.refusals import ROUND_MS
 from tocsin.engine.evaluate.rulebook import RuleBook
@@ -84,6 +85,14 @@ def test_one_alert_says_that_a_rule_may_watch_no_more_series() -> None:
     assert event.annotations["summary"].startswith("Rule r watches the 2 series of m in a partition that it may; about")
     assert event.annotations["mend"] == "Narrow its match, or raise its max_series."
     assert [(one.channel_id, one.event.id) for one in pipeline.notifications] == [("ops", event.id)]
+
+
+def test_it_is_said_at_the_second_look_though_that_comes_a_little_early() -> None:
+    alerts, met = LimitAlerts(), (partial.MetLimit("r", "m", 3, 2, BEGIN, ()),)
+    assert alerts.take(partial.Limits("0", 1, BEGIN + 40, met)) == []
+    assert alerts.take(partial.Limits("1", 1, BEGIN + 990, met)) == []
+    (signal,) = alerts.take(partial.Limits("0", 2, BEGIN + 10_010, met))
+    assert (signal.kind, signal.value) == ("firing", 4)
 
 
 def test_it_ends_when_nothing_was_turned_away_for_a_while_and_comes_back_as_another() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.cases import BEGIN_MS, Sample, examples, timed
@@ -180,6 +181,61 @@ def test_a_peak_is_the_worst_value_from_beginning_to_end(rule: Rule, given_sampl
             assert (peak.lowest, peak.highest) == (min(inside), max(inside))
         else:
             began.setdefault(signal.fingerprint, signal.since_ms)
+
+
+JOINT: list[tuple[dict[str, Any], float | None]] = [
+    ({"window": {"size": "5s"}, "aggregation": "max", "group_by": ["zone"], "threshold": 5}, 9),
+    ({"condition": "ratio", "ratio": {"per": "m"}, "window": {"size": "5s"}, "threshold": 0.5}, 1),
+    (
+        {
+            "condition": "burn_rate",
+            "burn_rate": {
+                "total": "m",
+                "objective": 75,
+                "counters": False,
+                "windows": [{"long": "10s", "short": "5s", "factor": 3}],
+            },
+        },
+        4,
+    ),
+    ({"condition": "absence", "absence": {"after": "8s"}, "group_by": ["zone"]}, None),
+    ({"condition": "composite", "conditions": ["other"], "group_by": ["zone"]}, None),
+]
+
+
+@pytest.mark.parametrize(("body", "peak"), JOINT, ids=["group", "ratio", "burn_rate", "absence", "composite"])
+def test_alerts_of_groups_have_peaks_too(body: dict[str, Any], peak: float | None) -> None:
+    other = Rule.model_validate({"id": "other", "metric_type": "m", "threshold": 5})
+    metric = {} if body.get("condition") == "composite" else {"metric_type": "m"}
+    rule = Rule.model_validate({"id": "r", **metric, **body})
+    interner, peaks = Interner(1), Peaks()
+    replay = Replay([rule, other], interner, watch=peaks.watch)
+    number = interner.number("m", orjson.dumps({"zone": "a"}), None)
+    values = np.array([1, 8, 9, 7] + [1] * 8 + [8] * 3, float)
+    at_ms = BEGIN_MS + np.arange(len(values)) * SECOND_MS
+    at_ms[-3:] += 10 * SECOND_MS
+    replay.take(Batch(np.full(len(values), number), at_ms, values))
+    replay.finish()
+    signals, _ = replay.drain()
+    ended = peaks.settle(signals)
+    mine = [signal for signal in signals if signal.rule_id == "r"]
+    assert "firing" in [signal.kind for signal in mine]
+    name = mine[0].fingerprint
+    found = [one for (ended_name, _), one in ended.items() if ended_name == name]
+    assert (found[0] if found else peaks.open(name)).worst(rule) == peak
+
+
+def test_what_was_silent_for_days_has_its_peak() -> None:
+    body = {"metric_type": "m", "threshold": 5, "on_no_data": "ok", "allowed_lateness": "1s"}
+    interner, peaks = Interner(1), Peaks()
+    replay = Replay([Rule.model_validate({"id": "r", **body})], interner, watch=peaks.watch)
+    gone, goes_on = (interner.number("m", orjson.dumps({"series": name}), None) for name in "ab")
+    later_ms = 90_000_000 + np.arange(70) * SECOND_MS
+    at_ms = BEGIN_MS + np.concatenate(([0, 1_000, 2_000], later_ms))
+    numbers = np.where(at_ms < BEGIN_MS + 3_000, gone, goes_on)
+    replay.take(Batch(numbers, at_ms, np.concatenate(([8.0, 9.0, 7.0], np.ones(70)))))
+    (peak,) = peaks.settle(replay.drain()[0]).values()
+    assert peak.highest == 9
 
 
 def test_what_a_rule_on_groups_missed_is_counted_too() -> None:

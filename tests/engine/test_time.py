@@ -18,6 +18,7 @@ from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
 from tocsin.engine.frame import Frame, SourceProgress, Tick
 from tocsin.engine.pipeline import METRICS, Pipeline, Shape
+from tocsin.engine.standing import of_evaluate
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode
 from tocsin.schemas.rule import Rule
@@ -277,3 +278,20 @@ def test_silence_counts_from_a_tick_of_the_worker_that_read_the_sample() -> None
 
 def _samples_of(pipeline: Pipeline) -> list[bytes]:
     return [record.value or b"" for record in pipeline.log.read("samples", 0)]
+
+
+@examples(25)
+@given(samples, late, places, often)
+def test_a_mark_does_not_speak_of_samples_that_wait(
+    given_samples: list[Sample], lateness: str, where: list[int], every: int
+) -> None:
+    rule = Rule.model_validate(
+        {"id": "r", "metric_type": "m", "operator": "gt", "threshold": 0, "match": ['series=~"0|1"']}
+    )
+    rule = patient(rule, lateness)
+    state, book, passed_ms = PartitionState(), book_of(rule), 0
+    for offset, item in enumerate(with_rest(log_of(rule, given_samples, where, every))):
+        fired = [one for one in step(state, [item], offset, book, Timing()).signals if one.kind == "firing"]
+        assert all(one.at_ms > passed_ms for one in fired)
+        if standing := of_evaluate(state, Timing()):
+            passed_ms = standing.watermark_ms - max((one.ms for one in standing.late), default=0)

@@ -13,6 +13,18 @@ from tocsin.cli.rulebooks import cross_checked
 from tocsin.schemas.rule import Rule
 
 HERE = Path(__file__).parent
+IN_VAIN = """
+- {id: gone, condition: absence, duration: 5m, on_no_data: ok, metric_type: m}
+- {id: calm, metric_type: m, threshold: 5, no_data_after: 10s}
+- {id: told, metric_type: m, threshold: 5, no_data_after: 10s, on_no_data: alert}
+- id: both
+  condition: composite
+  conditions: [{rule: calm, on_no_data: alert}, {rule: told, on_no_data: alert}, gone]
+  match: [env=prod]
+  metric_type: m
+  on_no_data: alert
+  aggregation: max
+"""
 FILES = sorted(path.name for path in HERE.glob("*.yaml"))
 
 
@@ -41,6 +53,28 @@ def test_mistakes_of_several_files_are_said_at_once(
     assert said == "".join(
         (HERE / name).read_text("utf-8") for name in ("yaml_tab.txt", "window_size.txt", "not_a_duration.txt")
     )
+
+
+def test_what_has_no_effect_is_said_of_rules_that_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rules.yaml").write_text(IN_VAIN)
+    assert run(["rules", "check", "rules.yaml"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "rules.yaml:2:44: duration: does nothing with condition absence; say how long a series may be silent: "
+        "absence: {after: 5m}",
+        "rules.yaml:2:60: on_no_data: does nothing with condition absence, which is about silence itself; remove it",
+        "rules.yaml:3:59: no_data_after: does nothing with on_no_data: keep; set on_no_data: alert, or ok",
+        "rules.yaml:7:41: conditions.0.on_no_data: does nothing, as rule 'calm' is never without data; "
+        "set on_no_data: alert there",
+        "rules.yaml:8:10: match: does nothing with condition composite; give it to the rules that it is over",
+        "rules.yaml:9:16: metric_type: does nothing with condition composite, which is over rules; remove it",
+        "rules.yaml:10:15: on_no_data: does nothing with condition composite; say it of each condition: "
+        "{rule: cpu, on_no_data: alert}",
+        "rules.yaml:11:16: aggregation: does nothing with burn_rate and composite; remove it",
+        "4 rules are valid",
+    ]
 
 
 def test_a_composite_may_be_over_rules_in_force_but_not_go_round_through_them(tmp_path: Path) -> None:

@@ -58,6 +58,34 @@ def client(served: tuple[Api, aiohttp.ClientSession]) -> Client:
     return Client(*served)
 
 
+async def test_channels_and_routes_are_changed_in_part(client: Client) -> None:
+    await client.call("POST", "/api/v1/channels", HOOK)
+    changed = {"config": {"timeout": "7s", "retry": {"attempts": 3}}, "name": "Hook"}
+    status, patched, headers = await client.call("PATCH", "/api/v1/channels/hook", changed)
+    assert (status, patched["name"], patched["config"]["secret"]) == (200, "Hook", "********")
+    assert patched["config"]["url"] == HOOK["config"]["url"]
+    assert patched["config"]["timeout"] == "7s"
+    again = {"config": {"timeout": None}}
+    tag = headers["ETag"]
+    status, patched, _ = await client.call("PATCH", "/api/v1/channels/hook", again, If_Match=tag)
+    assert (status, "timeout" in patched["config"]) == (200, False)
+    assert (await client.refused("PATCH", "/api/v1/channels/hook", again, If_Match=tag))[0] == 412
+    elsewhere = {"config": {"url": "https://elsewhere.example.test/a"}}
+    status, detail = await client.refused("PATCH", "/api/v1/channels/hook", elsewhere)
+    assert (status, detail) == (422, "config.secret: changing the destination needs the secret again; give it anew")
+    assert (await client.refused("PATCH", "/api/v1/channels/hook", {"id": "other"}))[0] == 422
+    assert (await client.refused("PATCH", "/api/v1/channels/none", {}))[0] == 404
+
+    assert (await client.refused("PATCH", "/api/v1/routes", {}))[0] == 404
+    routes = {"route": {"channels": ["hook"], "group_wait": "1s"}, "time_intervals": []}
+    tag = (await client.call("PUT", "/api/v1/routes", routes))[2]["ETag"]
+    wanted = {"route": {"group_wait": None, "repeat_interval": "1h"}}
+    status, patched, _ = await client.call("PATCH", "/api/v1/routes", wanted, If_Match=tag)
+    assert (status, patched["route"]) == (200, {"channels": ["hook"], "repeat_interval": "1h"})
+    assert (await client.refused("PATCH", "/api/v1/routes", wanted, If_Match=tag))[0] == 412
+    assert (await client.refused("PATCH", "/api/v1/routes", {"route": None}))[0] == 422
+
+
 async def test_rules_are_written_read_changed_and_deleted(client: Client) -> None:
     status, created, headers = await client.call("POST", "/api/v1/rules", RULE)
     assert (status, created["id"], headers["Location"]) == (201, "slow", "/api/v1/rules/slow")
@@ -110,6 +138,16 @@ async def test_a_wrong_rule_names_the_field_and_the_mend(
     assert [one for one in problem["errors"] if one["field"].startswith(field) and mend in one["message"]], problem
     status, verdict, _ = await client.call("POST", "/api/v1/rules/validate", {**RULE, **change})
     assert (status, verdict["valid"], verdict["errors"]) == (200, False, problem["errors"])
+
+
+async def test_what_has_no_effect_in_a_rule_is_said(client: Client) -> None:
+    calm = {"id": "calm", "metric_type": "m", "threshold": 1, "no_data_after": "10s"}
+    status, made, _ = await client.call("POST", "/api/v1/rules", calm)
+    assert (status, [one["field"] for one in made["warnings"]]) == (201, ["no_data_after"])
+    over = {"id": "over", "condition": "composite", "conditions": [{"rule": "calm", "on_no_data": "alert"}]}
+    _, verdict, _ = await client.call("POST", "/api/v1/rules/validate", over)
+    assert [one["field"] for one in verdict["warnings"]] == ["conditions.0.on_no_data"]
+    assert "rule 'calm' is never without data" in verdict["warnings"][0]["message"]
 
 
 async def test_requests_are_refused_in_one_line(client: Client) -> None:

@@ -272,11 +272,18 @@ async def test_a_redriven_message_is_what_it_was(client: Client) -> None:
     headers += [("partition", b"0"), ("offset", b"4"), ("timestamp", b"1764000000123"), ("detail", b"x")]
     await client.producer.send_and_wait(client.topics.dlq, b"{}", key=b"k", headers=headers)
     (identity,) = await _dead_letters(client, 1)
+    assert not await _was_put_back(client)
     assert (await client.call("POST", "/api/v1/dlq/redrive", {"ids": [identity]}))[0] == 200
+    await eventually(lambda: _was_put_back(client))
     servers = client.api.context.connection.bootstrap_servers
     (record,) = await collect(servers, client.topics.signals, count=1)
     assert (record.key, record.value, record.timestamp) == (b"k", b"{}", 1_764_000_000_123)
     assert record.headers == (("content-type", b"application/json"), ("reason", b"mine"))
+
+
+async def _was_put_back(client: Client) -> bool:
+    (one,) = (await client.call("GET", "/api/v1/dlq"))[1]["items"]
+    return one["redriven_at"] is not None
 
 
 async def test_a_dead_letter_cannot_write_configuration(client: Client) -> None:

@@ -158,6 +158,20 @@ async def test_an_acknowledgement_is_one_at_pagerduty_and_opsgenie() -> None:
     assert list(opsgenie.alerts.values()) == [["create", "acknowledge", "close"]]
 
 
+async def test_who_takes_care_of_an_alert_stands_in_its_slack_message_and_calls_nobody() -> None:
+    taken = {"type": "acknowledged", "status": "acknowledged", "actor": "ada"}
+    async with Slack().listening() as slack:
+        config = {**PROVIDERS["slack"][1](slack), "mentions": ["here"]}
+        await deliver("slack", config, firing_event(1), firing_event(2, **taken))
+    assert slack.complaints == []
+    (root,) = slack.roots
+    assert slack.edits == [root]
+    assert "ACKNOWLEDGED" in slack.messages[root]["blocks"][0]["text"]["text"]
+    (reply,) = [message for message in slack.messages.values() if message.get("thread_ts")]
+    assert (reply["reply_broadcast"], "Acknowledged by ada." in reply["text"]) == (False, True)
+    assert "<!here>" not in str(slack.messages[root])
+
+
 async def test_another_episode_gets_another_slack_message() -> None:
     later = "2026-11-24T10:00:00.000Z"
     events = [firing_event(1), firing_event(2, starts_at=later, fired_at=later, updated_at=later)]

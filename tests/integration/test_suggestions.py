@@ -123,6 +123,11 @@ async def test_alerts_that_were_called_false_lead_to_a_suggestion(
         assert (chosen["false_positives"], chosen["other_alerts"]) == (0, 1)
         assert (await at.call("GET", "/rules/far"))["threshold"] == 5
 
+        # Whoever finds that it is to be cared about after all has taken the word back.
+        await at.call("POST", f"/alerts/{fingerprint}/unacknowledge", {})
+        assert (await at.call("GET", "/rules/far/suggestions"))["false_positives"] == []
+        await at.call("POST", path, {"reason": "false_positive", "comment": "a deploy"})
+
         address = f"http://127.0.0.1:{at.session._base_url.port}"  # type: ignore[union-attr]
         over = await judge_one_that_is_over(at, fingerprint, address)
         monkeypatch.setenv("TOCSIN_API_TOKEN", TOKEN)

@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracle.routing import Model
-from tests.routing.cases import BEGIN_MS, driver, histories, routings, said, silences
+from tests.routing.cases import BEGIN_MS, driver, histories, make_event, routings, said, silences
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.instant import format_instant
 
 HORIZON_S = 400
 
@@ -36,3 +37,13 @@ def test_groups_are_told_what_the_model_says(
         model.tick(now_s)
     assert sorted(said(played)) == sorted(model.said)
     assert len({one.id for one in played.notifications}) == len(played.notifications)
+
+
+def test_a_look_that_comes_late_does_not_tell_what_was_silenced_after_it() -> None:
+    begin, end = (format_instant(BEGIN_MS + at_s * 1_000) for at_s in (9, 100))
+    played = driver(None, [{"id": "s", "match": ["host=a"], "starts_at": begin, "ends_at": end}])
+    played.alert(make_event("slow", {"host": "a"}, "firing", 10, notifications=("pager",)), 10)
+    played.tick(8)
+    assert not played.notifications
+    played.tick(101)
+    assert [one.channel_id for one in played.notifications] == ["pager"]

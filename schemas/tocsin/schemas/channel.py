@@ -9,7 +9,8 @@ from tocsin.schemas.rule import Id
 # Entries may be older than the rule that these are true or false and nothing else.
 _NO = frozenset({"false", "no", "off", "n", "f", "0"})
 
-# Their receivers keep something open until an alert is over, and show who takes care of it.
+# Their receivers keep something open until an alert is over, and show who takes care of it; so does Slack, where a bot
+# edits its message.
 _KEEPING = frozenset({"pagerduty", "opsgenie"})
 
 
@@ -37,7 +38,7 @@ class Channel(BaseModel):
     @property
     def hears_of_care(self) -> bool:
         """Whether it is told of acknowledgements too, by whom it heard that an alert fires."""
-        return self.type in _KEEPING
+        return self.type in _KEEPING or (self.type == "slack" and bool(self.config.get("bot_token")))
 
     def _is_on(self, name: str) -> bool:
         return str(self.config.get(name, True)).strip().lower() not in _NO

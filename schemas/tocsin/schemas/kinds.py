@@ -95,6 +95,13 @@ class Absence(_Settings):
         default=(), max_length=1_000, description="label sets that must be there, seen or not"
     )
 
+    @field_validator("after")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        if value is not None and value < 1_000:
+            raise ValueError("must be at least 1s; try 5m")
+        return value
+
 
 class Trend(_Settings):
     """How far to look ahead, from how much past."""

@@ -60,6 +60,13 @@ class Anomaly(Learning):
     rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
     votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
 
+    @field_validator("rarer_than")
+    @classmethod
+    def _rare(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("must be more than 0s; try 30d, or remove it to go by sensitivity")
+        return value
+
     @field_validator("votes")
     @classmethod
     def _votes(cls, value: int, info: ValidationInfo) -> int:

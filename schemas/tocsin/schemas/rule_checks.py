@@ -89,6 +89,21 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         "must be gt or gte with condition baseline; for values that are too low say baseline: {direction: below}",
     ),
     (
+        lambda rule: rule.condition == "anomaly" and rule.operator != "gt",
+        ("operator",),
+        "does not go with condition anomaly; remove it, or for values that are too low say anomaly: {direction: below}",
+    ),
+    (
+        lambda rule: rule.condition == "baseline" and not rule.levels and _below_zero(rule),
+        ("threshold",),
+        "is a distance, so not below 0; for values that are too low say baseline: {direction: below}",
+    ),
+    (
+        lambda rule: rule.condition == "baseline" and bool(rule.levels) and _below_zero(rule),
+        ("levels",),
+        "have thresholds that are distances, so not below 0; for too low values say baseline: {direction: below}",
+    ),
+    (
         lambda rule: rule.threshold == "auto" and rule.recovery_threshold is not None,
         ("recovery_threshold",),
         "does not go with threshold: auto; remove it",
@@ -114,6 +129,10 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         "is missing; add it, in percent or in the metric's unit, as baseline.unit says",
     ),
 )
+
+
+def _below_zero(rule: "Rule") -> bool:
+    return any(step.threshold is not None and step.threshold < 0 for step in rule.steps)
 
 
 def _given(rule: "Rule") -> Baseline:

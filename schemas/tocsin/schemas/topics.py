@@ -33,6 +33,10 @@ _FOREVER_MS = -1
 _SAMPLES_RETENTION_MS = _DAY_MS
 RULES_KEPT_MS = 2 * _DAY_MS
 
+# What is known of an alert tells inputs that come again from new ones: it outlives those on every topic, whose last
+# segment is kept as long again as the rest.
+ALERTS_KEPT_MS = 30 * _DAY_MS
+
 # A frame cannot be cut within one message, so it may be larger than what producers may send.
 _LARGEST_FRAME = 8 * 1024 * 1024
 

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from tocsin.agents.clock import clock_ms
-from tocsin.api.acts import Acknowledging, Ending, Said, Snoozing, TriggerBody
+from tocsin.api.acts import ACTOR, Acknowledging, Ending, Said, Snoozing, TriggerBody
+from tocsin.api.feedback import judge
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of
@@ -20,7 +21,6 @@ from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule, Severity
 
-ACTOR = "admin"
 _TEMPLATE_SIGNS = ("{{", "{%", "{#")
 _LATEST = 5  # events among which that of a command is looked for
 
@@ -37,8 +37,13 @@ async def snooze(request: web.Request) -> web.Response:
 
 
 async def unacknowledge(request: web.Request) -> web.Response:
-    """Nobody takes care any more."""
-    return await _act(request, "unacknowledge", "firing", validated(Said, await json_body(request)))
+    """Nobody takes care any more; that it was false is taken back as well."""
+    said, api = validated(Said, await json_body(request)), api_of(request)
+    before = await queries.active_alert(api.database, request.match_info["fingerprint"])
+    answered = await _act(request, "unacknowledge", "firing", said)
+    if before is not None and (before.get("acknowledged") or {}).get("reason") == "false_positive":
+        await judge(api, before, "real", said.by, said.comment)
+    return answered
 
 
 async def resolve(request: web.Request) -> web.Response:
@@ -55,7 +60,7 @@ async def trigger(request: web.Request) -> web.Response:
     if standing is not None and standing["status"] != "pending":
         return answer(standing)
     stored = await queries.one_document(api.database, "rules", body.rule_id)
-    rule = Rule.model_validate(stored.body) if stored else None
+    rule = stored.read(Rule) if stored else None
     policy = body.escalation_policy
     if policy and await queries.one_document(api.database, "escalations", policy) is None:
         raise invalid([FieldError("escalation_policy", f"there is no escalation policy {policy!r}; name another")])

@@ -13,6 +13,7 @@ from tocsin.schemas.kinds import LabelName
 from tocsin.schemas.problems import Wrong
 from tocsin.schemas.rule import Id, Operator, Severity
 
+ACTOR: Final = "admin"  # the owner of the token, where nobody says another name
 DRILL: Final = "drill"
 _MAX_TEXT: Final = 8_192
 _MAX_TEXTS_BYTES: Final = 65_536

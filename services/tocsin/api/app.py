@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tocsin.api import auditing, events, health, permitted
-from tocsin.api.acting import ACTOR
+from tocsin.api.acts import ACTOR
 from tocsin.api.connections import connection_of
 from tocsin.api.feed import Feed
 from tocsin.api.hosts import Hosts
@@ -24,7 +24,7 @@ from tocsin.api.problems import Problem, Written, bad_parameter, unavailable
 from tocsin.api.routes import OPEN, PREFIX, READING, ROUTES
 from tocsin.api.state import API, Api, answer
 from tocsin.kafka.errors import KafkaUnreachable
-from tocsin.projection.queries import BadCursor
+from tocsin.projection.queries import BadCursor, OtherVersion
 
 _MAX_BODY = 2**20
 _REQUEST_S = 60.0
@@ -41,6 +41,7 @@ _ASSETS = {
     "index.html": "text/html",
     "app.js": "text/javascript",
     "rule.js": "text/javascript",
+    "alert.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
@@ -138,8 +139,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             return await handler(request)
     except Problem as problem:
         return problem.response()
-    except BadCursor:
-        return bad_parameter("cursor", "no list gave this one; start without it").response()
+    except (BadCursor, OtherVersion) as error:
+        return _refusal(error).response()
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"{request.method} is not possible here; {allowed} is"
@@ -160,6 +161,12 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception as error:
         log.exception("a request failed", method=request.method, path=_place(request), error=type(error).__name__)
         return Problem(500, "this failed inside tocsin; its log says why").response()
+
+
+def _refusal(error: BadCursor | OtherVersion) -> Problem:
+    if isinstance(error, OtherVersion):
+        return Problem(409, str(error))
+    return bad_parameter("cursor", "no list gave this one; start without it")
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -14,7 +14,7 @@ from tocsin.agents.clock import clock_ms
 from tocsin.api import incidents, silences
 from tocsin.api.problems import Problem
 from tocsin.api.state import Api
-from tocsin.projection.queries import documents, one_document
+from tocsin.projection.queries import Document, documents, one_document
 from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.silence import Silence
 
@@ -38,23 +38,25 @@ async def clear_for_ever(api: Api) -> None:
 async def clear(api: Api, now_ms: int) -> None:
     """Remove what is over for so long. That cannot be changed any more, so another process may do the same at once."""
     topics = api.context.topics
-    await _clear(api, silences.KIND, topics.silences, lambda body: _is_old_silence(body, now_ms))
-    await _clear(api, incidents.KIND, topics.incidents, lambda body: _is_old_incident(body, now_ms))
+    await _clear(api, silences.KIND, topics.silences, lambda entry: _is_old_silence(entry, now_ms))
+    await _clear(api, incidents.KIND, topics.incidents, lambda entry: _is_old_incident(entry, now_ms))
 
 
-async def _clear(api: Api, kind: str, topic: str, is_old: Callable[[Any], bool]) -> None:
+async def _clear(api: Api, kind: str, topic: str, is_old: Callable[[Document], bool]) -> None:
     for entry in await documents(api.database, kind):
-        if not is_old(entry.body):
+        if not is_old(entry):
             continue
         async with api.changing(topic, entry.id):
             latest = await one_document(api.database, kind, entry.id)
-            if latest is not None and is_old(latest.body):
+            if latest is not None and is_old(latest):
                 await api.write(topic, entry.id, None)
 
 
-def _is_old_silence(body: Any, now_ms: int) -> bool:
-    return not Silence.model_validate(body).windows(now_ms - KEPT_MS)
+def _is_old_silence(entry: Document, now_ms: int) -> bool:
+    silence = entry.read(Silence)  # what another version wrote is its own to remove
+    return silence is not None and not silence.windows(now_ms - KEPT_MS)
 
 
-def _is_old_incident(body: Any, now_ms: int) -> bool:
+def _is_old_incident(entry: Document, now_ms: int) -> bool:
+    body = entry.body
     return body["ended_at"] is not None and parse_instant(body["ended_at"]) <= now_ms - INCIDENTS_KEPT_MS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, Any, get_args
 
 from aiohttp import web
@@ -23,6 +24,7 @@ _DELIVERY_FIELDS = ("channel_id", "channel_type", "rule_id", "fingerprint", "not
 _OUTCOMES: dict[str, tuple[str, ...]] = {"outcome": get_args(Outcome)}
 _READ_S = 10.0
 _MAX_DIGITS = 15
+_ACTION = "POST /dlq/redrive"
 
 
 class RedriveBody(BaseModel):
@@ -44,8 +46,12 @@ async def deliveries(request: web.Request) -> web.Response:
 async def dead_letters(request: web.Request) -> web.Response:
     """Dead letters, the latest first."""
     only(request, ("reason", "limit", "cursor"))
-    found = await queries.dead_letters(api_of(request).database, fields(request, ("reason",)), page(request))
-    return answer(found.body())
+    database = api_of(request).database
+    found = await queries.dead_letters(database, fields(request, ("reason",)), page(request))
+    since_ms = min((one["at_ms"] for one in found.items), default=0)
+    put_back = await queries.put_back(database, _ACTION, since_ms) if found.items else {}
+    items = [{"channel_id": "", **one, "redriven_at": put_back.get(one["id"])} for one in found.items]
+    return answer(replace(found, items=items).body())
 
 
 async def redrive(request: web.Request) -> web.Response:
@@ -66,7 +72,8 @@ async def redrive(request: web.Request) -> web.Response:
         # A sample without a time has that of its message, so the message keeps it.
         at_ms = _number(_header(record, "timestamp"), record.timestamp)
         await api.put(_header(record, "topic") or "", record.key or None, record.value, own, at_ms)
-    return answer({"redriven": len(records)})
+    # On record, so that lists can tell what was put back already.
+    return answer({"redriven": len(records), "ids": list(dict.fromkeys(wanted))})
 
 
 def _topics(api: Api) -> frozenset[str]:

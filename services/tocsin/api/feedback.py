@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from tocsin.agents.clock import clock_ms
-from tocsin.api.acting import ACTOR
-from tocsin.api.acts import Judging
+from tocsin.api.acts import ACTOR, Judging
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import fields, instant, json_body, only, page, validated
 from tocsin.api.state import Api, answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
-from tocsin.schemas.feedback import Feedback
+from tocsin.schemas.feedback import Feedback, Verdict
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
 
@@ -33,20 +33,26 @@ async def give(request: web.Request) -> web.Response:
     api, fingerprint = api_of(request), request.match_info["fingerprint"]
     said = validated(Judging, await json_body(request))
     event = await _episode(api, fingerprint, said.starts_at)
+    content = await judge(api, event, said.verdict, said.by, said.comment)
+    return web.Response(body=content, content_type="application/json")
+
+
+async def judge(api: Api, event: Mapping[str, Any], verdict: Verdict, by: str, comment: str) -> bytes:
+    """Write what somebody says of the episode of an event; the record as it is written."""
     feedback = Feedback(
-        fingerprint=fingerprint,
+        fingerprint=event["fingerprint"],
         starts_at=event["starts_at"],
         ends_at=event["ends_at"],
         rule_id=event["rule_id"],
         labels=event["labels"],
-        verdict=said.verdict,
-        by=said.by or ACTOR,
+        verdict=verdict,
+        by=by or ACTOR,
         at=format_instant(clock_ms()),
-        comment=said.comment,
+        comment=comment,
     )
     content = encode(feedback)
-    await api.write(api.context.topics.feedback, fingerprint, content)
-    return web.Response(body=content, content_type="application/json")
+    await api.write(api.context.topics.feedback, feedback.fingerprint, content)
+    return content
 
 
 async def _episode(api: Api, fingerprint: str, starts_ms: int | None) -> dict[str, Any]:

@@ -52,10 +52,10 @@ async def on_call(request: web.Request) -> web.Response:
     if unknown:
         raise not_found("schedule", unknown[0])
     rest = [one for one in found if one.id > shown.cursor] if shown.cursor else found
-    rotas = [_rota(Schedule.model_validate(one.body)) for one in rest[: shown.limit]]
-    people = {one.id: Person.model_validate(one.body) for one in await documents(api.database, "people")}
+    rotas = [_rota(schedule) for one in rest[: shown.limit] if (schedule := one.read(Schedule))]
+    people = {one.id: person for one in await documents(api.database, "people") if (person := one.read(Person))}
     items = await asyncio.to_thread(lambda: [_now(rota, at_ms, people) for rota in rotas])
-    more = items[-1]["schedule"] if len(rest) > len(items) else None
+    more = rest[shown.limit - 1].id if len(rest) > shown.limit else None
     return answer({"at": format_instant(at_ms), "items": items, "next_cursor": more, "total": len(found)})
 
 
@@ -63,7 +63,7 @@ async def shifts(request: web.Request) -> web.Response:
     """Who is on call by a schedule from a time to another, and what each layer and override adds to that."""
     only(request, ("from", "to"))
     stored = await SCHEDULES.stored(api_of(request), request.match_info["id"])
-    return answer(await _preview(request, Schedule.model_validate(stored.body)))
+    return answer(await _preview(request, stored.parse(Schedule)))
 
 
 async def preview(request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ async def schedule_calendar(request: web.Request) -> web.Response:
     person = request.query.get("person")
     if person is not None:
         await PEOPLE.stored(api, person)
-    return await _calendar(request, stored.id, [Schedule.model_validate(stored.body)], person)
+    return await _calendar(request, stored.id, [stored.parse(Schedule)], person)
 
 
 async def person_calendar(request: web.Request) -> web.Response:
@@ -90,7 +90,7 @@ async def person_calendar(request: web.Request) -> web.Response:
     only(request, ("from", "to"))
     api = api_of(request)
     person = (await PEOPLE.stored(api, request.match_info["id"])).id
-    found = [Schedule.model_validate(one.body) for one in await documents(api.database, "schedules")]
+    found = filter(None, [one.read(Schedule) for one in await documents(api.database, "schedules")])
     return await _calendar(request, person, [one for one in found if person in one.people], person)
 
 
@@ -106,7 +106,7 @@ async def add_override(request: web.Request) -> web.Response:
     async with changing(api):
         stored = await SCHEDULES.stored(api, schedule_id)
         check_precondition(request, stored.revision)
-        overrides = [*stored.body["overrides"], made.model_dump(mode="json")]
+        overrides = [*stored.parse(Schedule).document()["overrides"], made.model_dump(mode="json")]
         return await SCHEDULES.store(api, validated(Schedule, {**stored.body, "overrides": overrides}), 201)
 
 
@@ -117,8 +117,9 @@ async def remove_override(request: web.Request) -> web.Response:
     async with changing(api):
         stored = await SCHEDULES.stored(api, request.match_info["id"])
         check_precondition(request, stored.revision)
-        left = [one for one in stored.body["overrides"] if one["id"] != override_id]
-        if len(left) == len(stored.body["overrides"]):
+        before = stored.parse(Schedule).document()["overrides"]
+        left = [one for one in before if one["id"] != override_id]
+        if len(left) == len(before):
             raise not_found("override", override_id)
         await SCHEDULES.store(api, validated(Schedule, {**stored.body, "overrides": left}), 200)
     return web.Response(status=204)

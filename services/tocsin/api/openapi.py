@@ -121,7 +121,8 @@ def _schemas() -> dict[str, Any]:
         found[name] = _list_of(item)
     found["DeadLetterList"] = _list_of("DeadLetter")
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
-    found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, "errors": _field_errors()}}
+    said = {"errors": _field_errors(), "warnings": _field_errors()}
+    found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, **said}}
     found["Backtest"] = _backtest()
     found |= {"Baseline": _baseline(), "Preview": _preview(), "Suggestions": _suggestions()}
     found |= shadow_schemas(_REF)

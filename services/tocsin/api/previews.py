@@ -98,7 +98,7 @@ async def _stored(api: Api, channel_id: str) -> Channel:
     found = await one_document(api.database, "channels", channel_id)
     if found is None:
         raise not_found("channel", channel_id)
-    return Channel.model_validate(found.body)
+    return found.parse(Channel)
 
 
 async def _event(api: Api, body: PreviewBody) -> AlertEvent:
@@ -115,5 +115,5 @@ async def _event(api: Api, body: PreviewBody) -> AlertEvent:
         stored = await one_document(api.database, "rules", body.rule)
         if stored is None:
             raise not_found("rule", body.rule)
-        rule = Rule.model_validate(stored.body)
+        rule = stored.parse(Rule)
     return sample_event(rule, clock_ms(), resolved=body.resolved)

@@ -166,15 +166,20 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/channels/{id}", channels.get, "channels", "Channel", errors=(404,)),
     Route("PUT", "/channels/{id}", channels.replace, "channels", "Channel", body=Channel, errors=(412, 422, 503)),
     Route(
+        "PATCH", "/channels/{id}", channels.patch, "channels", "Channel",
+        body=Channel, errors=(404, 409, 412, 422, 503),
+    ),
+    Route(
         "DELETE", "/channels/{id}", channels.delete, "channels", "", 204,
         query=("force",), errors=(404, 409, 412, 503),
     ),
     Route("GET", "/routes", routing.get, "routing", "Routing", errors=(404,)),
     Route("PUT", "/routes", routing.replace, "routing", "Routing", body=Routing, errors=(412, 422, 503)),
+    Route("PATCH", "/routes", routing.patch, "routing", "Routing", body=Routing, errors=(404, 412, 422, 503)),
     Route("DELETE", "/routes", routing.delete, "routing", "", 204, errors=(404, 412, 503)),
     Route(
         "POST", "/routes/test", routing.test, "routing", "RouteTest",
-        body=routing.RouteTestBody, errors=(404, 422), reads=True,
+        body=routing.RouteTestBody, errors=(404, 409, 422), reads=True,
     ),
     Route(
         "GET", "/incidents", incidents.list_, "alerts", "IncidentList",
@@ -192,7 +197,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/silences/calendar", windows.list_, "routing", "SilenceCalendar", query=("from", "to")),
     Route("GET", "/silences/calendar.ics", windows.file, "routing", CALENDAR, query=("from", "to")),
-    Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404,)),
+    Route("GET", "/silences/{id}", silences.get, "routing", "Silence", errors=(404, 409)),
     Route(
         "PUT", "/silences/{id}", silences.replace, "routing", "Silence",
         body=silences.SilenceBody, errors=(409, 412, 422, 503),
@@ -210,19 +215,19 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/schedules/{id}/shifts", oncall.shifts, "escalations", "SchedulePreview",
-        query=("from", "to"), errors=(404,),
+        query=("from", "to"), errors=(404, 409),
     ),
     Route(
         "GET", "/schedules/{id}/calendar.ics", oncall.schedule_calendar, "escalations", CALENDAR,
-        query=("from", "to", "person"), errors=(404,),
+        query=("from", "to", "person"), errors=(404, 409),
     ),
     Route(
         "POST", "/schedules/{id}/overrides", oncall.add_override, "escalations", "Schedule", 201,
-        body=oncall.OverrideBody, errors=(404, 412, 422, 503),
+        body=oncall.OverrideBody, errors=(404, 409, 412, 422, 503),
     ),
     Route(
         "DELETE", "/schedules/{id}/overrides/{override}", oncall.remove_override, "escalations", "", 204,
-        errors=(404, 412, 503),
+        errors=(404, 409, 412, 503),
     ),
     Route(
         "GET", "/oncall", oncall.on_call, "escalations", "OnCallList",

@@ -8,11 +8,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.api.problems import Problem, invalid
-from tocsin.api.requests import check_precondition, etag, json_body, only, validated
+from tocsin.api.requests import check_precondition, etag, json_body, merged, only, validated
 from tocsin.api.state import answer, api_of
 from tocsin.engine.route.lint import lint
 from tocsin.engine.route.tree import taken_by
-from tocsin.projection.queries import Document, documents, one_document
+from tocsin.projection.queries import Document, OtherVersion, documents, one_document
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
@@ -40,17 +40,21 @@ async def get(request: web.Request) -> web.Response:
 async def replace(request: web.Request) -> web.Response:
     """Set the routes; alerts that are active are routed anew."""
     only(request, ())
-    api = api_of(request)
-    body = await json_body(request)
-    routing = validated(Routing, {name: value for name, value in body.items() if name not in _ADDED})
-    if routing.id != ROUTING_ID:
-        raise invalid([FieldError("id", f"must be {ROUTING_ID!r}, or be left out: there is one tree")])
+    api, routing = api_of(request), _read(await json_body(request))
     async with api.changing(api.context.topics.routes, ROUTING_ID):
         before = await one_document(api.database, KIND, ROUTING_ID)
         check_precondition(request, before.revision if before else None)
-        revision = await api.write(api.context.topics.routes, ROUTING_ID, encode_document(routing))
-    stored = await _stored(request)
-    return answer(await _body(request, stored), 200 if before else 201, {"ETag": etag(revision)})
+        return await _store(request, routing, 200 if before else 201)
+
+
+async def patch(request: web.Request) -> web.Response:
+    """Change some fields (JSON merge patch, RFC 7386), lists as a whole; null gives a field its default back."""
+    only(request, ())
+    api, change = api_of(request), await json_body(request)
+    async with api.changing(api.context.topics.routes, ROUTING_ID):
+        before = await _stored(request)
+        check_precondition(request, before.revision)
+        return await _store(request, _read(merged(before.body, change)), 200)
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -67,8 +71,22 @@ async def test(request: web.Request) -> web.Response:
     """Which routes would take an alert with some labels; sends nothing."""
     only(request, ())
     labels = validated(RouteTestBody, await json_body(request)).labels
-    routing = Routing.model_validate((await _stored(request)).body)
+    routing = (await _stored(request)).parse(Routing)
     return answer({"routes": taken_by(routing, labels)})
+
+
+def _read(body: dict[str, Any]) -> Routing:
+    routing = validated(Routing, {name: value for name, value in body.items() if name not in _ADDED})
+    if routing.id != ROUTING_ID:
+        raise invalid([FieldError("id", f"must be {ROUTING_ID!r}, or be left out: there is one tree")])
+    return routing
+
+
+async def _store(request: web.Request, routing: Routing, status: int) -> web.Response:
+    api = api_of(request)
+    await api.write(api.context.topics.routes, ROUTING_ID, encode_document(routing))
+    stored = await _stored(request)
+    return answer(await _body(request, stored), status, {"ETag": etag(stored.revision)})
 
 
 async def _stored(request: web.Request) -> Document:
@@ -79,7 +97,11 @@ async def _stored(request: web.Request) -> Document:
 
 
 async def _body(request: web.Request, found: Document) -> dict[str, Any]:
-    routing = Routing.model_validate(found.body)
+    added = {"revision": found.revision, "updated_at": format_instant(found.updated_ms)}
+    try:
+        routing = found.parse(Routing)
+    except OtherVersion as error:
+        return {**found.body, **added, "warnings": [{"field": "", "message": str(error)}]}
     known = {
         name for one in await documents(api_of(request).database, "channels") for name in (one.id, one.body["type"])
     }
@@ -91,5 +113,4 @@ async def _body(request: web.Request, found: Document) -> dict[str, Any]:
             if name not in known:
                 where = ".".join(map(str, (*path, "channels", place)))
                 doubts.append({"field": where, "message": f"there is no channel {name!r}; add it"})
-    added = {"revision": found.revision, "updated_at": format_instant(found.updated_ms), "warnings": doubts}
-    return {**routing.document(), **added}
+    return {**routing.document(), **added, "warnings": doubts}

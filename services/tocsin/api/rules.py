@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, fields, json_body, known, merged, only, page, validated
@@ -17,6 +17,7 @@ from tocsin.schemas.composites import composites_over, member_problems
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Id, Rule, Severity
+from tocsin.schemas.rule_doubts import doubts
 
 KIND = "rules"
 _FILTERS = ("category", "metric_type")
@@ -120,7 +121,8 @@ async def validate(request: web.Request) -> web.Response:
         return answer(
             {"valid": False, "errors": [{"field": one.field, "message": one.message} for one in problem.errors]}
         )
-    return answer({"valid": True, "errors": [], "rule": rule.document()})
+    warnings = await _warnings(api_of(request), rule.document())
+    return answer({"valid": True, "errors": [], "rule": rule.document(), "warnings": warnings})
 
 
 def _named(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +184,25 @@ def _body(entry: Document) -> dict[str, Any]:
 
 
 async def _warned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
-    """With what is doubtful in it. A policy may be added after the rule; until it is, its alerts reach nobody by it."""
+    found = await _warnings(api, body)
+    return {**body, "warnings": found} if found else body
+
+
+async def _warnings(api: Api, body: dict[str, Any]) -> list[dict[str, str]]:
+    """What is doubtful in a rule. A policy may be added after it; until it is, its alerts reach nobody by it."""
+    rule = _as_rule(body)
+    entries = [await one_document(api.database, KIND, member.rule) for member in (rule.conditions if rule else ())]
+    known = {entry.id: entry.read(Rule) for entry in entries if entry}
+    found = [(".".join(map(str, path)), text) for path, text in (doubts(rule, known) if rule else ())]
     policy = body.get("escalation_policy")
-    if not policy or await one_document(api.database, "escalations", policy) is not None:
-        return body
-    text = f"there is no escalation policy {policy!r} yet; add it, or name another"
-    return {**body, "warnings": [{"field": "escalation_policy", "message": text}]}
+    if policy and await one_document(api.database, "escalations", policy) is None:
+        found.append(("escalation_policy", f"there is no escalation policy {policy!r} yet; add it, or name another"))
+    return [{"field": field, "message": text} for field, text in found]
+
+
+def _as_rule(body: dict[str, Any]) -> Rule | None:
+    """A rule without what is added to it; None for one that this version cannot read."""
+    try:
+        return Rule.model_validate({name: value for name, value in body.items() if name not in ADDED})
+    except ValidationError:
+        return None

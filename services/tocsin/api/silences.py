@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from tocsin.agents.clock import clock_ms
+from tocsin.api.acts import ACTOR
 from tocsin.api.listing import listed
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, json_body, known, only, page, validated
@@ -83,7 +84,7 @@ async def get(request: web.Request) -> web.Response:
     """One silence, with what it keeps quiet."""
     only(request, ())
     api, found = api_of(request), await _stored(request)
-    silence = Silence.model_validate(found.body)
+    silence = found.parse(Silence)
     body = {**_body(found, clock_ms()), "preview": await _preview(api, silence, clock_ms())}
     return answer(body, headers={"ETag": etag(found.revision)})
 
@@ -112,12 +113,12 @@ async def replace(request: web.Request) -> web.Response:
     async with api.changing(api.context.topics.silences, silence_id):
         stored = await one_document(api.database, KIND, silence_id)
         check_precondition(request, stored.revision if stored else None)
-        before = Silence.model_validate(stored.body) if stored else None
+        before = stored.read(Silence) if stored else None
         if before and before.state(now_ms) == "expired":
             raise Problem(409, f"the silence {silence_id!r} is over, and stays as it was; add another one")
         silence = _made(body, now_ms, before)
         is_allowed = body.allow_broad or (before is not None and before.match == silence.match)
-        answered = await _store(api, silence, 200 if before else 201, is_allowed=is_allowed)
+        answered = await _store(api, silence, 200 if stored else 201, is_allowed=is_allowed)
         await _take_back(api, before, silence, now_ms)
         return answered
 
@@ -169,9 +170,9 @@ async def delete(request: web.Request) -> web.Response:
     only(request, ())
     api, silence_id, now_ms = api_of(request), request.match_info["id"], clock_ms()
     async with api.changing(api.context.topics.silences, silence_id):
-        silence = Silence.model_validate((await _stored(request)).body)
+        silence = (await _stored(request)).read(Silence)
         value = None
-        if silence.state(now_ms) == "expired":
+        if silence is None or silence.state(now_ms) == "expired":
             if silence_id.startswith(PERMITTED):
                 return web.Response(status=204)  # it goes when no link is as old
         else:
@@ -202,6 +203,7 @@ def _made(body: SilenceBody, now_ms: int, before: Silence | None = None) -> Sile
         raise invalid([FieldError("duration", "must be longer than zero; leave it out for an hour")])
     begin_ms, end_ms = _times(body, now_ms, before)
     given = {name: getattr(body, name) for name in _TAKEN_OVER}
+    given["created_by"] = body.created_by or ACTOR
     times = {"starts_at": begin_ms, "ends_at": end_ms}
     silence = validated(Silence, {**given, **times, "id": body.id or secrets.token_hex(8)})
     if silence.ends_at <= now_ms:
@@ -275,6 +277,7 @@ async def _stored(request: web.Request) -> Document:
 
 
 def _body(entry: Document, now_ms: int) -> dict[str, Any]:
-    state = Silence.model_validate(entry.body).state(now_ms)
+    silence = entry.read(Silence)  # what another version wrote is not in force
+    state = silence.state(now_ms) if silence else "expired"
     added = {"state": state, "revision": entry.revision, "updated_at": format_instant(entry.updated_ms)}
     return {**entry.body, **added}

@@ -57,7 +57,7 @@ async def _planned(request: web.Request) -> list[Planned]:
 
 
 def _between(stored: Sequence[Document], begin_ms: int, end_ms: int) -> list[Planned]:
-    silences = [Silence.model_validate(entry.body) for entry in stored]
+    silences = list(filter(None, (entry.read(Silence) for entry in stored)))
     found = [(window, one) for one in silences for window in one.windows(begin_ms, _MOST_OF_ONE, end_ms)]
     return sorted(found, key=lambda planned: (planned[0], planned[1].id))
 

@@ -68,23 +68,36 @@ class Intake:
         """The number of a series."""
         return self.number(name, orjson.dumps(labels), unit)
 
-    def add(self, place: Place, owners: Sequence[int], number: Ints, at_ms: Ints, values: Floats) -> None:
-        """Samples in columns; of each, `owners` says which place it came from."""
+    def add(
+        self,
+        place: Place,
+        owners: Sequence[int],
+        number: Ints,
+        at_ms: Ints,
+        values: Floats,
+        cells: Callable[[int], tuple[str, str]] | None = None,
+    ) -> None:
+        """Samples in columns; of each, `owners` says which place it came from, and `cells` how its value and its time
+        were written, where that was text."""
         usable = (at_ms >= 0) & (at_ms <= MAX_MS) & np.isfinite(values) & (self.store.interner.partition[number] >= 0)
         if not usable.all():
             for index in np.flatnonzero(~usable).tolist():
-                self.reject(
-                    place(owners[index]), self._why(int(number[index]), int(at_ms[index]), float(values[index]))
-                )
+                written = cells(index) if cells else None
+                why = self._why(int(number[index]), int(at_ms[index]), float(values[index]), written)
+                self.reject(place(owners[index]), why)
             number, at_ms, values = number[usable], at_ms[usable], values[usable]
         self.store.add(number, at_ms, values)
 
-    def _why(self, number: int, at_ms: int, value: float) -> Reject:
+    def _why(self, number: int, at_ms: int, value: float, written: tuple[str, str] | None) -> Reject:
         known = self.store.interner.rejects.get(number)
         if known is not None:
             return known
         if not np.isfinite(value):
-            return Reject("value", f"{value} is not a finite number")
+            text = repr(written[0]) if written else value
+            return Reject("value", f"{text} is not a finite number" if text != "''" else "there is no value; add one")
+        if at_ms == _NONE and written and written[1]:
+            mend = "write epoch milliseconds, or 2026-03-02 10:00:00"
+            return Reject("timestamp", f"{written[1]!r} is not a time; {mend}")
         if at_ms == _NONE:
             return Reject("timestamp", "there is no time; add a timestamp")
         return Reject("timestamp", f"{at_ms} ms lies before 1970 or after 9999")

@@ -42,9 +42,9 @@ def condition_text(rule: Rule) -> str:
     if rule.window:
         length = rule.window.samples or format_duration(rule.window.length_ms)
         parts.append(f"{rule.aggregate} over {length}{' samples' if rule.window.samples else ''}")
-    limits = ", ".join(f"{step.threshold:g}" for step in rule.steps if step.threshold is not None)
+    limits = ", ".join(f"{threshold.value:g}" for threshold in _thresholds(rule))
     if limits:
-        parts.append(f"{operator_symbol(rule.operator)} {limits}")
+        parts.append(f"{operator_symbol('gte' if rule.burn_rate else rule.operator)} {limits}")
     if rule.condition == "range":
         ends = ", ".join(f"{step.lower:g} to {step.upper:g}" for step in rule.steps)
         parts.append(f"{'inside' if rule.inside else 'outside'} {ends}")
@@ -58,7 +58,7 @@ def _panels(traced: Traced, end_ms: int) -> Iterator[Panel]:
     rule, alerts, trace = traced.rule, traced.alerts, traced.trace
     labels = ", ".join(f"{name}={value}" for name, value in alerts[0].series.items())
     panel = Panel(
-        title=f"{rule.title}: {rule.metric_type}" + (f" {{{labels}}}" if labels else ""),
+        title=": ".join(filter(None, (rule.title, rule.metric_type))) + (f" {{{labels}}}" if labels else ""),
         subtitle=f"{condition_text(rule)}, {len(alerts)} {'alert' if len(alerts) == 1 else 'alerts'}",
         at_ms=trace.at_ms,
         values=trace.values,
@@ -78,6 +78,8 @@ def _panels(traced: Traced, end_ms: int) -> Iterator[Panel]:
 
 
 def _thresholds(rule: Rule) -> tuple[Threshold, ...]:
+    if rule.burn_rate:
+        return tuple(Threshold(burn.factor, burn.severity) for burn in rule.burn_rate.windows)
     return tuple(Threshold(step.threshold, step.severity) for step in rule.steps if step.threshold is not None)
 
 

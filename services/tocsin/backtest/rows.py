@@ -84,7 +84,12 @@ class _Table:
         except KeyError:
             numbers = [self._number(key) for key in keys]
         self._intake.add(
-            lambda index: f"{self._path}:{lines[index]}", range(len(rows)), np.array(numbers, np.int64), at_ms, values
+            lambda index: f"{self._path}:{lines[index]}",
+            range(len(rows)),
+            np.array(numbers, np.int64),
+            at_ms,
+            values,
+            lambda index: (columns[self._value][index], columns[self._at][index]),
         )
 
     def _whole(self, rows: list[list[str]], lines: Sequence[int]) -> tuple[list[int], list[list[str]]]:

@@ -60,6 +60,8 @@ def traced(
         return []
     traces = Traces({(alerts[0].rule_id, _shape(alerts[0].series)) for alerts in chosen}, store.first_ms, store.last_ms)
     wanted = list({alerts[0].rule_id: report.rules[alerts[0].rule_id] for alerts in chosen}.values())
+    if any(rule.conditions for rule in wanted):
+        wanted = list(report.rules.values())  # a composite says nothing without the rules that it is over
     only = None if as_written or any(map(looks_at_others, wanted)) else _numbers(_keys(report, chosen), store)
     _follow(Replay(wanted, store.interner, as_written, traces.watch), store, only, checkpoint)
     return [

@@ -12,6 +12,7 @@ from tocsin.charts.thinning import kept
 from tocsin.engine.evaluate.judge import Describe, Judge
 from tocsin.engine.evaluate.points import Course, Points
 from tocsin.engine.frame import Floats, Ints
+from tocsin.engine.peaks import as_told
 
 COLUMNS: Final = 800
 _HELD: Final = 32 * COLUMNS
@@ -63,6 +64,7 @@ class Traces:
         rules = [version.rule.id for version in judge.versions if version.rule.id in self._rules]
         if not rules or not len(points):
             return
+        points = as_told(judge, points)
         for row, slot in enumerate(points.slots.tolist()):
             shape = tuple(sorted(describe(slot).labels.items()))
             part = slice(int(points.begins[row]), int(points.begins[row + 1]))

@@ -31,24 +31,45 @@ Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Until when 
 Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME=VALUE", help="May be repeated.")]
 
 
-@command(app, "tocsin alerts list --severity critical --label service=api", name="list")
+@command(
+    app,
+    "tocsin alerts list --severity critical --label service=api",
+    "tocsin alerts list --history --learns --type resolved --from 2026-12-01T00:00:00Z",
+    name="list",
+)
 def list_(
     history: Annotated[bool, typer.Option("--history", help="Past transitions, not only what is active.")] = False,
     severity: Annotated[str, typer.Option("--severity", metavar="SEVERITY")] = "",
     status: Annotated[str, typer.Option("--status", metavar="STATUS")] = "",
     rule: Annotated[str, typer.Option("--rule", metavar="ID")] = "",
     label: Labels = None,
+    category: Annotated[str, typer.Option("--category", metavar="CATEGORY")] = "",
+    text: Annotated[str, typer.Option("--text", metavar="TEXT", help="Somewhere in names, labels and texts.")] = "",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Of the history: firing, resolved, ...")] = "",
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", metavar="FINGERPRINT", help="Of the history: of one alert.")
+    ] = "",
+    learns: Annotated[
+        bool | None, typer.Option("--learns/--no-learns", help="Of the history: of rules that learn, or others.")
+    ] = None,
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="Of the history (RFC 3339).")] = "",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Of the history (RFC 3339).")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most to print.")] = 100,
     output: Format = Output.TABLE,
     url: Url = None,
     config: Config = None,
 ) -> None:
     """List active alerts, or with --history the past."""
-    from tocsin.schemas.alert import AlertStatus
+    from tocsin.schemas.alert import AlertStatus, AlertType
 
     one_of(severity, _severities(), "--severity")
     one_of(status, get_args(AlertStatus), "--status")
-    wanted = {"severity": severity, "status": status, "rule_id": rule}
+    one_of(kind, get_args(AlertType), "--type")
+    of_history = {"type": kind, "fingerprint": fingerprint, "from": begin, "to": end}
+    of_history["learns"] = "" if learns is None else str(learns).lower()
+    if not history and (given := next((name for name, value in of_history.items() if value), "")):
+        wrong_usage(f"--{given}: is of the history; add --history")
+    wanted = {"severity": severity, "status": status, "rule_id": rule, "category": category, "q": text, **of_history}
     params = {name: value for name, value in wanted.items() if value}
     params |= {f"label.{name}": value for name, value in pairs(label or [], "--label").items()}
     path = "/alerts/history" if history else "/alerts/active"
@@ -168,24 +189,34 @@ def trigger(
     severity: Annotated[str, typer.Option("--severity", metavar="SEVERITY")] = "",
     label: Labels = None,
     annotation: Annotated[list[str] | None, typer.Option("--annotation", metavar="NAME=VALUE")] = None,
+    description: Annotated[str, typer.Option("--description", metavar="TEXT")] = "",
+    category: Annotated[str, typer.Option("--category", metavar="CATEGORY")] = "",
     value: Annotated[float | None, typer.Option("--value", metavar="NUMBER")] = None,
+    threshold: Annotated[float | None, typer.Option("--threshold", metavar="NUMBER")] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option("--notify", metavar="CHANNEL", help="Whom to tell; repeatable.")
+    ] = None,
+    policy: Annotated[str, typer.Option("--escalation-policy", metavar="ID", help="How to go on after that.")] = "",
     drill: Annotated[
         bool, typer.Option("--drill", help="An exercise: marked in every message, left out of statistics.")
     ] = False,
     length: Annotated[str, typer.Option("--for", metavar="DURATION", help="Resolve it by itself after that.")] = "",
     by: By = "",
+    comment: Comment = "",
     output: Format = Output.YAML,
     url: Url = None,
     config: Config = None,
 ) -> None:
     """Raise an alert by hand."""
     one_of(severity, _severities(), "--severity")
-    if value is not None and not math.isfinite(value):
-        wrong_usage(f"--value: {value} is not finite; write a number such as 1500")
+    for option, number in (("--value", value), ("--threshold", threshold)):
+        if number is not None and not math.isfinite(number):
+            wrong_usage(f"{option}: {number} is not finite; write a number such as 1500")
     body: dict[str, Any] = {"rule_id": rule_id, "name": name, "severity": severity, "value": value}
     body |= {"labels": pairs(label or [], "--label"), "annotations": pairs(annotation or [], "--annotation")}
-    body |= {"drill": drill, "duration": length, "by": by}
-    body = {field: entry for field, entry in body.items() if entry not in (None, "", {}, False)}
+    body |= {"drill": drill, "duration": length, "by": by, "comment": comment, "description": description}
+    body |= {"category": category, "threshold": threshold, "notifications": notify, "escalation_policy": policy}
+    body = {field: entry for field, entry in body.items() if entry not in (None, "", {}, []) and entry is not False}
     answer = run(_send(config, url, "POST", "trigger", "", body))
     print_value(answer.body, output)
     if answer.status == _ACCEPTED:

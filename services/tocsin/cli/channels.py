@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
 
-app = group("channels", "Channels: list, apply from files, preview, test.")
+app = group("channels", "Channels: list, apply from files, edit, preview, test.")
 _COLUMNS = {"ID": "id", "TYPE": "type", "NAME": "name", "ENABLED": "shown"}
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin channels list`.")]
 
@@ -37,11 +38,17 @@ def apply(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Create or replace the channels of the files."""
-    from tocsin.cli.files import read_channels
+    """Create or replace the channels of the files; none of them where anything in the files is wrong."""
+    from tocsin.cli.files import in_order, read_channels
+    from tocsin.cli.previewing import mistakes_in
 
-    channels = [(placed.where, placed.entry.model_dump(mode="json")) for placed in read_channels(files)]
-    run(_apply(config, url, channels))
+    found = read_channels(files)
+    if mistakes := [line for placed in found for line in mistakes_in(placed)]:
+        raise Failure(*in_order(mistakes))
+    run(_apply(config, url, [(placed.where, placed.entry.model_dump(mode="json")) for placed in found]))
+
+
+add_edit(app, "channels", "ops-mail")
 
 
 @command(app, "tocsin channels delete ops-mail")

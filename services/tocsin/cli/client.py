@@ -54,10 +54,16 @@ class ApiClient:
         return (await self.content("GET", path, params=params)).body
 
     async def content(
-        self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """As `send`, for requests whose answer is an object."""
-        answer = await self.send(method, path, body, params=params)
+        answer = await self.send(method, path, body, params=params, headers=headers)
         if answer.body is None:
             raise self._stranger(f"it gave status {answer.status} and no content")
         return answer

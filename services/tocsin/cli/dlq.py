@@ -13,8 +13,8 @@ from tocsin.cli.printing import print_items, print_value, remark
 
 app = group("dlq", "Dead letters: what could not be processed or delivered, and why.")
 _COLUMNS = {
-    "ID": "id", "AT": "at", "REASON": "reason", "FROM": "topic", "PARTITION": "partition", "OFFSET": "offset",
-    "DETAIL": "detail",
+    "ID": "id", "AT": "at", "REASON": "reason", "CHANNEL": "channel_id", "FROM": "topic", "PARTITION": "partition",
+    "OFFSET": "offset", "PUT BACK": "redriven_at", "DETAIL": "detail",
 }  # fmt: skip
 Id = Annotated[str, typer.Argument(metavar="ID", help="From `tocsin dlq list`.")]
 
@@ -27,7 +27,12 @@ def list_(
     config: Config = None,
 ) -> None:
     """List dead letters with their reasons, the latest first."""
-    print_items(run(_items(config, url, limit)), _COLUMNS, output, "no dead letters")
+    from tocsin.schemas.instant import format_instant
+
+    items = run(_items(config, url, limit))
+    if output is Output.TABLE:
+        items = [{**item, "at": format_instant(item.get("at_ms") or 0)} for item in items]
+    print_items(items, _COLUMNS, output, "no dead letters")
 
 
 @command(app, "tocsin dlq show 0-42")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit
 from tocsin.cli.failures import run, wrong_usage
 from tocsin.cli.options import Comment, Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
@@ -25,6 +26,7 @@ def _group(kind: str, text: str, example: str, columns: Mapping[str, str], shown
     app = group(kind, text)
     _reading(app, kind, example, columns, shown)
     _writing(app, kind, example)
+    add_edit(app, kind, example)
     return app
 
 

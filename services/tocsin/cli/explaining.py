@@ -13,7 +13,8 @@ def heading(alert: Item, escalation: Item | None = None) -> list[str]:
     """What fires, by which revision of its rule, on what evidence, and who is told next."""
     labels = ", ".join(f"{name}={value}" for name, value in sorted(alert["labels"].items()))
     where = f" ({labels})" if labels else ""
-    lines = [f"{alert['rule_name']}{where} is {alert['status']} since {alert['starts_at']}"]
+    until = f" until {alert['ends_at']}" if alert.get("ends_at") else ""
+    lines = [f"{alert['rule_name']}{where} is {alert['status']}: active from {alert['starts_at']}{until}"]
     lines.append(f"rule {alert['rule_id']}, revision {alert['rule_revision']}{_evidence(alert.get('evidence') or {})}")
     if escalation:
         lines.append(f"escalation {escalation['policy']}: {_next(escalation)}")

@@ -65,7 +65,7 @@ def read_rules(paths: Sequence[Path]) -> Found[Rule]:
 
 
 def read_channels(paths: Sequence[Path]) -> list[Placed[Channel]]:
-    """All channels of files and directories; what their `config` may hold is the API's to judge."""
+    """All channels of files and directories; what their `config` may hold `previewing.mistakes_in` says."""
     return _read(paths, Channel, "channels").sound()
 
 
@@ -154,11 +154,12 @@ def take(document: Document, location: Location, value: Any, model: type[_Entry]
         entry = model.model_validate(value)
     except ValidationError as error:
         found.mistakes += lines(document, location, error, model)
+        found.mistakes += _template_mistakes(document, location, value, model)
         found.unsound.add(str(value.get("id")))
         return
     placed = Placed(entry, document, location)
     before = found.entries.get(entry.id)
-    wrong = _template_mistakes(placed)
+    wrong = _template_mistakes(document, location, value, model)
     if before is not None:
         wrong.append(placed.line(("id",), f"{entry.id!r} stands in {before.where} too; rename one"))
     found.mistakes += wrong
@@ -193,14 +194,17 @@ def in_order(mistakes: Sequence[str]) -> list[str]:
     return [mistake for _, mistake in sorted(zip(keys, mistakes, strict=True), key=lambda entry: entry[0])]
 
 
-def _template_mistakes(placed: Placed[Any]) -> list[str]:
+def _template_mistakes(document: Document, location: Location, value: Any, model: type[BaseModel]) -> list[str]:
+    """What is wrong with the templates of a rule, whatever else is."""
     from tocsin.engine.templates import check
 
-    if not isinstance(placed.entry, Rule):
+    if model is not Rule:
         return []
+    sections = {name: value.get(name) for name in ("labels", "annotations")}
     return [
-        placed.line((name, key), problem)
-        for name, templates in (("labels", placed.entry.labels), ("annotations", placed.entry.annotations))
+        line(document, location, (name, key), problem)
+        for name, templates in sections.items()
+        if isinstance(templates, dict)
         for key, template in templates.items()
-        if (problem := check(template))
+        if isinstance(template, str) and (problem := check(template))
     ]

@@ -23,22 +23,25 @@ def draft_of(channel_id: str, path: Path) -> Placed[Channel]:
     if channel_id not in found:
         wrong_usage(f"{path}: has no channel {channel_id!r}; there are {', '.join(found)}")
     placed = found[channel_id]
-    mistakes = [placed.line(tuple(field.split(".")), text) for field, text in _mistakes(placed.entry)]
-    if mistakes:
+    if mistakes := mistakes_in(placed):
         raise Failure(*mistakes)
     return placed
 
 
-def _mistakes(channel: Channel) -> list[tuple[str, str]]:
+def mistakes_in(placed: Placed[Channel]) -> list[str]:
+    """A line for each mistake in a channel's settings. A credential that stays as it is, given as its mask, is none."""
     from tocsin.deliver.channels import UnknownChannelType, check_config
-    from tocsin.deliver.credentials import config_errors
+    from tocsin.deliver.credentials import MASK, config_errors
 
+    channel = placed.entry
     try:
         check_config(channel.type, channel.config)
     except UnknownChannelType as error:
-        return [("type", str(error))]
+        return [placed.line(("type",), str(error))]
     except ValidationError as error:
-        return [(one.field, one.message) for one in config_errors(channel.type, error)]
+        found = config_errors(channel.type, error)
+        kept = {f"config.{name}" for name, value in channel.config.items() if value == MASK}
+        return [placed.line(tuple(one.field.split(".")), one.message) for one in found if one.field not in kept]
     return []
 
 

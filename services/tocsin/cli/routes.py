@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.cli.failures import Failure, NotFound, run
+from tocsin.cli.editing import add_edit_all
+from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group, pairs
 from tocsin.cli.printing import as_yaml, print_items, print_value, remark
 
-app = group("routes", "Routes: check files, try labels, apply, import from Alertmanager.")
+app = group("routes", "Routes: check files, try labels, apply, edit, import from Alertmanager.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON; - for standard input.")]
 _COLUMNS = {"CHANNELS": "channels", "GROUP": "group_labels", "ROUTE": "route", "PLACE": "path"}
 
@@ -74,11 +75,16 @@ def apply(
     config: Config = None,
 ) -> None:
     """Make the routes of a file those in force, at once; a second time changes nothing."""
-    from tocsin.cli.routing_files import read_routing, written
+    from tocsin.cli.client import connect
+    from tocsin.cli.routing_files import apply as run_apply
+    from tocsin.cli.routing_files import read_routing
 
     routing, doubts = read_routing(file)
     remark(*doubts)
-    remark(run(_apply(config, url, written(routing), dry_run=dry_run)))
+    remark(*run(run_apply(connect(config, url), routing, doubts, dry_run=dry_run)))
+
+
+add_edit_all(app, "routes")
 
 
 @command(app, "tocsin routes import alertmanager.yml --channels channels.yaml > routes.yaml", name="import")
@@ -91,7 +97,8 @@ def import_(
     """Turn an Alertmanager configuration into routes, with the same notifications at the same times."""
     from pydantic import ValidationError
 
-    from tocsin.alertmanager_file import NotAlertmanager, imported
+    from tocsin.alertmanager_file import imported
+    from tocsin.alertmanager_parts import NotAlertmanager
     from tocsin.cli.routing_files import whole_document, written
     from tocsin.schemas.problems import field_errors
     from tocsin.schemas.route import Routing
@@ -132,34 +139,3 @@ async def _call(config: Path | None, url: str | None, method: str, path: str, bo
         if method == "GET":
             return await client.get(path)
         return (await client.content(method, path, body)).body
-
-
-async def _apply(config: Path | None, url: str | None, after: dict[str, Any], *, dry_run: bool) -> str:
-    from tocsin.cli.client import connect
-
-    async with connect(config, url) as client:
-        try:
-            stored = await client.get("/routes")
-        except NotFound:
-            stored = {}
-        before = {name: value for name, value in stored.items() if name in ("route", *_PARTS)}
-        if before == after:
-            return "unchanged"
-        if dry_run:
-            _print_difference(before, after)
-            return "dry run: nothing was done"
-        await client.send("PUT", "/routes", after)
-        return "routes replaced" if before else "routes created"
-
-
-_PARTS = ("time_intervals", "inhibit_rules", "dependencies")
-
-
-def _print_difference(before: dict[str, Any], after: dict[str, Any]) -> None:
-    import difflib
-
-    from tocsin.terminal import escape
-
-    old, new = (as_yaml(one).splitlines() if one else [] for one in (before, after))
-    for line in difflib.unified_diff(old, new, "in force", "file", lineterm=""):
-        print(escape(line))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tocsin.cli.files import Found, Placed, read_rules
+from tocsin.cli.files import Found, Placed, in_order, read_rules
 from tocsin.schemas.composites import member_problems
 from tocsin.schemas.rule import Rule
+from tocsin.schemas.rule_doubts import doubts
 
 
 def read_sound_rules(paths: Sequence[Path]) -> Found[Rule]:
@@ -32,3 +33,9 @@ def cross_checked(found: Found[Rule], elsewhere: Mapping[str, Rule | None] | Non
             placed.line(path, text) for path, text in member_problems(placed.entry, known, where, found.unsound)
         ]
     return found.sound()
+
+
+def doubtful(rules: Sequence[Placed[Rule]]) -> list[str]:
+    """A line for everything that has no effect in sound rules."""
+    known = {placed.entry.id: placed.entry for placed in rules}
+    return in_order([placed.line(path, text) for placed in rules for path, text in doubts(placed.entry, known)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tocsin.cli.editing import add_edit
 from tocsin.cli.failures import Failure, run
 from tocsin.cli.options import Config, Format, Output, Url, command, group
 from tocsin.cli.printing import print_items, print_value, remark
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tocsin.cli.client import ApiClient
 
 _OUTCOMES = {"CHANGE": "change", "ALERTS": "alerts", "FALSE": "false_positives", "OTHERS": "other_alerts"}
-app = group("rules", "Alert rules: check files, apply them, list what is in force.")
+app = group("rules", "Alert rules: check files, apply and edit them, list what is in force.")
 _COLUMNS = {
     "ID": "id", "SEVERITY": "severity", "METRIC": "metric_type", "CONDITION": "shown", "FOR": "duration",
     "CHANNELS": "notifications", "ENABLED": "enabled",
@@ -26,11 +27,12 @@ _COLUMNS = {
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="YAML or JSON; - for standard input.")],
 ) -> None:
-    """Validate rules; every mistake with its file, line, column and field."""
+    """Validate rules; every mistake with its file, line, column and field. Says what has no effect, too."""
     from tocsin.cli.files import read_rules
-    from tocsin.cli.rulebooks import cross_checked
+    from tocsin.cli.rulebooks import cross_checked, doubtful
 
     found = cross_checked(read_rules(files))
+    remark(*doubtful(found))
     remark(f"{len(found)} {'rule is' if len(found) == 1 else 'rules are'} valid")
 
 
@@ -93,6 +95,9 @@ def get(
 ) -> None:
     """Print one rule."""
     print_value(run(_one(config, url, rule_id)), output)
+
+
+add_edit(app, "rules", "high_response_time")
 
 
 @command(app, "tocsin rules delete high_response_time")

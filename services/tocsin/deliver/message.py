@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tocsin.deliver.forecast_text import ahead, current
 from tocsin.deliver.group_text import counted, others, where_of
 from tocsin.deliver.learnt_text import is_learnt, measures, rarity
 from tocsin.deliver.templates import TemplateError, render_template, template_values
@@ -19,6 +20,12 @@ from tocsin.schemas.rule import operator_symbol
 State = Literal["firing", "changed", "resolved", "acknowledged", "escalated", "pending", "unacknowledged", "reminded"]
 
 _COLOURS = {"critical": "#b3261e", "error": "#c2410c", "warning": "#a16207", "info": "#1d5fa8"}
+_NO_SUBJECT = "The value"
+_ESCALATED = {
+    "unanswered": "Nobody has answered yet",
+    "unacknowledged": "Nobody takes care of it any more",
+    "worse": "It got worse",
+}
 _RESOLVED_COLOUR = "#1a7f37"
 _MARKS = {"critical": "🔴", "error": "🟠", "warning": "🟡", "info": "🔵"}
 _RESOLVED_MARK = "✅"
@@ -171,7 +178,8 @@ def _summary(notification: Notification, template: str, values: Mapping[str, Any
     if notification.group:
         lines += others(notification.group, _verdict)
     if event.comment:
-        lines.append(f"{event.actor or 'Somebody'} says: {event.comment}")
+        says = "" if event.type == "escalated" else f"{event.actor or 'Somebody'} says: "
+        lines.append(f"{says}{event.comment}")
     return tuple(lines)
 
 
@@ -205,14 +213,32 @@ def _verdict(event: AlertEvent) -> str:
         why = {"condition": "the condition is over", "manual": f"closed by hand{who}"}.get(event.reason, event.reason)
         return f"Resolved{f' after {lasted}' if lasted else ''}: {why}."
     if event.type == "changed":
-        return f"Calm again, still {event.severity}." if event.flapping == "stopped" else f"Now {event.severity}."
+        if event.flapping == "stopped":
+            return f"Calm again, still {event.severity}."
+        return _because(f"Now {event.severity}", event)
     if event.is_said_again:
         return _again(event)
-    if event.type in ("acknowledged", "unacknowledged", "escalated"):
+    if event.type == "escalated":
+        return _because(_ESCALATED.get(event.escalation.reason if event.escalation else "", "Escalated"), event)
+    if event.type in ("acknowledged", "unacknowledged"):
         return f"{event.type.capitalize()}{who}."
+    return _matter(event)
+
+
+def _because(news: str, event: AlertEvent) -> str:
+    """News of an alert that goes on, with what is the matter."""
+    if event.value is None:
+        return f"{news}."
+    matter = _matter(event)
+    return f"{news}: {matter[0].lower() if matter.startswith(_NO_SUBJECT) else matter[0]}{matter[1:]}"
+
+
+def _matter(event: AlertEvent) -> str:
+    """What the value is, and what it should be."""
+    who = f" by {event.actor}" if event.actor else ""
     evidence = event.evidence or {}
     metric = evidence.get("metric")
-    subject = str(metric) if metric else "The value"
+    subject = str(metric) if metric else _NO_SUBJECT
     silent_s = evidence.get("facts", {}).get("silent_s")
     if silent_s is not None or event.reason == "no data":
         lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""
@@ -225,11 +251,18 @@ def _verdict(event: AlertEvent) -> str:
         return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}.{rare}"
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
-    relation = _RELATIONS.get(event.operator, event.operator)
-    limit = format_quantity(event.threshold, event.unit)
+    return f"{subject} is {_against(event, event.operator, event.threshold)}."
+
+
+def _against(event: AlertEvent, operator: str, threshold: float) -> str:
+    """The value and its threshold; of a forecast the value now, and when it will be there."""
+    when = ahead(event)
+    relation, limit = _RELATIONS.get(operator, operator), format_quantity(threshold, event.unit)
+    if when:
+        return f"{format_quantity(current(event), event.unit)}, and will be {relation} {limit} {when}"
     expected = (event.expected or {}).get("value") if is_learnt(event) else None
     rest = f"; expected is {format_quantity(expected, event.unit)}" if expected is not None else ""
-    return f"{subject} is {format_quantity(event.value, event.unit)}, {relation} {limit}{rest}."
+    return f"{format_quantity(event.value, event.unit)}, {relation} {limit}{rest}"
 
 
 def _again(event: AlertEvent) -> str:
@@ -244,14 +277,18 @@ def _again(event: AlertEvent) -> str:
 def _facts(event: AlertEvent) -> list[Fact]:
     facts = [Fact("Severity", event.severity)]
     if event.value is not None:
-        facts.append(Fact("Value", format_quantity(event.value, event.unit)))
+        name = "Value" if current(event) is None else "Forecast"
+        facts.append(Fact(name, format_quantity(event.value, event.unit)))
     if event.threshold is not None:
         symbol = operator_symbol(event.operator or "")
         facts.append(Fact("Threshold", f"{symbol} {format_quantity(event.threshold, event.unit)}".strip()))
     if event.expected and {"lower", "upper"} <= event.expected.keys():
         band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
         facts.append(Fact("Expected", f"{band[0]} to {band[1]}"))
-    facts += [Fact(name, text) for name, text in (("Rarity", rarity(event)), ("Strange", measures(event))) if text]
+    if current(event) is not None:
+        facts.append(Fact("Now", format_quantity(current(event), event.unit)))
+    learnt = ("Rarity", rarity(event)), ("Strange", measures(event))
+    facts += [Fact(name, text) for name, text in (("Reached", ahead(event)), *learnt) if text]
     facts.append(Fact("Since", format_time(event.starts_at)))
     if event.ends_at:
         facts.append(Fact("Until", format_time(event.ends_at)))

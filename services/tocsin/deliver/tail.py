@@ -43,7 +43,7 @@ class Begun:
 
 @dataclass(slots=True)
 class Tail:
-    """Ids that a receiver acknowledged, places of one channel type whose notification was given up, and attempts under
+    """Of one channel type: ids that a receiver acknowledged, places whose notification was given up, and attempts under
     way.
 
     What was given up is known by its place and not by its id: a redrive puts the same id in a new place.
@@ -55,7 +55,9 @@ class Tail:
     begun: dict[str, Begun] = field(default_factory=dict)
 
     def apply(self, entry: _Entry) -> None:
-        """Take over one attempt, in the order of the topic."""
+        """Take over one attempt, in the order of the topic; those of other types are their own consumers' affair."""
+        if entry.channel_type != self.channel_type:
+            return
         identity = entry.notification_id
         if entry.outcome == "retrying":
             at_ms = parse_instant(entry.at)
@@ -67,7 +69,7 @@ class Tail:
         self.begun.pop(identity, None)
         if entry.outcome == "delivered":
             self.delivered.add(identity)
-        elif entry.source is not None and entry.channel_type == self.channel_type:
+        elif entry.source is not None:
             self.given_up.add(entry.source)
 
 

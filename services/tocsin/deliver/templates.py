@@ -11,7 +11,7 @@ import css_inline
 import minijinja
 
 from tocsin.deliver.learnt_text import rarity
-from tocsin.engine.templates import explained
+from tocsin.engine.templates import FAILURES, explained, unchangeable
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import operator_symbol
@@ -56,8 +56,8 @@ def render_template(template: str, values: Mapping[str, Any]) -> str:
     """Render a user's template over plain values. Raises TemplateError."""
     environment = minijinja.Environment(fuel=_FUEL)
     try:
-        text = environment.render_str(template, None, **values)
-    except minijinja.TemplateError as error:
+        text = environment.render_str(template, None, **unchangeable(values))
+    except FAILURES as error:
         raise TemplateError(f"the template cannot be used: {explained(error)}") from None
     if len(text) > _MAX_OUTPUT:
         raise TemplateError(f"the template makes over {_MAX_OUTPUT} characters; shorten it")

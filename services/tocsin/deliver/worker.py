@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -63,6 +63,7 @@ class Worker:
         self._may_send = may_send
         self._lanes: dict[str, Lane] = {}
         self._delivered: dict[str, None] = {}
+        self._delivered_before: Set[str] = frozenset()
         self._settings: dict[str, tuple[Channel, ChannelSettings]] = {}
         self._send = channel_type(kind).send
         self.books = Books(kind, around.journal, around.directory, around.transport.clock)
@@ -90,7 +91,8 @@ class Worker:
 
     def remember(self, tail: Tail, memory: Memory) -> None:
         """What earlier processes delivered is not sent again, and what they said is gone on with."""
-        self._delivered |= dict.fromkeys(tail.delivered)
+        # Apart from our own, of which the latest are kept: everything behind what is not settled may come again.
+        self._delivered_before = tail.delivered
         self.books.memory = memory
 
     def submit(self, job: Job) -> None:
@@ -130,7 +132,7 @@ class Worker:
         while job.claim.live and not job.is_settled:
             if job.carried is not None:
                 await job.carried.wait()
-            elif job.notification.id in self._delivered:
+            elif self._is_delivered(job.notification.id):
                 metrics.REPEATS_DROPPED.labels(self.kind).inc()
                 self._finish(job)
             elif await self._ready(job, lane):
@@ -192,7 +194,7 @@ class Worker:
     def _may_join(self, job: Job) -> bool:
         """Whether it may be a part of a digest; what edits an earlier message may not."""
         notification = job.notification
-        is_fit = channel_type(self.kind).digests and not notification.test and notification.id not in self._delivered
+        is_fit = channel_type(self.kind).digests and not notification.test and not self._is_delivered(notification.id)
         return is_fit and job.claim.live and self.books.memory.of(notification) is None
 
     async def _attempt_together(self, jobs: list[Job], lane: Lane) -> None:
@@ -300,9 +302,12 @@ class Worker:
     async def fall_back(self, job: Job) -> None:
         """Tell the fallback of a job that waits, if it still does: one after the other, many of them take a while."""
         failure = self._lane(job.notification.channel_id).failure
-        is_waiting = job.claim.live and not job.is_settled and job.notification.id not in self._delivered
+        is_waiting = job.claim.live and not job.is_settled and not self._is_delivered(job.notification.id)
         if failure is not None and is_waiting:
             await self.books.fall_back(job, failure)
+
+    def _is_delivered(self, identity: str) -> bool:
+        return identity in self._delivered or identity in self._delivered_before
 
     def _remember_delivered(self, identity: str) -> None:
         self._delivered[identity] = None

@@ -275,7 +275,7 @@ def _dead_letter(record: ConsumerRecord) -> Change | None:
     body = {
         "id": identity,
         "at_ms": _moment(record.timestamp),
-        **{name: headers.get(name, "") for name in ("reason", "detail", "topic", "stage")},
+        **{name: headers.get(name, "") for name in ("reason", "detail", "topic", "stage", "channel_id")},
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
         "key": _text(record.key),

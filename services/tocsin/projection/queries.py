@@ -25,6 +25,7 @@ from tocsin.projection.tables import (
     event,
     feedback,
 )
+from tocsin.schemas.problems import field_errors
 
 Item = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,6 +33,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class BadCursor(ValueError):
     """A cursor that no list gave."""
+
+
+class OtherVersion(Exception):
+    """A configuration entry that this version cannot read, and therefore leaves out of force; the text names the
+    mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,14 @@ async def dead_letter_places(database: Database, ids: Sequence[str]) -> dict[str
         return {row.id: (row.partition, row.offset) for row in await connection.execute(query)}
 
 
+async def put_back(database: Database, action: str, since_ms: int) -> dict[str, str]:
+    """When dead letters were last put back, by their ids: what the audit trail has of an action since a time."""
+    query = select(audit.c.body).where(audit.c.action == action, audit.c.at_ms >= since_ms).order_by(audit.c.at_ms)
+    async with database.reading() as connection:
+        entries = [orjson.loads(body) for body in (await connection.scalars(query)).all()]
+    return {identity: one["at"] for one in entries for identity in (one.get("after") or {}).get("ids", ())}
+
+
 async def dead_letter_origins(database: Database, reason: str) -> set[tuple[str, int]]:
     """Topic and offset of what became a dead letter for a reason."""
     query = select(dead_letter.c.body).where(dead_letter.c.reason == reason)
@@ -209,6 +223,15 @@ class Document:
             return model.model_validate(self.body)
         except ValidationError:
             return None
+
+    def parse(self, model: type[Model]) -> Model:
+        """As it is stored. Raises OtherVersion."""
+        try:
+            return model.model_validate(self.body)
+        except ValidationError as error:
+            what = f"{model.__name__.lower()} {self.id!r} was stored by another version of tocsin, and is not in force"
+            wrong = "; ".join(map(str, field_errors(error, model)))
+            raise OtherVersion(f"{what} ({wrong}); write it anew with PUT, or delete it") from None
 
 
 async def documents(database: Database, kind: str) -> list[Document]:

@@ -3,6 +3,7 @@
 // The page itself holds no data: everything comes from the API with the token, and is written as text.
 const REFRESH_MS = 2000;
 const REFRESH_PAST_MS = 10000;
+const PATIENCE_MS = 90000;
 const DAY_MS = 86400000;
 const MOST_ENTRIES = 500;  // of one answer
 const PAST_ENTRIES = 50;
@@ -11,6 +12,8 @@ const KEY = "tocsin-token";
 const SIGNS = { gt: ">", gte: "≥", lt: "<", lte: "≤", eq: "=", neq: "≠" };
 const byId = (id) => document.getElementById(id);
 let timer = 0;
+let isRefreshing = false;
+let isAskedAgain = false;
 let pastDue = 0;
 let pastShown = PAST_ENTRIES;
 let feedback = [];  // what people said of the alerts that are shown
@@ -100,6 +103,7 @@ function row(alert, said) {
   const line = make("tr");
   const since = make("td", ago(alert.starts_at));
   since.title = alert.starts_at;
+  since.append(details(alert));
   const status = make("td", alert.status);
   if (alert.acknowledged) status.append(make("small", `by ${alert.acknowledged.by}`));
   const acts = make("td", undefined, "acts");
@@ -112,10 +116,19 @@ function row(alert, said) {
 
 const episode = (one) => `${one.fingerprint} ${one.starts_at}`;
 
+function details(alert) {
+  const link = make("a", "details");
+  link.href = `#/alerts/${encodeURIComponent(alert.fingerprint)}`;
+  const line = make("small");
+  line.append(link);
+  return line;
+}
+
 function pastRow(alert, said) {
   const line = make("tr");
   const began = make("td", `${ago(alert.starts_at)} ago`);
   began.title = alert.starts_at;
+  began.append(details(alert));
   const acts = make("td", undefined, "acts");
   verdict(acts, alert, said);
   line.append(ranked(alert), named(alert), placed(alert), valued(alert), began, make("td", lasted(alert)), acts);
@@ -171,7 +184,7 @@ function show(page) {
 
 async function call(path, options) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-  return fetch(`/api/v1${path}`, { ...options, headers, cache: "no-store" });
+  return fetch(`/api/v1${path}`, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
 }
 
 async function read(path) {
@@ -216,6 +229,7 @@ async function send(button, path, body) {
   } catch {
     // The next refresh says that the API does not answer.
   }
+  button.disabled = false;
   pastDue = 0;
   refresh();
 }
@@ -232,14 +246,27 @@ function judge(button, path, body) {
 }
 
 function askForToken(text) {
-  byId("board").hidden = byId("rule").hidden = true;
+  byId("board").hidden = byId("rule").hidden = byId("alert").hidden = true;
   byId("login").hidden = false;
   byId("token").focus();
   say(text, text !== "");
 }
 
+// One at a time: an answer that was asked for earlier must not cover a later one. Whoever asks meanwhile gets another.
 async function refresh() {
   clearTimeout(timer);
+  isAskedAgain = isRefreshing;
+  if (isRefreshing) return;
+  isRefreshing = true;
+  do {
+    isAskedAgain = false;
+    await readAll();
+  } while (isAskedAgain);
+  isRefreshing = false;
+  if (sessionStorage.getItem(KEY)) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+async function readAll() {
   if (!sessionStorage.getItem(KEY)) return askForToken("");
   try {
     const answer = await call("/alerts/active?limit=500");
@@ -252,6 +279,7 @@ async function refresh() {
     const page = await answer.json();
     show(page);
     turn();
+    await readAlert();
     if (Date.now() > pastDue) {
       await refreshPast(page.items);
       show(page);
@@ -259,7 +287,6 @@ async function refresh() {
   } catch (error) {
     say(`The API does not answer (${error.message}); trying again.`, true);
   }
-  timer = setTimeout(refresh, REFRESH_MS);
 }
 
 byId("login").addEventListener("submit", (event) => {

@@ -9,9 +9,10 @@ let opened = "";
 const wanted = () => new URLSearchParams(location.hash.slice(1)).get("rule") || "";
 
 function turn() {
-  const id = wanted();
-  byId("board").hidden = id !== "";
-  byId("rule").hidden = id === "";
+  const id = wanted(), alert = wantedAlert();
+  byId("board").hidden = id !== "" || alert !== "";
+  byId("rule").hidden = id === "" || alert !== "";
+  byId("alert").hidden = alert === "";
   if (id !== opened) open(id);
 }
 
@@ -97,4 +98,7 @@ function changeText(change) {
 }
 
 byId("suggest").addEventListener("click", suggest);
-addEventListener("hashchange", turn);
+addEventListener("hashchange", () => {
+  turn();
+  refresh();
+});

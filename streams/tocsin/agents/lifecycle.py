@@ -29,6 +29,7 @@ from tocsin.schemas.command import Command
 from tocsin.schemas.dead_letter import Header
 from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.kinds import Severity
+from tocsin.schemas.labels import is_shadow
 from tocsin.schemas.signal import Signal
 from tocsin.schemas.topics import Topics
 
@@ -120,6 +121,10 @@ class Lifecycle:
             event for event in changes.events if event.severity == _URGENT and event.type in ("firing", "changed")
         ]
         return Outcome(entries, [*events, *states, *shadows], wakes, urgent)
+
+    def forgotten(self, names: Sequence[str]) -> list[Output]:
+        """What is said of alerts of which nothing is kept any more."""
+        return [self._state(name, None, {}) for name in names if not is_shadow(name)]
 
     def _event(self, event: AlertEvent, value: bytes) -> Output:
         headers: list[Header] = [*event.cloud_event_headers()]

@@ -83,6 +83,11 @@ class Route:
         self._asked_ms[partition] = watermark_ms
         return index.has_reached(watermark_ms)
 
+    def forgot(self, partition: int, names: Sequence[str]) -> None:
+        """There is nothing more of these alerts in the table."""
+        if index := self._indexes.get(partition):
+            index.put(dict.fromkeys(names))
+
     async def take(self, tp: TP, batches: Sequence[RecordBatch]) -> None:
         """Apply one fetched run of alert events, or of inputs of groups."""
         generation, came_s = self._app.reader.group_generation, asyncio.get_running_loop().time()
@@ -107,7 +112,7 @@ class Route:
                 if tells(run.inputs, index, self._state.marks.reached.watermark_ms):
                     await self._state.catch_up()
                 if is_of_groups:
-                    index.follow(self._table, tp.partition, self._state.version)
+                    index.follow(self._state.version)
                 if not await settled(run, apply, finish, self._topics.dlq, _STAGE, index.kept.drop):
                     self._indexes.pop(tp.partition, None)  # it is ahead of what is written
                     return

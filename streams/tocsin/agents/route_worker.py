@@ -13,6 +13,7 @@ from tocsin.agents.app import WorkerSettings, make_app, make_table, new_outbox, 
 from tocsin.agents.background import Background
 from tocsin.agents.clock import clock_ms
 from tocsin.agents.config_log import ConfigLog
+from tocsin.agents.forgetting import Forgetting
 from tocsin.agents.lifecycle import Lifecycle
 from tocsin.agents.once import Once
 from tocsin.agents.progress import ProgressWriter
@@ -21,6 +22,8 @@ from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.agents.transport import BatchApp
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.lifecycle import record as lifecycle_record
+from tocsin.engine.route import store as route_store
 from tocsin.engine.route.reminders import Reminders
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
@@ -28,6 +31,7 @@ from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.topics import Topics
 
 _TICK_S: Final = 1.0
+_FORGET_EVERY_S: Final = 4 * 3_600.0
 _IN_HAND_S: Final = 5.0  # how long a graceful stop waits for alerts that are being routed
 _PATIENCE_S: Final = 5.0
 _AT_ONCE: Final = 16  # runs: most of what one costs is waiting for Kafka, while those of other partitions can go on
@@ -76,6 +80,12 @@ class _Service:
         self._routing = [ConfigLog(dict(worker.client), topic, read) for topic, read in readers.items()]
         self._marks = ConfigLog(dict(worker.client), topics.marks, self._on_mark)
         self._progress = ProgressWriter(app, self._outbox, topics, self.lifecycle, self._state.marks)
+        heard, told = self._tables
+        inputs, events = (topics.signals, topics.commands), (topics.alerts, topics.groups)
+        self._forgetting = {
+            topics.signals: Forgetting(app, heard, inputs, lifecycle_record.is_over, self.lifecycle.forgotten),
+            topics.alerts: Forgetting(app, told, events, route_store.is_over, gone=self.route.forgot),
+        }
         self._board = Once(self._start_board)
         self._reminders = Reminders()
 
@@ -109,6 +119,7 @@ class _Service:
         self._background.run(self._announce())
         self._background.run(self._tick())
         self._background.run(self._watch())
+        self._background.run(self._forget())
 
     async def _watch(self) -> None:
         """Follow states and marks wherever something may be inhibited: others wait for what lifecycle says of marks."""
@@ -165,6 +176,14 @@ class _Service:
                 await self._outbox.send(first.topic, codec.encode(one), key=one.fingerprint.encode()) for one in due
             ]
             await self._outbox.acknowledged(sent)
+
+    async def _forget(self) -> None:
+        """Every few hours, let go what is kept of alerts that were over long ago."""
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            for tp in sorted(self._app.reader.assignment()):
+                if found := self._forgetting.get(tp.topic):
+                    await found.sweep(tp.partition, clock_ms())
 
     async def _announce(self) -> None:
         await self._assigned.wait()

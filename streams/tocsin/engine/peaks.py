@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ from tocsin.schemas.signal import Signal
 
 _GROWTH = 1_024
 _WORDLESS = ("absence", "composite")  # judged is only whether it holds
+
+
+def as_told(judge: Judge, points: Points) -> Points:
+    """What was judged as alerts tell of it: of a burn rate how fast it burns, not how many severities it reached. Paths
+    of forecasts are not held on to."""
+    if judge.versions[0].rule.condition != "burn_rate":
+        return replace(points, reach=None) if points.reach else points
+    return replace(points, values=np.array([points.evidence(at).facts["burn"] for at in range(len(points))]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,7 @@ class Peaks:
         """See `Watch`."""
         self._judges[id(judge)] = judge
         if len(points) and len(judge.cells):  # while nothing has ever begun there is nothing to follow
-            self._noted.append((judge, points))
+            self._noted.append((judge, as_told(judge, points)))
 
     def settle(self, signals: Iterable[Signal]) -> dict[tuple[str, int], Peak]:
         """Peaks of episodes that ended, by fingerprint and the time of the end."""
@@ -135,7 +143,7 @@ class Peaks:
                 since = at_ms >= signal.since_ms
                 at_ms, values = at_ms[since], values[since]
                 if signal.reason == "condition":
-                    self._add(track, slot, np.array([signal.value]))
+                    self._add(track, slot, np.array([signal.evidence.facts.get("burn", signal.value)]))
         if track.active[slot]:
             self._add(track, slot, values)
 

@@ -16,6 +16,7 @@ from tocsin.engine.combine.state import CombineState
 from tocsin.engine.combine.step import step as combine
 from tocsin.engine.evaluate.late import LateSample
 from tocsin.engine.evaluate.rulebook import RuleBook
+from tocsin.engine.evaluate.series import Watch
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step as evaluate
 from tocsin.engine.frame import Floats, Ints, SourceProgress, Tick
@@ -152,6 +153,11 @@ class Pipeline:
     def states(self) -> Sequence[PartitionState]:
         """Evaluate's state, by samples partition."""
         return self._states
+
+    def watch(self, watch: Watch | None) -> None:
+        """Tell of every value that is judged, those of groups too."""
+        for series in (state.series for states in (self._states, self._combining) for state in states):
+            series.watch = watch
 
     def _forget(self) -> None:
         for partition, state in enumerate(self._states):

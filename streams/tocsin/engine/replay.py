@@ -25,7 +25,8 @@ from tocsin.schemas.signal import Signal
 
 SECOND_MS: Final = 1_000
 _AT_ONCE: Final = 2_048  # samples between two looks; every value of a series that is missed is gone through
-_TIMING: Final = Timing(stride_ms=2**53)  # all time that passes is listened to: nothing lags in a replay
+# All time that passes is listened to, since nothing lags in a replay; and no series is forgotten.
+_TIMING: Final = Timing(stride_ms=2**53, forget_ms=2**53)
 _JOINT: Final = ("composite", "ratio", "burn_rate")
 
 
@@ -77,8 +78,7 @@ class Replay:
         self._begin_ms: int | None = None
         self._clock_ms = UNSEEN_MS  # of the last tick
         self.end_ms = UNSEEN_MS  # the highest event time
-        for state in self._pipeline.states:
-            state.series.watch = watch
+        self._pipeline.watch(watch)
 
     def take(self, batch: Batch) -> None:
         """Judge some more samples."""

@@ -42,11 +42,12 @@ class Output(msgspec.Struct, array_like=True):
 
 
 class _Journal(msgspec.Struct, array_like=True):
-    """One run: its name, the entries that it changes, and what it sends."""
+    """One run: its name, the entries that it changes, and what it sends; whether those that it removes are marked."""
 
     run: str
     entries: dict[str, bytes | None]
     outputs: list[Output]
+    are_marked: bool = True
 
 
 _NOTHING: Final = _Journal("", {}, [])
@@ -142,9 +143,16 @@ class RunTable:
             return _NOTHING
 
     async def finish(
-        self, partition: int, run: str, entries: Mapping[str, bytes | None], outputs: Sequence[Output]
+        self,
+        partition: int,
+        run: str,
+        entries: Mapping[str, bytes | None],
+        outputs: Sequence[Output],
+        *,
+        are_marked: bool = True,
     ) -> bool:
         """Store entries and send outputs; when this returns, both are on Kafka. `run` is a name no other run has.
+        Where it does no harm if removed entries come back, they need not be marked.
 
         False if the partition is another's by now, which takes the same inputs.
         """
@@ -153,7 +161,7 @@ class RunTable:
             return False
         if not entries and not outputs:
             return await reign.holds()
-        journal = _Journal(run, dict(entries), list(outputs))
+        journal = _Journal(run, dict(entries), list(outputs), are_marked)
         await self._pieces.write(partition, {_JOURNAL + reign.name: msgspec.msgpack.encode(journal)})
         if not await reign.holds():
             return False
@@ -166,7 +174,7 @@ class RunTable:
             entry = _entry(key)
             changes[entry + reign.name] = value
             changes |= dict.fromkeys(reign.earlier.pop(entry, ()))
-            if value is None:
+            if value is None and run.are_marked:
                 mark = b"%b%b%016x" % (_GONE, reign.name, next(reign.numbers))
                 reign.gone.append(mark)
                 changes[mark] = entry

@@ -32,7 +32,9 @@ def of_evaluate(state: PartitionState, timing: Timing) -> Standing | None:
     watermark_ms = sharing.watermark(state, timing)
     if state.plan.offset < 0 or watermark_ms == UNSEEN_MS:
         return None
-    return Standing(watermark_ms, _late(state.plan), bool(state.plan.groups))
+    # Samples that nobody watches raise the watermark too, and what waited for it is judged by the next tick.
+    due_ms = min((flow.due_ms() for flow in state.flows.values()), default=watermark_ms + 1)
+    return Standing(min(watermark_ms, due_ms - 1), _late(state.plan), bool(state.plan.groups))
 
 
 def of_combine(state: CombineState) -> Standing | None:

@@ -4,8 +4,11 @@ Rendered by minijinja with a bound on work (fuel) and on output, since a templat
 sandbox stops neither loops nor allocations. Only texts, numbers, lists and mappings go in.
 """
 
+import difflib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import minijinja
@@ -28,6 +31,12 @@ _HELPERS: Final = frozenset({"range", "dict", "namespace", "loop"})
 _DOLLAR: Final = re.compile(r"(\{\{-?[^{}]*?)(?:\$|(?<![\w\])])\.)(labels|value)\b", re.IGNORECASE)
 
 
+# What rendering may raise: filters are Python, and templates may call methods of Python's mappings.
+FAILURES: Final = (
+    minijinja.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+)  # fmt: skip
+
+
 def check(source: str) -> str | None:
     """What is wrong with a template, in one line with its mend; None when it renders."""
     try:
@@ -37,10 +46,18 @@ def check(source: str) -> str | None:
     if unknown:
         return f"{min(unknown)!r} is not known in a template; there are {', '.join(sorted(_NAMES))}"
     try:
-        _environment.render_str(_jinja(source), **_SAMPLE)
-    except minijinja.TemplateError as error:
-        return None if error.kind in _DEPENDS_ON_VALUES else explained(error)
+        _environment.render_str(_jinja(source), **unchangeable(_SAMPLE))
+    except FAILURES as error:
+        return None if getattr(error, "kind", "") in _DEPENDS_ON_VALUES else explained(error) + _mend(error)
     return None
+
+
+def _mend(error: Exception) -> str:
+    unknown = _UNKNOWN_FILTER.search(str(error))
+    if unknown is None:
+        return ""
+    near = difflib.get_close_matches(unknown[1], _FILTERS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_FILTERS)}"
 
 
 def template_problems(rule: Rule) -> list[FieldError]:
@@ -58,10 +75,17 @@ def render(source: str, values: Mapping[str, Any]) -> str:
     if not any(sign in source for sign in _SIGNS):
         return source
     try:
-        rendered: str = _environment.render_str(_jinja(source), **values)
-    except minijinja.TemplateError as error:
+        rendered: str = _environment.render_str(_jinja(source), **unchangeable(values))
+    except FAILURES as error:
         return f"{FAILED}{explained(error)}>"
     return rendered[:_MAX_OUTPUT]
+
+
+def unchangeable(value: Any) -> Any:
+    """The same, all mappings and lists in it as such that nobody can change: a template could call `labels.clear()`."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({name: unchangeable(inner) for name, inner in value.items()})
+    return tuple(map(unchangeable, value)) if isinstance(value, list | tuple) else value
 
 
 def fitted(texts: Sequence[str]) -> list[str]:
@@ -93,10 +117,27 @@ def _jinja(source: str) -> str:
     return source
 
 
-def explained(error: minijinja.TemplateError) -> str:
+def explained(error: Exception) -> str:
     """What is wrong, with its line."""
+    if not isinstance(error, minijinja.TemplateError):
+        return f"it cannot be worked out: {error}"
     text = "it takes too much work" if error.kind == "OutOfFuel" else str(error.detail or error.message)
     return f"line {error.line}: {text}" if error.line else text
+
+
+def _of_numbers(name: str, formatted: Callable[[float], str]) -> Callable[..., Any]:
+    """A filter for numbers, and texts of them. What is none stays as it is: it may be a label, or not be there."""
+
+    def applied(value: Any, *more: Any, **named: Any) -> Any:
+        if more or named:
+            raise TypeError(f"{name} takes no arguments; write {{{{ value | {name} }}}}")
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return value
+        return formatted(number) if math.isfinite(number) else f"{number:g}"
+
+    return applied
 
 
 def _humanize(value: float) -> str:
@@ -132,17 +173,29 @@ def _shown(value: object) -> object:
     return f"{value:.12g}" if isinstance(value, float) else value
 
 
+_HUMANE: Final[dict[str, Callable[[float], str]]] = {
+    "humanize": _humanize,
+    "humanizePercentage": _humanize_percentage,
+    "humanizeDuration": _humanize_duration,
+    "humanize_percentage": _humanize_percentage,
+    "humanize_duration": _humanize_duration,
+}
+# The filters that are told of where one is not known: ours, and of minijinja's those that such texts need.
+_FILTERS: Final = (
+    *_HUMANE, "abs", "default", "first", "float", "format", "int", "join", "last", "length", "lower", "replace",
+    "round", "title", "trim", "upper",
+)  # fmt: skip
+_UNKNOWN_FILTER: Final = re.compile(r"filter (\w+) is unknown")
+
+
 def _environment_with_bounds() -> minijinja.Environment:
     environment = minijinja.Environment()
     environment.fuel = _FUEL
     environment.auto_escape_callback = lambda _name: False  # what is shown where escapes for that place
     environment.undefined_behavior = "lenient"
     environment.finalizer = _shown
-    environment.add_filter("humanize", _humanize)
-    environment.add_filter("humanizePercentage", _humanize_percentage)
-    environment.add_filter("humanizeDuration", _humanize_duration)
-    environment.add_filter("humanize_percentage", _humanize_percentage)
-    environment.add_filter("humanize_duration", _humanize_duration)
+    for name, formatted in _HUMANE.items():
+        environment.add_filter(name, _of_numbers(name, formatted))
     return environment
 
 

@@ -31,6 +31,7 @@ class Reader:
     group_generation: int = 1
     positions: dict[TP, int] = field(default_factory=dict)
     ends: dict[TP, int] = field(default_factory=dict)
+    commits: dict[TP, int] = field(default_factory=dict)
 
     async def still_holds(self, _: TP, generation: int) -> bool:
         """Whether a partition is ours."""
@@ -39,6 +40,10 @@ class Reader:
     async def position(self, tp: TP) -> int | None:
         """The next offset to fetch."""
         return self.positions.get(tp)
+
+    def committed(self, tp: TP) -> int:
+        """Up to where it is committed."""
+        return self.commits.get(tp, 0)
 
     def highwater(self, tp: TP) -> int | None:
         """The offset after the last record, markers of transactions included."""

@@ -15,6 +15,11 @@ from tocsin.agents.record_batches import RecordBatch
 from tocsin.agents.route import Route
 from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
+from tocsin.engine.route import group_record
+from tocsin.engine.route import record as route_record
+from tocsin.engine.route.group_record import Progress
+from tocsin.engine.route.record import RouteRecord
+from tocsin.engine.route.store import Index
 from tocsin.schemas import codec
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
@@ -24,6 +29,7 @@ from tocsin.schemas.mark import Passed
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.route import Routing
 from tocsin.schemas.topics import Topics
+from tocsin.testing.alerts import firing_event
 
 TOPICS = Topics()
 ALERTS, GROUPS = TP(TOPICS.alerts, 0), TP(TOPICS.groups, 0)
@@ -231,3 +237,17 @@ async def test_the_watermark_that_something_waits_for_is_asked_for_once() -> Non
     assert found == [False, True, False, True]
     worker.route.forget()
     assert not worker.route.newly_reached(0), "it is not ours"
+
+
+def test_a_change_of_routes_asks_for_the_alerts_that_it_may_move_and_for_no_others() -> None:
+    index = Index(pytest.fail)
+    over, fires = (route_record.encode(RouteRecord("x", event=event)) for event in (None, firing_event()))
+    index.put({"a": over, "b": fires, "group-progress": group_record.encode(Progress())})
+    index.follow(1)
+    assert index.left == ["b"]
+    index.looked()
+    index.follow(1)
+    assert index.left == []
+    index.put({"b": over})
+    index.follow(2)
+    assert index.left == []

@@ -72,10 +72,17 @@ def test_json_lines_hold_samples_and_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "reason", "said"),
     [
-        ("a.csv", "timestamp,value\n2014-04-01 00:00:00,high\n", "value", "a.csv:2: nan is not a finite number"),
-        ("a.csv", f"timestamp,value\n{AT_MS},1\nyesterday,1\n", "timestamp", "a.csv:3: there is no time"),
+        ("a.csv", "timestamp,value\n2014-04-01 00:00:00,high\n", "value", "a.csv:2: 'high' is not a finite number"),
+        ("a.csv", "timestamp,value\n2014-04-01 00:00:00,\n", "value", "a.csv:2: there is no value; add one"),
+        (
+            "a.csv",
+            f"timestamp,value\n{AT_MS},1\nyesterday,1\n",
+            "timestamp",
+            "a.csv:3: 'yesterday' is not a time; write epoch",
+        ),
+        ("a.csv", f"timestamp,value\n{AT_MS},1\n,1\n", "timestamp", "a.csv:3: there is no time; add a timestamp"),
         ("a.csv", f"timestamp,value\n{AT_MS},1,2\n", "type", "a.csv:2: has 3 columns, and the header 2"),
-        ("a.csv", f"timestamp,value\n{AT_MS},inf\n", "value", "a.csv:2: inf is not a finite number"),
+        ("a.csv", f"timestamp,value\n{AT_MS},inf\n", "value", "a.csv:2: 'inf' is not a finite number"),
         ("a.csv", f"name,timestamp,value\n,{AT_MS},1\n", "name", "a.csv:2: the name has 0 characters"),
         ("a.jsonl", '\n{"name": "m", "value": 1}\n', "timestamp", "a.jsonl:2: there is no time; add a timestamp"),
         ("a.jsonl", '{"name": "m", "value": 1, "timestamp": 1}\n{"name"\n', "json", "a.jsonl:2: the message is not"),

@@ -25,8 +25,13 @@ class Server:
     def __init__(self) -> None:
         self.answer: Answer = lambda: web.json_response({})
         self.url = ""
+        self.asked: list[str] = []
+        self.bodies: list[Any] = []
 
-    async def serve(self, _request: web.Request) -> web.Response:
+    async def serve(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path_qs)
+        if request.can_read_body:
+            self.bodies.append(await request.json())
         return self.answer()
 
     async def run(self, *arguments: str) -> int:
@@ -79,6 +84,30 @@ async def test_another_server_is_said_to_be_one(
     assert shown.count("\n") == 1
 
 
+async def test_a_question_about_the_past_is_put_as_it_was_asked(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda: web.json_response({"items": []})
+    asked = ["--learns", "--fingerprint", FINGERPRINT, "--type", "resolved", "--from", "2026-12-01T00:00:00Z"]
+    assert await server.run("alerts", "list", "--history", *asked, "--text", "db") == 0
+    wanted = f"type=resolved&fingerprint={FINGERPRINT}&from=2026-12-01T00:00:00Z&learns=true"
+    assert server.asked == [f"/api/v1/alerts/history?q=db&{wanted}&limit=100"]
+    capsys.readouterr()
+    assert await server.run("alerts", "list", *asked) == 2
+    assert capsys.readouterr().err == "--type: is of the history; add --history\n"
+
+
+async def test_an_alert_raised_by_hand_has_all_that_is_said_of_it(server: Server) -> None:
+    said = ["--notify", "pager", "--notify", "chat", "--escalation-policy", "page", "--description", "x", "-m", "why"]
+    assert await server.run("alerts", "trigger", "disk", "--category", "c", "--threshold", "5", *said) == 0
+    assert server.bodies == [
+        {
+            "rule_id": "disk", "description": "x", "category": "c", "threshold": 5.0,
+            "notifications": ["pager", "chat"], "escalation_policy": "page", "comment": "why",
+        }
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("action", ["ack", "resolve"])
 async def test_what_is_only_accepted_is_not_said_to_have_happened(
     server: Server, action: str, capsys: pytest.CaptureFixture[str]
@@ -126,3 +155,22 @@ async def test_a_channel_without_a_switch_is_shown_as_enabled(
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["a", "console", "yes"] in shown
     assert ["b", "x", "no"] in shown
+
+
+async def test_channels_are_written_only_where_all_in_the_file_are_right(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda: web.json_response({"items": []})
+    file = tmp_path / "channels.yaml"
+    file.write_text(
+        "- {id: a, type: console}\n"
+        "- {id: b, type: file, config: {path: x}}\n"
+        "- {id: c, type: pigeon}\n"
+        "- {id: d, type: pagerduty, config: {routing_key: '********'}}\n"
+    )
+    assert await server.run("channels", "apply", str(file)) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{file}:2:38: config.path: is not a known field; remove it"
+    assert said[1].startswith(f"{file}:3:17: type: ")
+    assert len(said) == 2
+    assert server.asked == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 from hypothesis import given, settings
 from tests.routing.cases import routings
 
-from tocsin.alertmanager_file import NotAlertmanager, imported
+from tocsin.alertmanager_file import imported
+from tocsin.alertmanager_parts import NotAlertmanager
 from tocsin.cli.app import run
+from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.failures import NotFound
+from tocsin.cli.routing_files import apply, written
+from tocsin.deliver.channels import check_config
 from tocsin.documents import read
 from tocsin.engine.route.tree import Tree
 from tocsin.schemas.matcher import parse_matchers
@@ -39,7 +45,7 @@ receivers:
   - name: ops team
     webhook_configs: [{url: 'http://hook'}]
     email_configs: [{to: 'a@example.test, b@example.test', auth_password: geheim, html: x}]
-  - {name: pager, pagerduty_configs: [{routing_key: k}]}
+  - {name: pager, pushover_configs: [{token: k}]}
 inhibit_rules: [{source_match: {a: x}, target_matchers: ['a="y"'], equal: [host]}]
 time_intervals: [{name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]}]
 """
@@ -97,11 +103,12 @@ def test_an_alertmanager_file_becomes_routes_and_channels(files: Path, capsys: p
     assert said.err.splitlines() == [
         "templates: is not taken over",
         "receiver 'ops team': email_configs.html: is not taken over",
-        "receiver 'pager': there is no channel type for pagerduty_configs; add a channel 'pager' that takes its place",
+        "receiver 'pager': pushover_configs: is not taken over; add a channel 'pager' in its place",
     ]
     channels = read(files / "channels.yaml").value["channels"]
     assert channels == [
-        {"id": "ops-team-1", "type": "webhook", "config": {"url": "http://hook", "send_resolved": True}},
+        {"id": "ops-team-1", "type": "webhook", "config": {
+            "url": "http://hook", "format": "alertmanager", "send_resolved": True}},
         {"id": "ops-team-2", "type": "email", "config": {
             "smtp_host": "mail", "smtp_port": 587, "password": "geheim", "from_address": "am@example.test",
             "to_addresses": ["a@example.test", "b@example.test"], "send_resolved": False}},
@@ -138,6 +145,32 @@ def test_channels_that_cannot_be_written_are_said_before_any_route(capsys: pytes
     assert run(["routes", "import", "am.yml", "--channels", "none/channels.yaml"]) == 1
     said = "--channels: none/channels.yaml: cannot be written (No such file or directory); choose another path\n"
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "config"),
+    [
+        ({"webhook_configs": {"url": "https://h.example", "max_alerts": 5}}, "webhook",
+         {"url": "https://h.example", "format": "alertmanager", "max_alerts": 5}),
+        ({"slack_configs": {"channel": "#ops"}}, "slack",
+         {"webhook_url": "https://s.example/x", "channel": "#ops", "send_resolved": False}),
+        ({"pagerduty_configs": {"routing_key": "k" * 32}}, "pagerduty", {"routing_key": "k" * 32}),
+        ({"opsgenie_configs": {"api_key": "a-key", "responders": [{"type": "team", "name": "ops"}]}}, "opsgenie",
+         {"api_key": "a-key", "url": "https://o.example", "responders": [{"type": "team", "name": "ops"}]}),
+        ({"telegram_configs": {"bot_token": "123456:" + "A" * 30, "chat_id": -5}}, "telegram",
+         {"bot_token": "123456:" + "A" * 30, "chat_id": -5}),
+        ({"discord_configs": {"webhook_url": "https://d.example/x"}}, "discord", {"webhook_url": "https://d.example/x"}),
+        ({"msteamsv2_configs": {"webhook_url": "https://t.example/x", "send_resolved": False}}, "teams",
+         {"webhook_url": "https://t.example/x", "send_resolved": False}),
+    ],
+)  # fmt: skip
+def test_receivers_become_channels_that_are_taken(entry: dict[str, Any], kind: str, config: dict[str, Any]) -> None:
+    receiver = {"name": "ops", **{name: [one] for name, one in entry.items()}}
+    defaults = {"slack_api_url": "https://s.example/x", "opsgenie_api_url": "https://o.example/"}
+    found = imported({"global": defaults, "route": {"receiver": "ops"}, "receivers": [receiver]})
+    assert found.channels == [{"id": "ops", "type": kind, "config": {"send_resolved": True, **config}}]
+    assert found.remarks == []
+    check_config(kind, found.channels[0]["config"])
 
 
 def test_sections_without_content_are_as_if_they_were_not_there() -> None:
@@ -187,3 +220,45 @@ def test_an_imported_tree_is_the_tree_it_was(given_: dict[str, Any]) -> None:
         for name in ("group_by", "wait_ms", "interval_ms", "repeat_ms", "mute", "active"):
             assert getattr(one.options, name) == getattr(two.options, name)
         assert "-".join(one.options.channels) == "-".join(two.options.channels)
+
+
+class Api(ApiClient):
+    """Routes in force, and what was written over them."""
+
+    def __init__(self, stored: dict[str, Any] | None) -> None:
+        super().__init__("http://127.0.0.1:9", None)
+        self.stored = stored
+        self.sent: list[tuple[str, Any, Any]] = []
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        if method == "GET" and self.stored is None:
+            raise NotFound("there are no routes")
+        if method == "PUT":
+            self.sent.append((method, body, headers))
+        warnings = [{"field": "route.channels.0", "message": "there is no channel 'chat'; add it"}]
+        return Answer(200, {**(body or self.stored or {}), "revision": 7, "warnings": warnings}, '"7"')
+
+
+PLAIN: dict[str, Any] = {"route": {"channels": ["chat"]}}
+JOINED = {**PLAIN, "correlations": [{"name": "web", "by": ["cluster"], "channels": ["chat"]}]}
+
+
+@pytest.mark.parametrize(("before", "after"), [(JOINED, PLAIN), (PLAIN, JOINED), (None, PLAIN)])
+async def test_routes_are_written_once_whatever_part_of_them_differs(
+    before: dict[str, Any] | None, after: dict[str, Any]
+) -> None:
+    api, wanted = Api(before), Routing.model_validate(after)
+    doubt = "route.channels.0: there is no channel 'chat'; add it"
+    assert await apply(api, wanted, [], dry_run=False) == [doubt, f"routes {'replaced' if before else 'created'}"]
+    assert api.sent == [("PUT", written(wanted), {"If-Match": '"7"'} if before else {"If-None-Match": "*"})]
+    same = Api({**Routing.model_validate(after).document(), "revision": 7, "updated_at": "", "warnings": []})
+    assert await apply(same, wanted, [], dry_run=False) == ["unchanged"]
+    assert same.sent == []

@@ -17,7 +17,7 @@ from tocsin.deliver.channels.slack import SlackSettings, payload
 from tocsin.deliver.learnt_text import rarity
 from tocsin.deliver.mail import compose_mail
 from tocsin.deliver.message import Message, compose, format_quantity
-from tocsin.schemas.alert import Acknowledgement, AlertEvent
+from tocsin.schemas.alert import Acknowledgement, AlertEvent, Escalation
 from tocsin.testing.alerts import Addressee, firing_event, resolved_event
 
 BASE = "https://tocsin.example.com/"
@@ -76,6 +76,25 @@ def test_other_transitions_and_manual_alerts_have_words_too() -> None:
     assert facts(message(firing_event(expected=expected)))["Expected"] == "80 ms to 310 ms"
 
 
+def test_a_change_and_a_step_of_an_escalation_say_what_is_the_matter() -> None:
+    assert message(firing_event(type="changed", severity="critical")).summary[0] == (
+        "Now critical: response_time is 1,234.5 ms, above 1,000 ms."
+    )
+    nameless = firing_event(type="changed", evidence=None)
+    assert message(nameless).summary[0] == "Now warning: the value is 1,234.5 ms, above 1,000 ms."
+    step = Escalation(policy="page", step=2, round=1, reason="unanswered", people=("ben",), channels=("chat",))
+    told: dict[str, Any] = {
+        "type": "escalated",
+        "actor": "escalation",
+        "escalation": step,
+        "comment": "step 2 of page: ben",
+    }
+    found = message(firing_event(**told))
+    assert found.summary[0] == "Nobody has answered yet: response_time is 1,234.5 ms, above 1,000 ms."
+    assert found.summary[-1] == "step 2 of page: ben"
+    assert message(firing_event(**told, value=None)).summary[0] == "Nobody has answered yet."
+
+
 def test_what_is_said_again_says_why() -> None:
     until = "2026-11-23T12:00:00.000Z"
     taken = Acknowledgement("ada", "2026-11-23T10:06:00.000Z", until=until)
@@ -127,6 +146,18 @@ def test_a_deviation_from_a_baseline_says_where_the_threshold_stands() -> None:
     assert facts(found)["Threshold"] == "> 310 ms"
 
 
+@pytest.mark.parametrize(
+    ("breach_in_s", "text"), [(13_810.4, "in 3h50m"), (3_599.4, "in 59m59s"), (10.0, "in 10s"), (0.2, "at once")]
+)
+def test_a_forecast_says_what_is_and_when_it_will_be_there(breach_in_s: float, text: str) -> None:
+    expected = {"value": 97.5, "current": 55.25, "slope_per_hour": 10.0, "breach_in_s": breach_in_s}
+    found = message(firing_event(value=97.5, threshold=95.0, unit="%", expected=expected))
+    assert found.summary[0] == f"response_time is 55.25 %, and will be above 95 % {text}."
+    told = facts(found)
+    assert "Value" not in told
+    assert (told["Forecast"], told["Now"], told["Reached"]) == ("97.5 %", "55.25 %", text)
+
+
 def test_a_drill_is_marked_in_subject_and_text() -> None:
     found = message(firing_event(drill=True))
     assert found.subject.startswith("[DRILL · FIRING] ")
@@ -163,6 +194,8 @@ def test_a_template_replaces_the_text_and_one_that_fails_does_not_stop_the_messa
         "response_time is 1,234.5 ms, above 1,000 ms.",
     )
     assert message(firing_event(labels={"a": "{{ 7*7 }}"}), "{{ labels.a }}").summary == ("{{ 7*7 }}",)
+    for fails in ("{{ labels.pop('no') }}", "{{ group_labels.clear() }}", "{{ labels.get() }}"):
+        assert message(firing_event(), fails).summary == ("response_time is 1,234.5 ms, above 1,000 ms.",)
 
 
 @pytest.mark.parametrize("template", ["{{ annotations.missing }}", " \n\t ", "{% if value < 0 %}below{% endif %}"])

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tocsin.deliver.memory import Memory
 from tocsin.deliver.message import compose
+from tocsin.deliver.tail import Tail
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import encode_document
 from tocsin.testing.alerts import Addressee, firing_event
@@ -41,3 +43,18 @@ async def test_a_message_that_cannot_be_written_stops_no_other(monkeypatch: pyte
         written = await deliverer.settled()
     assert {one.channel_id: one.outcome for one in written.deliveries} == {"first": "failed", "second": "delivered"}
     assert written.dead == [("first", "refused", "the channel failed on this notification: KeyError")]
+
+
+async def test_what_an_earlier_process_delivered_is_not_sent_again_however_much_is_delivered_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tocsin.deliver.worker._REMEMBERED", 1)
+    hour = [Addressee("screen", "console").notification(firing_event(one)) for one in range(5)]
+    before, since = hour[:3], hour[3:]
+    async with delivering({"screen": ("console", {})}, output=io.StringIO()) as deliverer:
+        await deliverer.tell(since[0])
+        await deliverer.settled()
+        deliverer.workers["console"].remember(Tail("console", {one.id for one in before}), Memory())
+        await deliverer.tell(since[1], *before)
+        written = await deliverer.settled()
+    assert [one.notification_id for one in written.deliveries] == [one.id for one in since]

@@ -15,7 +15,7 @@ from tocsin.engine.evaluate.detector import rounds
 from tocsin.engine.evaluate.detectors import DETECTORS
 from tocsin.engine.evaluate.detectors.ensemble import Ensemble
 from tocsin.engine.evaluate.detectors.rarity import Rarity
-from tocsin.engine.evaluate.detectors.season import Habits
+from tocsin.engine.evaluate.detectors.season import DAY_S, WEEK_S, Habits, phase_s
 from tocsin.engine.evaluate.detectors.seasonal import Seasonal
 
 STEPS = 400
@@ -106,7 +106,8 @@ def test_a_constant_series_is_never_strange(name: str) -> None:
 def test_the_unit_of_a_series_does_not_matter(name: str) -> None:
     units = np.array([1.0, 1e-300, 1e-12, 1e9, 1e300])
     values = noise(3, 4)[:, None] * units[:, None]
-    strange = watch(detector(4 * len(units), name), values.reshape(STEPS, -1)).reshape(values.shape) > 1
+    scores = watch(detector(4 * len(units), name), values.reshape(STEPS, -1), interval_s=900.0)
+    strange = scores.reshape(values.shape) > 1
     assert strange[:, 0].any()
     assert (strange == strange[:, :1]).mean() > 0.999
 
@@ -137,6 +138,18 @@ def test_each_detector_finds_what_it_is_for(name: str, length: int, height: floa
     rare = np.log1p(10)
     assert (scores[1300 : 1300 + within] > rare).any(axis=0).mean() >= 0.75
     assert (scores[800:1300].reshape(10, 50, 8) > rare).any(axis=1).sum() <= 6  # of 14 days of series
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.6])
+def test_sums_alarm_no_more_in_the_first_days_than_such_rarity_lets_expect(kept: float) -> None:
+    rng, series, a_day = np.random.default_rng(31), 64, 96
+    made, last, alarms = detector(series, "change_point"), np.zeros(series), 0
+    for step in range(5 * a_day):
+        last = kept * last + np.sqrt(1 - kept * kept) * rng.standard_normal(series)
+        day = 8 * np.sin(2 * np.pi * step / a_day)
+        score = made.look(np.arange(series), np.full(series, 1e9 + step * 900.0), 100 + day + last).score
+        alarms += int((score > np.log1p(10)).sum())
+    assert alarms <= series * 5 / 10
 
 
 def test_a_spike_of_ten_scales_is_found_at_once_and_named() -> None:
@@ -230,6 +243,14 @@ def test_a_first_incident_does_not_hide_the_next() -> None:
     found = np.array([(scores[begin : begin + 30] > np.log1p(7)).any(axis=0).mean() for begin in begins])
     assert found[0] > 0.9
     assert found[1:].mean() > found[0] - 0.05
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-3, 3), st.floats(-1e12, 1e12))
+def test_phases_are_those_of_a_division_with_remainder(turns: int, ulps: int, at_s: float) -> None:
+    for period_s in (DAY_S, WEEK_S):
+        edge = turns * period_s
+        times = np.array([at_s, round(at_s, 3), edge, edge + ulps * np.spacing(float(edge)), edge + ulps / 1_000])
+        assert phase_s(times, period_s).tolist() == (times % period_s).tolist()
 
 
 @pytest.mark.parametrize("change_s", [3_600.0, -3_600.0])

@@ -6,7 +6,8 @@ import pytest
 
 from tocsin.engine.templates import check, render
 
-VALUES = {"labels": {"service": "<api>", "host": "a1"}, "value": 1500.0, "threshold": 1000.0, "unit": "ms"}
+LABELS = {"service": "<api>", "host": "a1"}
+VALUES = {"labels": LABELS, "value": 1500.0, "threshold": 1000.0, "unit": "ms", "expected": {}}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ VALUES = {"labels": {"service": "<api>", "host": "a1"}, "value": 1500.0, "thresh
         ("{{ 0.0525 | humanizePercentage }}", "5.25%"),
         ("{{ 3725 | humanizeDuration }}", "1h 2m 5s"),
         ("{{ labels.nothing }}", ""),
+        ("{{ labels.nothing | humanize }}{{ expected.value | humanizeDuration }}", ""),
+        ("{{ labels.host | humanize }} {{ '1500' | humanize }} {{ (1e308 * 10) | humanize_duration }}", "a1 1.5k inf"),
         ("{% if value > threshold %}high{% endif %}", "high"),
     ],
 )
@@ -33,7 +36,10 @@ def test_what_they_give(source: str, shown: str) -> None:
     [
         ("{{ value", "line 1"),
         ("{{ valve }}", "'valve' is not known"),
-        ("{{ value | nothing }}", "filter nothing"),
+        ("{{ value | nothing }}", "filter nothing is unknown; there are humanize,"),
+        ("{{ value | humanise }}", "filter humanise is unknown; did you mean 'humanize'?"),
+        ("{{ value | humanize(2) }}", "humanize takes no arguments; write {{ value | humanize }}"),
+        ("{{ labels.clear() }}", "has no attribute 'clear'"),
         ("{{ 'a' * 1000000000 }}", "too much work"),
     ],
 )
@@ -52,8 +58,12 @@ def test_what_is_refused(source: str, problem: str) -> None:
         "{{ 1 / 0 }}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{{ '%1000000000d' | format(1) }}",
+        "{{ labels.pop('host') }}{{ labels.clear() }}",
+        "{{ value | humanize(1) }}",
+        "{{ labels.get() }}",
         "{% set x = 'abcdefgh' * 100 %}" + "{{ x }}" * 100,
     ],
 )
 def test_a_hostile_one_gives_a_short_text(source: str) -> None:
     assert len(render(source, VALUES)) <= 8_192
+    assert LABELS == {"service": "<api>", "host": "a1"}

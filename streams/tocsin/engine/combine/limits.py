@@ -9,7 +9,7 @@ from tocsin.engine.partial import Limits, MetLimit
 from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.signal import SERIES_LIMIT, Evidence, Notice, Signal, SignalKind
 
-_SETTLE_MS: Final = 10_000  # until every partition has said what it turned away
+_SETTLE_MS: Final = 9_000  # until every partition has said what it turned away: a look, which may come a little early
 _MUCH: Final = 2  # times as many, or as few, are worth saying
 
 

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK: Final = 512
+_CHUNK_BITS: Final = 9
+CHUNK: Final = 1 << _CHUNK_BITS
 _WIDE: Final = 48  # values a row: columns that are profiles or rings, of which little changes at a time
 _STRIP: Final = 12
 _MOST_STRIPS: Final = 16
@@ -82,7 +83,7 @@ class Columns:
 
     def touch(self, rows: NDArray[np.int64]) -> None:
         """Note that rows were written, for the next checkpoint."""
-        self.dirty[rows // CHUNK] = True
+        self.dirty[rows >> _CHUNK_BITS] = True
 
     def touch_row(self, row: int) -> None:
         """As `touch`, of one row."""

@@ -15,6 +15,7 @@ Array = NDArray[Any]
 FIRST_STEP_S: Final = 300.0  # what lies between samples, as long as there was only one
 _CADENCE_GAIN: Final = 0.1
 _LONGEST_STEPS: Final = 3.0  # after a gap a sample stands for no more than so many
+_TINY: Final = np.finfo(np.float64).tiny
 LARGEST: Final = 1e30  # in units of the series; its square is still a number
 
 
@@ -81,22 +82,23 @@ def arrive(columns: Columns, slots: Ints, at_s: Floats, values: Floats) -> Momen
     age = columns["seen"][slots] + 1
     unit = columns["unit"][slots]
     unit = np.where(unit == 0, np.abs(values), unit)
+    divisor = np.where(unit < _TINY, 1.0, unit)
     with np.errstate(over="ignore"):
-        x = np.clip(values / np.where(unit < np.finfo(float).tiny, 1.0, unit), -LARGEST, LARGEST)
+        x = (values / divisor).clip(-LARGEST, LARGEST)
     step_s = np.where(age == 1, FIRST_STEP_S, np.maximum(at_s - columns["last_s"][slots], 0.001))
     cadence_s = columns["cadence_s"][slots]
-    drawn = cadence_s + _CADENCE_GAIN * np.clip(step_s - cadence_s, -cadence_s / 2, cadence_s / 2)
+    half_s = cadence_s / 2
+    drawn = cadence_s + _CADENCE_GAIN * np.minimum(np.maximum(step_s - cadence_s, -half_s), half_s)
     cadence_s = np.where(age <= 2, step_s, drawn)
     columns["seen"][slots], columns["unit"][slots] = age, unit
     columns["last_s"][slots], columns["cadence_s"][slots] = at_s, cadence_s
     columns.touch(slots)
-    unit = np.where(unit < np.finfo(float).tiny, 1.0, unit)
-    return Moment(slots, at_s, x, unit, age, np.minimum(step_s, _LONGEST_STEPS * cadence_s), cadence_s)
+    return Moment(slots, at_s, x, divisor, age, np.minimum(step_s, _LONGEST_STEPS * cadence_s), cadence_s)
 
 
 def taken(columns: Columns, name: str, slots: Ints, shape: tuple[int, ...]) -> Array:
     """The rows of a column as contiguous arrays over series: `shape` x slots."""
-    return np.ascontiguousarray(columns[name][slots].T).reshape(*shape, len(slots))
+    return np.ascontiguousarray(columns[name].take(slots, axis=0).T).reshape(*shape, len(slots))
 
 
 def put(columns: Columns, name: str, slots: Ints, values: Array) -> None:

@@ -86,6 +86,11 @@ class Flow:
             default=EVERYTHING_MS,
         )
 
+    def due_ms(self) -> int:
+        """The watermark at which the first sample that waits may be judged."""
+        found = (int(waiting.at_ms.min()) for waiting in self.waiting.values() if len(waiting))
+        return min(found, default=EVERYTHING_MS) + self.lateness_ms
+
     def judge(self, series: SeriesTable, out: list[Signal]) -> None:
         """Let the lanes look at what is ready, grouped by series."""
         if not self.ready:

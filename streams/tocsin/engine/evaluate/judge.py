@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from tocsin.engine.evaluate.cell import (
     FIRING,
@@ -184,7 +185,7 @@ class Judge:
                 ],
             )
             for kind in transitions(before, states):
-                subject, evidence = describe(slot), points.evidence(index)
+                subject, evidence = describe(slot), _evidence(points, index, rule.steps[max(shown(states), 0)])
                 out.append(self._signal(cell, owner, kind, (before, states), at_ms, value, subject, evidence))
             if states != before:
                 wait_anew(cell, rule, states)
@@ -363,6 +364,15 @@ class Judge:
         slots, owners, until_ms = self.cells.pasts()
         past = ~busy[slots, owners] & (until_ms < last_ms[slots])
         self.cells.drop(slots[past], owners[past])
+
+
+def _evidence(points: Points, index: int, step: Level) -> Evidence:
+    """What a value rests on; of a forecast also when it will be at the threshold."""
+    evidence = points.evidence(index)
+    if points.reach is None or step.threshold is None:
+        return evidence
+    breach_s = points.reach(index, step.threshold)
+    return evidence if breach_s is None else replace(evidence, facts=evidence.facts | {"breach_in_s": breach_s})
 
 
 def _kind(rule: Rule) -> tuple[str, str]:

@@ -36,7 +36,8 @@ class Course:
 @dataclass(frozen=True, slots=True)
 class Points:
     """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more. Where a
-    rule learns, its judged values have a `course`."""
+    rule learns, its judged values have a `course`; of forecasts, `reach` says by index in how many seconds one is at a
+    threshold, or None if it is not."""
 
     slots: Ints
     begins: Ints
@@ -44,6 +45,7 @@ class Points:
     values: Floats
     evidence: Callable[[int], Evidence]
     course: Course | None = None
+    reach: Callable[[int, float], float | None] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -68,7 +70,7 @@ class Points:
         """Some of the values, given by rising index."""
         owners = self.owners()[chosen]
         begins = segments(owners)
-        evidence = self.evidence
+        evidence, reach = self.evidence, self.reach
         return type(self)(
             owners[begins[:-1]],
             begins,
@@ -76,6 +78,7 @@ class Points:
             self.values[chosen],
             lambda index: evidence(int(chosen[index])),
             self.course.take(chosen) if self.course else None,
+            (lambda index, threshold: reach(int(chosen[index]), threshold)) if reach else None,
         )
 
 

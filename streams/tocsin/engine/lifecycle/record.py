@@ -32,8 +32,8 @@ class AlertRecord(Timers, omit_defaults=True):
 
     `condition` is what the rule last said, which a person may have overruled. `episode_ms` and `transitions` (within
     the episode) make event ids. `order`, `command_offset` and `command_ids` (the last few) tell which inputs are in
-    here already. `touched_ms` is the latest time among them. `flips` are the times of the last changes, of a rule that
-    looks for flapping, and `peak` is the highest rank of a severity since it flaps.
+    here already. `touched_ms` is the latest time among them, or at which one was written. `flips` are the times of the
+    last changes, of a rule that looks for flapping, and `peak` is the highest rank of a severity since it flaps.
     """
 
     fingerprint: str
@@ -64,6 +64,11 @@ class AlertRecord(Timers, omit_defaults=True):
         """Whether it came and went so often that it counts as one."""
         return self.calm_ms > 0
 
+    def is_over_since(self, at_ms: int) -> bool:
+        """Whether it is at rest, waits for nothing, and heard of nothing since a time."""
+        is_at_rest = self.condition == "rest" and self.status in ("", "resolved") and not self.wake_ms
+        return is_at_rest and self.touched_ms < at_ms
+
     @property
     def is_spent(self) -> bool:
         """Whether nothing of it is needed any more: a candidate in shadow is at rest. A repeat of what it heard would
@@ -91,6 +96,14 @@ def decode(value: bytes) -> AlertRecord:
         return _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"not an alert record: {error}") from None
+
+
+def is_over(_: str, value: bytes, since_ms: int) -> bool:
+    """Whether nothing of a stored record is needed any more, where it heard of nothing since a time."""
+    try:
+        return decode(value).is_over_since(since_ms)
+    except DamagedRecord:
+        return False
 
 
 def wake_of(value: bytes) -> int:

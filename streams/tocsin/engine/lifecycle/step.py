@@ -120,6 +120,6 @@ def _event(record: AlertRecord, item: Signal | NumberedCommand, find_rule: FindR
         record.touched_ms = max(record.touched_ms, item.command.at_ms)
         return on_command(record, item.command)
     record.order = item.order
-    record.touched_ms = max(record.touched_ms, item.at_ms)
+    record.touched_ms = max(record.touched_ms, item.at_ms, item.written_ms)
     rule = None if item.notice else find_rule(item.rule_id, item.revision)
     return on_signal(record, item, rule)

@@ -66,6 +66,8 @@ class Direct:
         """Look again at an alert that waits; whether its record changed."""
         if not record.held_ms or record.event is None:
             return False
+        if record.held_ms > self.at_ms and not record.awaits_ms:
+            return False  # quiet since then: a tick may be read late, and be older than what keeps the alert quiet
         before, said = (record.held_ms, record.awaits_ms, record.said), len(self.notifications)
         if left := self._left(record, record.event):
             record.awaits_ms = left.awaits_ms  # a later one, where rules are in force that wait longer for samples

@@ -4,6 +4,7 @@ import msgspec
 
 from tocsin.engine.escalate.ladder import Ladder
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.instant import parse_instant
 
 
 class Membership(msgspec.Struct, array_like=True, frozen=True):
@@ -19,7 +20,8 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
 
     `event` is kept whole while it may have to be told later, or by another route. `held_ms` is the time until which it
     waits, 0 if it does not, unless the watermark `awaits_ms` comes before. `said` is the last decision about it.
-    `escalation` is how far its policy has come; whom that told is among those who were told.
+    `escalation` is how far its policy has come; whom that told is among those who were told. `heard_ms` is when it was
+    last heard of.
     """
 
     fingerprint: str
@@ -33,6 +35,12 @@ class RouteRecord(msgspec.Struct, omit_defaults=True):
     awaits_ms: int = 0
     said: str = ""
     escalation: Ladder | None = None
+    heard_ms: int = 0
+
+    def is_over_since(self, at_ms: int) -> bool:
+        """Whether nobody is to hear of it any more, and nothing was heard of it since a time."""
+        is_waiting = self.event or self.groups or self.told or self.held_ms or self.escalation
+        return not is_waiting and max(self.heard_ms, parse_instant(self.updated_at) if self.updated_at else 0) < at_ms
 
 
 class DamagedRecord(ValueError):

@@ -66,6 +66,7 @@ def step(
             continue
         changes.records[event.fingerprint] = record
         record.sequence, record.starts_at, record.updated_at = event.sequence, event.starts_at, event.updated_at
+        record.heard_ms = max(record.heard_ms, at_ms)
         if not event.is_noise:
             direct.take(record, event)
             members.take(record, event)

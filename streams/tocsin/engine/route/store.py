@@ -82,6 +82,7 @@ class Index:
         self._held = Wakes()
         self._steps = Wakes()
         self.groups_awaiting, self._held_awaiting, self._steps_awaiting = Wakes(), Wakes(), Wakes()
+        self._asked: dict[str, None] = {}  # alerts that routes, or a rule's own channels, may send elsewhere
         self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.kept = Groups()
         self.version = -1
@@ -107,6 +108,10 @@ class Index:
                 self._put_member(key.removeprefix(_JOINED), is_there=value is not None)
             elif not key.startswith(_OWN):
                 alert = _decoded(route_record.decode, value, self._report)
+                if alert and alert.event:
+                    self._asked[key] = None
+                else:
+                    self._asked.pop(key, None)
                 self._held.put(key, alert.held_ms if alert and alert.event else 0)
                 self._held_awaiting.put(key, alert.awaits_ms if alert and alert.event else 0)
                 ladder = alert.escalation if alert else None
@@ -130,11 +135,12 @@ class Index:
         """Whether it matters here what time it is."""
         return bool(self.groups or self._held or self._steps or self.left) or self.version != version
 
-    def follow(self, table: RunTable, partition: int, version: int) -> None:
-        """The routes are of this version: all alerts are to be asked for again if they were not before."""
+    def follow(self, version: int) -> None:
+        """The routes are of this version: all alerts that they may send elsewhere are to be asked for again, if they
+        were not before."""
         if self.version != version:
             self.version = version
-            self.left = [key for key in table.keys(partition) if not key.startswith(_OWN)]
+            self.left = list(self._asked)
 
     def is_due(self, at_ms: int, watermark_ms: int) -> bool:
         """Whether anything is to be looked at by a time, or because a watermark has come."""
@@ -210,6 +216,16 @@ class RouteStore:
         """What joins from here are numbered with. Lost ones begin at a time, which lies beyond all before it."""
         stored = self._get(_NUMBERS)
         return Numbers(partition, int(stored) if stored else at_ms * _NUMBERS_A_MS)
+
+
+def is_over(key: str, value: bytes, since_ms: int) -> bool:
+    """Whether an entry is that of an alert of which nobody is to hear, and of which nothing was heard since a time."""
+    if key.startswith(_OWN):
+        return False
+    try:
+        return route_record.decode(value).is_over_since(since_ms)
+    except DamagedRecord:
+        return False
 
 
 def entries_of_alerts(changes: Changes, numbers: Numbers) -> dict[str, bytes | None]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.engine.evaluate.cell import KEEPING, PENDING
 from tocsin.engine.evaluate.columns import CHUNK
 from tocsin.engine.evaluate.judge import Judge
 from tocsin.engine.evaluate.lane import Lane
@@ -57,7 +58,8 @@ def _figures(aggregations: Iterable[str]) -> set[str]:
 
 
 def _judge(judge: Judge, judged_ms: Ints) -> Any:
-    """States, and of what is not at rest when it began and when it is due: what else is kept says nothing."""
+    """States, of what is not at rest when it began, and of what has a time to come when that is: what else is kept says
+    nothing."""
     count = judge.columns.count
     state, due = judge.columns["state"][:count], judge.columns["due"][:count]
     cells = []
@@ -68,4 +70,5 @@ def _judge(judge: Judge, judged_ms: Ints) -> Any:
         cooldown = None if is_cold else (cell.cool_ms, cell.fired_level)
         if since or not is_cold:
             cells.append((slot, owner, since, cooldown, cell.order_at, cell.order_number, cell.value))
-    return state.tobytes(), np.where(state > 0, due, 0).tobytes(), cells
+    is_timed = (state == PENDING) | (state == KEEPING)
+    return state.tobytes(), np.where(is_timed, due, 0).tobytes(), cells

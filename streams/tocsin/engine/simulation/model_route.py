@@ -33,6 +33,7 @@ class Direct:
     told: list[str] = field(default_factory=list)
     waiting: AlertEvent | None = None
     until_ms: int = 0
+    is_to_wait: bool = False  # for what may inhibit it, rather than for the end of what does
     is_cared_for: bool = False  # somebody acknowledged it before anybody could be told
 
 
@@ -101,7 +102,7 @@ class RouteModel:
         if why is not None or until_ms > at_ms:
             is_new = until_ms > at_ms or direct.waiting is None
             direct.until_ms = until_ms if is_new else min(direct.until_ms, at_ms)
-            direct.waiting = event
+            direct.waiting, direct.is_to_wait = event, until_ms > at_ms
             return
         direct.waiting, direct.is_cared_for = None, False
         if not direct.told:
@@ -136,7 +137,10 @@ class RouteModel:
     def _look_again(self, now_ms: int, settings: Settings) -> None:
         """What waited long enough is told, if nothing keeps it quiet by now; other routes send alerts elsewhere."""
         for direct in self._direct.values():
-            if direct.waiting is not None and (direct.until_ms <= now_ms or not _hold_ms(direct.waiting, settings)):
+            if direct.waiting is None:
+                continue
+            has_waited = direct.is_to_wait and not _hold_ms(direct.waiting, settings)
+            if direct.until_ms <= now_ms or has_waited:
                 self._tell_unless(direct, direct.waiting, now_ms, settings, now_ms)
         for event, before in list(self._routed.values()):
             wanted = _wanted(event, settings)

@@ -289,7 +289,7 @@ class RouteProcess:
             inputs = [grouped_of(record) for record in records]
             if tells(inputs, index, watermark_ms):
                 self.follow()
-            index.follow(self.told, partition, self.known.version)
+            index.follow(self.known.version)
             done = one.groups(inputs, get)
         outputs = [output for changes in done.changes for output in _outputs(changes)]
         if not await self._finish(self.told, self._attempt(topic, partition, records), done.entries, outputs):

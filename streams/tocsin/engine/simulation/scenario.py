@@ -43,9 +43,11 @@ _WINDOWS: tuple[dict[str, Any], ...] = (
     {"type": "session", "gap": "900ms"},
 )
 _AGGREGATIONS = ("avg", "min", "max", "sum", "count", "first", "last")
+_HABITS: Final = {"memory": "2m", "relearn_after": "1m"}
+_DETECTORS: Final = ("ensemble", "ensemble", "change_point", "extremes", "holt_winters", "neighbours")
 _LEARNING: tuple[dict[str, Any], ...] = (
-    {"condition": "baseline", "threshold": 1.5, "baseline": {"memory": "2m", "relearn_after": "1m"}},
-    {"condition": "anomaly", "anomaly": {"rarer_than": "50ms", "memory": "2m", "relearn_after": "1m"}},
+    *({"condition": "baseline", "threshold": 1.5, "baseline": _HABITS},) * 2,
+    *({"condition": "anomaly", "anomaly": {"rarer_than": "50ms", "detector": one, **_HABITS}} for one in _DETECTORS),
 )
 _TRAITS: Final = {"windows": 50, "silence": 45, "learning": 3}  # of the rules of a schedule: how often in a hundred
 _COUNTS: Final = (1, 1, 1, 1, 2, 3)

@@ -5,7 +5,7 @@ differences to one season ago, and added to what the season had where the horizo
 up to the horizon. One forecast a bucket, when it is complete.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -47,17 +47,18 @@ class Forecast(Derivation):
             points = self._learnt(self._learner, points)
         owners = points.owners()
         forecast, slope = np.full(len(points), np.nan), np.full(len(points), np.nan)
+        paths = _Paths(points.at_ms, self._history.step_ms, self._upwards)
         for chosen in self._history.rounds(points):
             slots = owners[chosen]
             heads = chosen[np.concatenate(([True], np.diff(slots) != 0))]
-            self._look_ahead(owners[heads], heads, points, forecast, slope)
+            self._look_ahead(owners[heads], heads, points, forecast, slope, paths)
             self._history.add(slots, points.at_ms[chosen], points.values[chosen])
         hourly = 3_600_000 / self._history.step_ms
         evidence = with_facts(
             points,
             lambda index: {"current": float(points.values[index]), "slope_per_hour": float(slope[index]) * hourly},
         )
-        return Points(points.slots, points.begins, points.at_ms, forecast, evidence).usable()
+        return Points(points.slots, points.begins, points.at_ms, forecast, evidence, reach=paths.reach_s).usable()
 
     def _learnt(self, learner: Learner, points: Points) -> Points:
         """Values without what strays from the baseline: beyond its band they say nothing of where the series is going,
@@ -70,7 +71,9 @@ class Forecast(Derivation):
             learner.settle(turn, known & (inside != turn.values))
         return replace(points, values=values)
 
-    def _look_ahead(self, slots: Ints, heads: Ints, points: Points, forecast: Floats, slope: Floats) -> None:
+    def _look_ahead(
+        self, slots: Ints, heads: Ints, points: Points, forecast: Floats, slope: Floats, paths: "_Paths"
+    ) -> None:
         """Slots whose bucket before this one is complete get their forecast, at the value that completed it."""
         now = points.at_ms[heads] // self._history.step_ms
         fresh = self.columns["done"][slots] < now
@@ -83,12 +86,47 @@ class Forecast(Derivation):
         if self._season:
             past = past - self._history.means(slots[:, None], now[:, None] + back - self._season)
         level, rise = _line(past, back)
-        ahead = np.arange(self._ahead) if self._season else np.array([self._ahead - 1])
+        ahead = np.arange(self._ahead) if self._season else np.array([0, self._ahead - 1])
         values = level[:, None] + rise[:, None] * ahead
         if self._season:
             values = values + self._history.means(slots[:, None], now[:, None] + ahead % self._season - self._season)
         worst = np.fmax.reduce if self._upwards else np.fmin.reduce
-        forecast[heads], slope[heads] = worst(values, axis=1), rise
+        forecast[heads], slope[heads] = worst(values, axis=1) if self._season else values[:, -1], rise
+        paths.add(heads, now, ahead, values)
+
+
+@dataclass(slots=True)
+class _Paths:
+    """Where forecasts lead on their way to the horizon: in steps ahead of the bucket `now`, and the values there."""
+
+    at_ms: Ints
+    step_ms: int
+    upwards: bool
+    _parts: list[tuple[Ints, Ints, Ints, Floats]] = field(default_factory=list)
+
+    def add(self, heads: Ints, now: Ints, ahead: Ints, values: Floats) -> None:
+        """Forecasts at values given by rising index."""
+        self._parts.append((heads, now, ahead, values))
+
+    def reach_s(self, index: int, threshold: float) -> float | None:
+        """In how many seconds the forecast made at a value is at a threshold; None if not by the horizon."""
+        for heads, now, ahead, values in self._parts:
+            row = int(np.searchsorted(heads, index))
+            if row == len(heads) or heads[row] != index:
+                continue
+            sign = 1.0 if self.upwards else -1.0
+            known = ~np.isnan(values[row])
+            beyond = sign * (values[row][known] - threshold)
+            first = int(np.argmax(beyond >= 0))
+            if beyond[first] < 0 or not np.isfinite(beyond).all():
+                return None
+            step = float(ahead[known][first])
+            if first:  # it is there between two steps
+                back = beyond[first] / (beyond[first] - beyond[first - 1])
+                step -= float(back) * float(ahead[known][first] - ahead[known][first - 1])
+            middle_ms = (int(now[row]) + step + 0.5) * self.step_ms  # a bucket's mean is that of its middle
+            return max(0.0, round((middle_ms - int(self.at_ms[index])) / 1_000, 3))
+        return None
 
 
 def _line(values: Floats, at: Ints) -> tuple[Floats, Floats]:

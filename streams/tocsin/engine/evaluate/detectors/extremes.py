@@ -7,10 +7,10 @@ which excess over the level comes how seldom. What is far off is learnt as if it
 import numpy as np
 
 from tocsin.engine.evaluate.columns import Spec
-from tocsin.engine.evaluate.detector import Array, Moment
+from tocsin.engine.evaluate.detector import Moment
 from tocsin.engine.evaluate.detectors import scale
 from tocsin.engine.evaluate.detectors.rarity import Rarity, Reading
-from tocsin.engine.evaluate.detectors.scale import Scale
+from tocsin.engine.evaluate.detectors.scale import Level
 from tocsin.engine.frame import Floats
 
 
@@ -25,12 +25,6 @@ class Extremes(Rarity):
 
     def read(self, moment: Moment, local_s: Floats) -> Reading:
         """See Rarity."""
-        columns, slots = self.columns, moment.slots
-        level = np.where(moment.age == 1, moment.x, columns["level"][slots])
-        found = Scale(columns, moment, moment.x - level, moment.age)
-
-        def learn(strange: Array) -> Array:
-            columns["level"][slots] = level + moment.gain(self.habits.level_s) * found.learn()
-            return 1 - strange.astype(np.float32)
-
-        return Reading(found.measured[None], moment.age, np.zeros(len(slots), bool), found.band(level), learn)
+        level = Level(self.columns, moment, self.habits.level_s)
+        anew = np.zeros(len(moment.slots), bool)
+        return Reading(level.measured[None], moment.age, anew, level.band(), level.learn)

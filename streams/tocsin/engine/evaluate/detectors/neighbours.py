@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from tocsin.engine.evaluate.columns import Spec
-from tocsin.engine.evaluate.detector import Array, Moment, put, taken
+from tocsin.engine.evaluate.detector import Moment, put, taken
 from tocsin.engine.evaluate.detectors import scale
 from tocsin.engine.evaluate.detectors.rarity import Rarity, Reading
-from tocsin.engine.evaluate.detectors.scale import Scale
+from tocsin.engine.evaluate.detectors.scale import Level
 from tocsin.engine.frame import Floats, Ints
 
 _EACH: Final = 6  # samples of one mean
@@ -47,19 +47,13 @@ class Neighbours(Rarity):
     def read(self, moment: Moment, local_s: Floats) -> Reading:
         """See Rarity."""
         columns, slots = self.columns, moment.slots
-        level = np.where(moment.age == 1, moment.x, columns["level"][slots])
-        found = Scale(columns, moment, moment.x - level, moment.age)
-        columns["sum"][slots] += np.clip(found.measured, -_MOST, _MOST)
+        level = Level(columns, moment, self.habits.level_s)
+        columns["sum"][slots] += np.clip(level.measured, -_MOST, _MOST)
         full = np.flatnonzero(moment.age % _EACH == 0)
         if len(full):
             self._compare(slots[full], moment.age[full])
-
-        def learn(strange: Array) -> Array:
-            columns["level"][slots] = level + moment.gain(self.habits.level_s) * found.learn()
-            return 1 - strange.astype(np.float32)
-
         anew = moment.age == _EACH * _MEANS
-        return Reading(columns["distance"][slots][None].copy(), moment.age, anew, found.band(level), learn)
+        return Reading(columns["distance"][slots][None].copy(), moment.age, anew, level.band(), level.learn)
 
     def _compare(self, slots: Ints, age: Ints) -> None:
         """A mean is complete: find the nearest shape, and learn this one."""

@@ -45,7 +45,7 @@ class Rarity(Detector):
     """See the module. A vote is ln(1 + days) of one measure alone, 0 if it is ordinary: more often than once a day."""
 
     measures: ClassVar[tuple[str, ...]]
-    shape: ClassVar[np.float32] = tails.GAUSSIAN  # of their tails, as long as little is known
+    prior: ClassVar[tails.Prior] = tails.GAUSSIAN
 
     def __init__(self, habits: Habits = AUTO) -> None:
         self.habits = habits
@@ -73,7 +73,7 @@ class Rarity(Detector):
     def _look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats) -> Finding:
         moment = arrive(self.columns, slots, at_s, values)
         reading = self.read(moment, local_s)
-        tail = Tails(self.columns, moment, reading.measures, reading.anew, self.shape)
+        tail = Tails(self.columns, moment, reading.measures, reading.anew, self.prior)
         score, votes = self._combined(tail.days, reading.known >= WARM_SAMPLES)
         tail.learn(reading.learn(score > _STRANGE), reading.known)
         return Finding(self._shown(moment, score), *reading.band, votes)

@@ -49,3 +49,28 @@ class Scale:
             ends = (expected, expected - half, expected + half)
             middle, lower, upper = (np.clip(at * unit, -_LARGEST, _LARGEST) for at in ends)
         return middle, lower, upper
+
+
+class Level:
+    """One look at a level that follows a series, in a column `level`, and at what values are apart from it."""
+
+    def __init__(self, columns: Columns, moment: Moment, memory_s: float) -> None:
+        self._columns, self._moment, self._memory_s = columns, moment, memory_s
+        self._level = np.where(moment.age == 1, moment.x, columns["level"][moment.slots])
+        self._scale = Scale(columns, moment, moment.x - self._level, moment.age)
+
+    @property
+    def measured(self) -> Array:
+        """See Scale."""
+        return self._scale.measured
+
+    def learn(self, strange: Array) -> Array:
+        """See Reading: what is strange is learnt as what is far off, but by no tail."""
+        moment = self._moment
+        followed = self._level + moment.gain(self._memory_s) * self._scale.learn()
+        self._columns["level"][moment.slots] = followed
+        return 1 - strange.astype(np.float32)
+
+    def band(self) -> tuple[Floats, Floats, Floats]:
+        """See Scale."""
+        return self._scale.band(self._level)

@@ -23,6 +23,7 @@ _ANCHOR_S: Final = 7 * DAY_S
 _ERROR_S: Final = 5 * DAY_S
 _SETTLED: Final = 60  # samples after which errors are trusted to clip others
 _TINY: Final = np.float32(1e-12)
+_HALF_KNOWN: Final = np.array([[0.5], [1]], np.float32)  # days of samples from which the day, and the week, may count
 _PRIOR_VISITS: Final = np.float32(1.5)
 _CLEARLY: Final = np.float32(2)  # mean sizes of errors by which forecasts differ for good
 WIDE: Final = 4.0  # the band of ordinary values, in mean sizes of the rest: about three standard deviations
@@ -80,7 +81,8 @@ class Outlook:
     """What the season says of samples: `expected`, and the `rest` apart from that.
 
     `usual` is the mean size of the rest, `relative` that here and now over it; `height` is what is expected over its
-    mean. `clean` counts the samples since a season was found; `anew` marks the series of which one was found just now.
+    mean, and `leaning` from 0 to 1 how far strays grow with it. `clean` counts the samples since a season was found;
+    `anew` marks the series of which one was found just now.
     `away` is the distance from the anchor, `rests` those from what no season, the day and the week foretell, where that
     is `known`.
     """
@@ -90,6 +92,7 @@ class Outlook:
     usual: Array
     relative: Array
     height: Array
+    leaning: Array
     clean: Array
     anew: Array
     live: Array
@@ -97,12 +100,22 @@ class Outlook:
     rests: Array
     known: Array
 
+    @property
+    def days_known(self) -> Array:
+        """How many samples could be held against what the day foretells, this one included where it can."""
+        return np.asarray(self.live[_COUNTS][1] + self.known[1])
+
+    @property
+    def visits(self) -> Array:
+        """How many days have taught what is known of the half hour."""
+        return np.asarray(self.live[DAY.row + 5])
+
     def band(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
         """The expected value and the ends of the band of ordinary ones, in the unit of the series."""
         half = WIDE * self.usual * self.relative
         with np.errstate(over="ignore"):
             ends = (self.expected, self.expected - half, self.expected + half)
-            expected, lower, upper = (np.clip(at * unit, -1.7e308, 1.7e308) for at in ends)
+            expected, lower, upper = ((at * unit).clip(-1.7e308, 1.7e308) for at in ends)
         return expected, lower, upper
 
 
@@ -118,7 +131,7 @@ def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = 
     rests = away - live[_DRIFT]
     rests[1] -= by_day
     rests[2] -= by_week
-    known = np.stack((day_known, day_known, day_known & week_known))
+    known = np.array((day_known, day_known, day_known & week_known))
     early = live[_COUNTS][1] == 0  # no day is known yet: nothing to compare with, and what is counted begins anew then
     live[_COUNTS][0] *= ~(early & day_known)
     known[0] |= early
@@ -128,9 +141,10 @@ def foresee(columns: Columns, moment: Moment, local_s: Floats, habits: Habits = 
     anew = _stages(live, moment, weights)
     expected = moment.x - rest
     height = np.abs(expected).astype(np.float32)
-    height = np.clip(height / (np.where(moment.age == 1, height, live[_HEIGHT]) + _TINY), 0.1, 10)
-    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1)) * _growth(live, height)
-    return Outlook(expected, rest, usual, relative, height, live[_CLEAN], anew, live, away, rests, known)
+    height = (height / (np.where(moment.age == 1, height, live[_HEIGHT]) + _TINY)).clip(0.1, 10)
+    leaning = _leaning(live)
+    relative = np.where(live[_RELATIVE] > 0, live[_RELATIVE], np.float32(1)) * _growth(live, leaning, height)
+    return Outlook(expected, rest, usual, relative, height, leaning, live[_CLEAN], anew, live, away, rests, known)
 
 
 def learn(
@@ -140,7 +154,8 @@ def learn(
     live, rests = outlook.live, outlook.rests
     _rate(live, moment, outlook, share)
     limit = 4 * outlook.usual
-    np.copyto(rests, np.clip(rests, -limit, limit), where=moment.age > 40)
+    most = np.where(moment.age > 40, limit, np.float32(np.inf))
+    np.minimum(np.maximum(rests, -most, out=rests), most, out=rests)
     rests *= moment.gain(habits.level_s).astype(np.float32) * share
     live[_DRIFT] += rests
     ordinary = share > 0
@@ -149,41 +164,60 @@ def learn(
         live[cycle.row + 1] += np.where(learnt, outlook.away, 0)
         live[cycle.row + 2] += learnt
     size = np.abs(outlook.rest)
-    live[_SIZES] += np.where(ordinary, size / _growth(live, outlook.height), 0)
+    live[_SIZES] += np.where(ordinary, size / _growth(live, outlook.leaning, outlook.height), 0)
     size = np.minimum(size, limit * outlook.relative)
     log = np.log(outlook.height)
-    ground = np.stack((np.abs(outlook.expected).astype(np.float32), size, size / outlook.height, log))
-    live[_GROUND] += (moment.gain(_ANCHOR_S).astype(np.float32) * share) * (ground - live[_GROUND])
-    young = live[_COUNTS][2] * moment.cadence_s < WEEK_S
-    live[_DRIFT] += np.where(young, moved, 0)
-    step = np.clip(outlook.rest, -limit, limit) * (moment.gain(_ANCHOR_S) * share) + np.where(young, 0, moved)
+    ground = np.array((np.abs(outlook.expected).astype(np.float32), size, size / outlook.height, log))
+    gain = moment.gain(_ANCHOR_S)
+    live[_GROUND] += (gain.astype(np.float32) * share) * (ground - live[_GROUND])
+    step = np.minimum(np.maximum(outlook.rest, -limit), limit) * (gain * share)
+    at = np.flatnonzero(moved)
+    if len(at):
+        young = live[_COUNTS][2, at] * moment.cadence_s[at] < WEEK_S
+        live[_DRIFT, at] += np.where(young, moved[at], 0)
+        step[at] += np.where(young, 0, moved[at])
     columns["anchor"][moment.slots] += step
     put(columns, "live", moment.slots, live)
 
 
+def phase_s(at_s: Floats, period_s: int) -> Floats:
+    """How far into their period times are: `at_s % period_s` to the last bit, for a quarter of what that costs."""
+    into_s = at_s - np.floor(at_s / period_s) * period_s
+    return np.asarray(np.where(into_s < 0, into_s + period_s, into_s))  # where the quotient was rounded up
+
+
 def _read(columns: Columns, cycle: Cycle, slots: Ints, live: Array, local_s: Floats) -> tuple[Array, Array]:
     """What the profile says of samples, and where it knows anything. Bins that are over are learnt before."""
-    phase = (local_s % cycle.period_s) * (cycle.bins / cycle.period_s)
+    phase = phase_s(local_s, cycle.period_s) * (cycle.bins / cycle.period_s)
     at = np.minimum(np.floor(phase), cycle.bins - 1)
     moved = np.flatnonzero(live[cycle.row] != at + 1)
-    if len(moved):
+    if len(moved) == len(slots):
+        _turn(columns, cycle, slots, live, at)
+    elif len(moved):
         part = live[:, moved]
-        had = np.flatnonzero(part[cycle.row + 2] > 0)
-        if len(had):
-            closed = part[:, had]
-            _close(columns, cycle, slots[moved[had]], closed)
-            part[:, had] = closed
-        part[cycle.row] = at[moved] + 1
-        part[cycle.row + 1 : cycle.row + 3] = 0.0
-        part[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots[moved], at[moved].astype(np.int64))
-        if cycle is DAY:
-            part[_SIZES] = 0.0
-            spread = columns["day_spread"][slots[moved], at[moved].astype(np.int64)]
-            part[_RELATIVE] = _relative(part, spread, part[cycle.row + 5])
+        _turn(columns, cycle, slots[moved], part, at[moved])
         live[:, moved] = part
     middle, slope = live[cycle.row + 3], live[cycle.row + 4]
     known = ~np.isnan(middle)
     return np.where(known, middle + slope * (phase - at - 0.5).astype(np.float32), 0), known
+
+
+def _turn(columns: Columns, cycle: Cycle, slots: Ints, live: Array, at: Floats) -> None:
+    """Learn the bins that were open, and open those that samples lie in."""
+    had = np.flatnonzero(live[cycle.row + 2] > 0)
+    if len(had) == len(slots):
+        _close(columns, cycle, slots, live)
+    elif len(had):
+        closed = live[:, had]
+        _close(columns, cycle, slots[had], closed)
+        live[:, had] = closed
+    here = at.astype(np.int64)
+    live[cycle.row] = at + 1
+    live[cycle.row + 1 : cycle.row + 3] = 0.0
+    live[cycle.row + 3 : cycle.row + 6] = _line(columns, cycle, slots, here)
+    if cycle is DAY:
+        live[_SIZES] = 0.0
+        live[_RELATIVE] = _relative(live, columns["day_spread"][slots, here], live[cycle.row + 5])
 
 
 def _line(columns: Columns, cycle: Cycle, slots: Ints, at: Ints) -> Array:
@@ -196,7 +230,7 @@ def _line(columns: Columns, cycle: Cycle, slots: Ints, at: Ints) -> Array:
     steepest = 2 * np.minimum(np.abs(left), np.abs(right)) * ((left > 0) == (right > 0))
     slope = np.clip((left + right) / 2, -steepest, steepest)
     visits = seen[slots, at]
-    return np.stack((np.where(visits > 0, here, np.nan), slope, visits))
+    return np.array((np.where(visits > 0, here, np.nan), slope, visits))
 
 
 def _close(columns: Columns, cycle: Cycle, slots: Ints, live: Array) -> None:
@@ -249,14 +283,15 @@ def _rate(live: Array, moment: Moment, outlook: Outlook, share: Array) -> None:
 
 def _weights(live: Array, moment: Moment, habits: Habits) -> Array:
     """Shares of the three forecasts: near 1 for the one that would have foretold clearly better than the others."""
-    errors, days = live[_ERRORS], live[_COUNTS] * (moment.cadence_s / DAY_S).astype(np.float32)
-    day, week = np.clip(days[1] - 0.5, 0, 1), np.clip(days[2] - 1, 0, 1)
+    errors, days = live[_ERRORS], live[_COUNTS][1:] * (moment.cadence_s / DAY_S).astype(np.float32)
+    both = (days - _HALF_KNOWN).clip(0, 1)
     if habits.periods in ("auto", "none"):
-        day *= _better(errors[1], 0.9 * errors[0])
-        week *= _better(errors[2], 0.9 * np.minimum(errors[0], errors[1]))
+        both *= _better(errors[1:], 0.9 * np.array((errors[0], np.minimum(errors[0], errors[1]))))
+    day, week = both
     day *= habits.periods != "none"
     week *= habits.periods in ("auto", "week")
-    return np.stack(((1 - week) * (1 - day), (1 - week) * day, week))
+    other = 1 - week
+    return np.array((other * (1 - day), other * day, week))
 
 
 def _undecided(live: Array, moment: Moment, week_known: Array, habits: Habits) -> Array:
@@ -279,12 +314,16 @@ def _better(error: Array, other: Array) -> Array:
     return np.asarray(1 / (1 + eighth * eighth))
 
 
-def _growth(live: Array, height: Array) -> Array:
-    """How much further values stray where more is expected: in proportion to `height` if that makes what was seen more
-    likely (of a Laplace distribution) than strays of one size, else 1."""
+def _leaning(live: Array) -> Array:
+    """1 where strays in proportion to what is expected make what was seen more likely (of a Laplace distribution) than
+    strays of one size, else 0."""
     better = np.log((live[_PLAIN] + _TINY) / (live[_SHARED] + _TINY)) - live[_LOGARITHM]
-    share = np.clip(50 * better - 0.5, 0, 1) * (live[_COUNTS][1] > 0)
-    return np.asarray(1 + share * (height - 1))
+    return np.asarray((50 * better - 0.5).clip(0, 1))
+
+
+def _growth(live: Array, leaning: Array, height: Array) -> Array:
+    """How much further values stray where more is expected, once the day is known."""
+    return np.asarray(1 + leaning * (live[_COUNTS][1] > 0) * (height - 1))
 
 
 def _mixed(weights: Array, of_three: Array) -> Array:

@@ -11,6 +11,7 @@ Peaks that were strange when they came hardly teach the tail, unless they come b
 hide the next, and what comes every night is not strange.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,8 +24,6 @@ from tocsin.engine.frame import Ints
 _ABOVE: Final = np.float32(0.05)
 _QUANTILE_S: Final = 7 * DAY_S
 _EVENTS: Final = np.float32(300)  # the memory of a tail
-_FIRST: Final = 0.4  # mean excess of peaks before there was one: about that of a Gaussian
-GAUSSIAN, EXPONENTIAL = np.float32(-0.05), np.float32(0)  # shapes of tails at this quantile
 _SHAPE_EVENTS: Final = np.float32(100)  # what the shape that is foretold counts for
 _LEAST, _MOST = np.float32(-0.12), np.float32(0.5)
 _STRANGE_DAYS: Final = np.float32(30)
@@ -41,26 +40,34 @@ def spec(measures: int) -> Spec:
     return {
         "quantile": ("f4", both, 0.0),
         "peak": ("f4", both, 0.0),  # highest excess of the open run, 0 if none
-        "event": ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less `_BEGIN`
+        "event": ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less those they begin with
         "often": ("f4", 0, 0.0),
         "often_s": ("f8", 0, 0.0),
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is held of a tail before it has peaks: its shape, and their mean excess over the quantile."""
+
+    shape: float
+    excess: float
+
+
+GAUSSIAN: Final = Prior(-0.05, 0.4)
+
 # Of the open run: samples in it, and the longest return period, in days. Of earlier ones: mean excess of their peaks,
 # mean of its square, mean length, and how many there were.
 _RUN, _RAREST, _EXCESS, _SQUARE, _LENGTH, _COUNT = range(_FIGURES)
-_BEGIN: Final = np.array([0, 0, _FIRST, 2 * _FIRST * _FIRST, 1, 0], np.float32)
 
 
 class Tails:
     """One look: `days` (first all up, then all down: 2 measures x slots) is the return period of each measure, 0 where
     it is ordinary; then `learn`."""
 
-    def __init__(
-        self, columns: Columns, moment: Moment, measures: Array, anew: Array, shape: np.float32 = GAUSSIAN
-    ) -> None:
-        self._columns, self._moment, self._shape = columns, moment, shape
+    def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array, prior: Prior = GAUSSIAN) -> None:
+        self._columns, self._moment, self._prior = columns, moment, prior
+        self._begin = np.array([0, 0, prior.excess, 2 * prior.excess * prior.excess, 1, 0], np.float32)
         slots = moment.slots
         self._measures = len(measures)
         if anew.any():
@@ -81,50 +88,50 @@ class Tails:
         """Follow the quantiles, by a share from 0 to 1. `ages` are the samples that they know."""
         slots = self._moment.slots
         slope = np.ascontiguousarray(self._columns["event"][:, _EXCESS::_FIGURES][slots].T)
-        slope += np.float32(_FIRST + 0.02)
+        slope += np.float32(self._prior.excess + 0.02)
         stride = np.maximum(self._moment.step_s / (_QUANTILE_S * _ABOVE), 2 / ages)
         slope *= np.minimum(stride, 0.1).astype(np.float32) * share
         self._quantile += slope * (self._above - _ABOVE)
         np.maximum(self._quantile, 0, out=self._quantile)
         put(self._columns, "quantile", slots, self._quantile)
 
-    def _figures(self, at: Ints) -> tuple[Ints, Ints, Ints, Array]:
-        """Tails, indexes of series and slots of places in measures x series, and the figures of these tails."""
+    def _figures(self, at: Ints) -> tuple[Ints, Ints, Array]:
+        """Rows of tails and indexes of series of places in measures x series, and the figures of these tails."""
         place, series = np.divmod(at, len(self._moment.slots))
-        slots = self._moment.slots[series]
-        figures = self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place]
-        return place, series, slots, np.ascontiguousarray((figures + _BEGIN).T)
+        rows = self._moment.slots[series] * (2 * self._measures) + place
+        figures = self._columns["event"].reshape(-1, _FIGURES).take(rows, axis=0)
+        return rows, series, np.ascontiguousarray((figures + self._begin).T)
 
-    def _keep(self, slots: Ints, place: Ints, figures: Array) -> None:
-        self._columns["event"].reshape(-1, 2 * self._measures, _FIGURES)[slots, place] = figures.T - _BEGIN
+    def _keep(self, rows: Ints, figures: Array) -> None:
+        self._columns["event"].reshape(-1, _FIGURES)[rows] = figures.T - self._begin
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""
-        place, series, slots, figures = self._figures(at)
+        rows, series, figures = self._figures(at)
         highest = self._peak.reshape(-1)[at]
         excess = y.reshape(-1)[at] - self._quantile.reshape(-1)[at]
         cadence_days = (self._moment.cadence_s[series] / DAY_S).astype(np.float32)
-        days = _runs_until(figures, excess, self._shape) * (figures[_LENGTH] / _ABOVE) * cadence_days
+        days = _runs_until(figures, excess, np.float32(self._prior.shape)) * (figures[_LENGTH] / _ABOVE) * cadence_days
         goes_on = highest > 0
         figures[_RUN] = figures[_RUN] * goes_on + 1
         figures[_RAREST] = np.maximum(figures[_RAREST] * goes_on, days)
-        self._keep(slots, place, figures)
+        self._keep(rows, figures)
         self._peak.reshape(-1)[at] = np.maximum(highest, np.maximum(excess, np.float32(1e-6)))
         self.days.reshape(-1)[at] = days
 
     def _end(self, at: Ints) -> None:
         """Runs that are over: their peaks are learnt."""
-        place, series, slots, figures = self._figures(at)
+        rows, series, figures = self._figures(at)
         peak = self._peak.reshape(-1)[at]
         weight = np.ones(len(at), np.float32)
         strange = np.flatnonzero(figures[_RAREST] > _STRANGE_DAYS)
         if len(strange):
-            weight[strange] = self._weigh(slots[strange], self._moment.at_s[series[strange]])
+            weight[strange] = self._weigh(self._moment.slots[series[strange]], self._moment.at_s[series[strange]])
         gain = np.minimum(weight * np.maximum(1 / (figures[_COUNT] + 1), 1 / _EVENTS), np.float32(0.2))
         for row, got in ((_EXCESS, peak), (_SQUARE, peak * peak), (_LENGTH, figures[_RUN])):
             figures[row] += gain * (got - figures[row])
         figures[_COUNT] = np.minimum(figures[_COUNT] + weight, _EVENTS)
-        self._keep(slots, place, figures)
+        self._keep(rows, figures)
         self._peak.reshape(-1)[at] = 0
 
     def _weigh(self, slots: Ints, at_s: Array) -> Array:

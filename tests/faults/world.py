@@ -19,7 +19,6 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from tocsin.deliver.credentials import seal_config
 from tocsin.engine import pipeline
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import decode, encode, encode_document
@@ -28,7 +27,7 @@ from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import Topics, metric_topic_specs, topic_specs
-from tocsin.testing import collect, create_topics, eventually, pause
+from tocsin.testing import collect, create_topics, eventually, own_port, pause
 from tocsin.testing.receivers import WebReceiver
 from tocsin.testing.services import ServiceProcess
 from tocsin.vault import load_or_create_key
@@ -41,6 +40,7 @@ STEP_MS = 100
 PERIOD = 60  # steps of one wave of a series, whose upper half is over the threshold
 READY_S = 600.0  # many processes may start at once on two busy cores
 QUIET_S = 8.0  # windows of series that fell silent close 5 s later
+SURPLUS_S = 3.0  # once all has come that should
 SETTLED_S = 400.0
 AFTER_MS = 30_000  # more than the time after which any rule calls a series silent
 
@@ -96,7 +96,7 @@ class World:
     steps: int = 0
     events: list[AlertEvent] = field(default_factory=list)
 
-    async def play(self, until: asyncio.Event, at_least: int, wall_s: float = 0.02) -> None:
+    async def play(self, until: asyncio.Event, at_least: int, wall_s: float = 0.05) -> None:
         """Send step after step, until told to stop and `at_least` steps have been sent; `wall_s` between two."""
         while not until.is_set() or self.steps < at_least:
             for series in range(SERIES):
@@ -147,9 +147,10 @@ class World:
         await asyncio.to_thread(engine.run, max(record.timestamp for record in records) + AFTER_MS)
         return engine.events
 
-    async def settled(self, expected: Sequence[AlertEvent] = (), quiet_s: float = QUIET_S) -> list[AlertEvent]:
-        """All events, once those that are expected have come, or time is up, and then none has for a while."""
+    async def settled(self, expected: Sequence[AlertEvent] = ()) -> list[AlertEvent]:
+        """All events, once those that are expected have come, or time is up, and none has for a while."""
         self.events, missing = [], said(expected)
+        quiet_s = SURPLUS_S if expected else QUIET_S
         since, deadline = time.monotonic(), time.monotonic() + SETTLED_S
 
         def is_settled(records: Sequence[ConsumerRecord]) -> bool:
@@ -186,7 +187,7 @@ class World:
 
 @asynccontextmanager
 async def world(kafka: str, directory: Path, prefix: str, base_ms: int, shape: Shape = Shape()) -> AsyncIterator[World]:
-    topics, metrics, (port,) = Topics(prefix), f"{prefix}metrics", free_ports(1)
+    topics, metrics, port = Topics(prefix), f"{prefix}metrics", own_port()
     specs = [*topic_specs(prefix, shape.partitions), *metric_topic_specs((metrics,), shape.partitions)]
     await create_topics(kafka, specs)
     environment = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.group_cases import IN_ORDER, Way, bounded, events_of, played, said, samples, ways
-from tests.engine.group_oracle import Groups, Sample, windows
+from tests.engine.group_oracle import Groups, Sample, Value, windows
+from tests.oracle.peers import Group
 
 from tocsin.schemas.labels import parse_series_key
+from tocsin.schemas.learning import Anomaly
 from tocsin.schemas.rule import Rule
 
 AGGREGATIONS = ["avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate", "increase", "delta"]
@@ -45,6 +48,45 @@ def judgements(draw: st.DrawFn) -> dict[str, Any]:
 
 def grouped(judgement: dict[str, Any], **more: Any) -> Rule:
     return Rule.model_validate({"id": "r", "metric_type": "m", "group_by": ["service"], **judgement, **more})
+
+
+def each(rule: Rule) -> Rule:
+    """The same windows of each series by itself."""
+    return Rule.model_validate({**rule.document(), "group_by": ["host", "service"]})
+
+
+def distances(rule: Rule, given_samples: Sequence[Sample]) -> Groups:
+    """Of members of a group the model's distances from their peers, in place of their values."""
+    assert rule.window is not None
+    assert isinstance(rule.settings, Anomaly)
+    group, found = Group(rule.settings, rule.window.hop_ms), defaultdict[bytes, list[Value]](list)
+    of_member = windows(each(rule), given_samples)
+    for end in sorted({one.end_ms for values in of_member.values() for one in values}):
+        at_end = {key: one.value for key, values in of_member.items() for one in values if one.end_ms == end}
+        for key, distance in group.window(
+            end, {key: value for key, value in at_end.items() if value is not None}
+        ).items():
+            found[key].append(Value(end, distance, 1, True))
+    return dict(found)
+
+
+@bounded
+@given(st.sampled_from([0, 1, 2]), st.sampled_from(AGGREGATIONS), samples(most=80), ways)
+def test_members_are_judged_as_series_of_the_models_distances(
+    number: int, aggregation: str, given_samples: list[Sample], way: Way
+) -> None:
+    rule = peer_rules(aggregation=aggregation, duration="2s")[number]
+    width = rule.steps[0].threshold
+    assert width is not None
+    judgement = {"threshold": width, "recovery_threshold": 0.75 * width, "duration": "2s"}
+    wanted = as_series(rule, judgement, distances(rule, given_samples))
+    found = said(played([rule], given_samples, way).signals, rule.id)
+    assert rounded(found) == rounded(wanted)
+
+
+def rounded(found: dict[Any, list[Any]]) -> dict[Any, list[Any]]:
+    """With distances to six digits: the model adds up in another order."""
+    return {key: [(*one[:3], float(f"{one[3]:.6g}"), *one[4:]) for one in said_of] for key, said_of in found.items()}
 
 
 def as_series(rule: Rule, judgement: dict[str, Any], values: Groups) -> Any:
@@ -95,7 +137,18 @@ def exact_rules() -> list[Rule]:
         Rule.model_validate({"id": f"g{i}", "metric_type": "m", "group_by": ["service"], "threshold": 1.5, **body})
         for i, body in enumerate(bodies)
     ]
-    return [*rules, *(burn_rule(f"b{counters}", counters) for counters in (True, False)), *absence_rules()]
+    burns = [burn_rule(f"b{counters}", counters) for counters in (True, False)]
+    return [*rules, *burns, *absence_rules(), *peer_rules()]
+
+
+def peer_rules(**more: Any) -> list[Rule]:
+    """All series are peers: no label tells them apart."""
+    peers = {"detector": "peers", "min_members": 4, "width": 1.5, "memory": "1m", "relearn_after": "1m"}
+    body = {"metric_type": "m", "condition": "anomaly", "group_by": ["zone"], **more}
+    return [
+        Rule.model_validate({**body, "id": f"p{i}", "anomaly": {**peers, "own_offset": bool(i)}, "window": WINDOWS[i]})
+        for i in (0, 1, 2)
+    ]
 
 
 def burn_rule(name: str, counters: bool) -> Rule:

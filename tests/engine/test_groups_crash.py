@@ -11,7 +11,7 @@ from tests.engine.cases import BEGIN_MS, message
 from tests.engine.cases import Sample as OfSeries
 from tests.engine.group_cases import Way, played, samples
 from tests.engine.group_oracle import Sample
-from tests.engine.test_groups import absence_rules, burn_rule, exact_rules
+from tests.engine.test_groups import absence_rules, burn_rule, exact_rules, peer_rules
 from tests.engine.test_groups_composite import MEMBERS
 
 from tocsin.engine import frame, partial
@@ -39,7 +39,14 @@ def all_rules() -> list[Rule]:
     composite = {"id": "c", "condition": "composite", "conditions": ["m", "not g1"], "group_by": ["service"]}
     composite |= {"duration": "2s"}
     over = {"id": "cc", "condition": "composite", "conditions": ["c", "g4"], "combine": "any", "group_by": ["service"]}
-    rules = [*exact_rules()[::3], *exact_rules()[1:5:3], burn_rule("b", True), *absence_rules(), *MEMBERS]
+    rules = [
+        *exact_rules()[::3],
+        *exact_rules()[1:5:3],
+        burn_rule("b", True),
+        *absence_rules(),
+        *peer_rules(),
+        *MEMBERS,
+    ]
     rules = list({rule.id: rule for rule in rules}.values())
     return [*rules, Rule.model_validate(composite), Rule.model_validate(over)]
 

@@ -17,6 +17,7 @@ from tests.engine.cases import Sample, examples, message, timed
 from tests.engine.test_checkpoint import assert_same, book_of, log_of
 
 from tocsin.engine.evaluate.checkpoint import HEADER, checkpoint, restore
+from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations.anomaly import Strangeness
 from tocsin.engine.evaluate.derivations.baseline import Deviation
 from tocsin.engine.evaluate.lane import Lane
@@ -173,7 +174,11 @@ def judged(values: np.ndarray, at_s: np.ndarray, kind: str) -> tuple[Points, lis
     """What a rule makes of one series."""
     settings: dict[str, Any] = {"anomaly": (Strangeness, Anomaly()), "baseline": (Deviation, Baseline())}
     made, asked = settings[kind]
-    derivation = made(asked, 0, True)
+    return judged_by(made(asked, 0, True), values, at_s)
+
+
+def judged_by(derivation: Derivation, values: np.ndarray, at_s: np.ndarray) -> tuple[Points, list[Evidence]]:
+    """What a derivation makes of one series."""
     derivation.columns.add(1)
     slots = np.zeros(len(values), np.int64)
     points = Points(
@@ -212,6 +217,17 @@ def test_a_leap_to_the_largest_number_is_found_and_can_be_told(kind: str) -> Non
     assert not quiet_of(kind, found)
     assert np.isfinite(found.values).all()
     assert all(math.isfinite(figure) for one in evidence for figure in one.facts.values())
+
+
+@pytest.mark.parametrize("begins", [0, 19])
+def test_a_warm_up_learns_a_series_that_works_by_day(begins: int) -> None:
+    at_s = 1_700_006_400 + 900.0 * np.arange(8 * 96)
+    works = ((at_s / 3_600 + begins) % 24 >= 8) & ((at_s / 3_600 + begins) % 24 < 18)
+    values = 100 + 40 * works + np.random.default_rng(10).standard_normal(len(at_s))
+    derivation = Deviation(Baseline.model_validate({"warm_up": "1d"}), 0, True)
+    found, _ = judged_by(derivation, values, at_s)
+    assert len(found) == 7 * 96
+    assert (found.values < 4).mean() > 0.99
 
 
 def test_days_begin_where_the_series_lives_and_are_longer_when_clocks_change() -> None:

@@ -225,6 +225,24 @@ def test_alerts_of_groups_have_peaks_too(body: dict[str, Any], peak: float | Non
     assert (found[0] if found else peaks.open(name)).worst(rule) == peak
 
 
+@pytest.mark.parametrize("policy", ["alert", "ok"])
+@pytest.mark.parametrize("gap_ms", [6_900, 7_000, 8_000, 12_000])
+def test_the_silence_of_a_group_is_that_of_its_samples(gap_ms: int, policy: str) -> None:
+    windows = [{"long": "10s", "short": "5s", "factor": 2}]
+    body = {"burn_rate": {"total": "m", "objective": 50, "counters": False, "windows": windows}}
+    silence = {"on_no_data": policy, "no_data_after": "6s"}
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", "condition": "burn_rate", **body, **silence})
+    given_samples = [Sample(0, gap, 1.0) for gap in (0, gap_ms, 30_000)]
+    end_ms = timed(given_samples)[-1][0]
+    outcomes = [
+        until(live(rule, given_samples, cuts, second_before(end_ms) + 20_000).events, format_instant(end_ms))
+        for cuts in ([1], [2], [9])
+    ]
+    outcomes += [until(replayed(rule, given_samples, size)[1], format_instant(end_ms)) for size in (1, 100)]
+    assert outcomes[0]
+    assert all(one == outcomes[0] for one in outcomes)
+
+
 def test_what_was_silent_for_days_has_its_peak() -> None:
     body = {"metric_type": "m", "threshold": 5, "on_no_data": "ok", "allowed_lateness": "1s"}
     interner, peaks = Interner(1), Peaks()

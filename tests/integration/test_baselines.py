@@ -114,3 +114,6 @@ async def test_the_commands_show_a_rule_and_let_it_learn_anew(
         rule = await answer.json()
     assert rule["anomaly"]["learn_from"] is not None
     assert rule["anomaly"]["votes"] == 2
+    status, found = await got(session, SERIES, rule="odd")
+    assert status == 404
+    assert "from when rule 'odd' learns" in found["detail"]

@@ -38,6 +38,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "change": {"condition": "change", "change": {"against": "7s", "unit": "absolute"}, "threshold": 30},
     "absence": {"condition": "absence", "absence": {"after": "4s"}},
     "group": {"threshold": 105, "group_by": ["service"], "window": {"size": "3s"}, "aggregation": "max"},
+    "peers": {
+        "metric_type": CALM,
+        "condition": "anomaly",
+        "anomaly": {"detector": "peers", "min_members": 4},
+        "group_by": ["zone"],  # no label: all hosts are peers
+        "window": {"size": "1s"},
+    },
     "composite": {"condition": "composite", "conditions": ["threshold", "not range"], "group_by": ["host"]},
     "anomaly": {"metric_type": CALM, "condition": "anomaly", "anomaly": {"sensitivity": "high"}},
     "baseline": {"metric_type": CALM, "condition": "baseline", "threshold": 8, "duration": "1s"},
@@ -70,7 +77,7 @@ def calm(host: int, second: int) -> float:
     return 30.0 + (second * 37 + host * 11) % 17 / 10 + strange
 
 
-HOSTS = {host: {"host": str(host), "service": "ab"[host % 2]} for host in range(3)}
+HOSTS = {host: {"host": str(host), "service": "ab"[host % 2]} for host in range(4)}
 SERIES = [(metric, host) for metric in ("m", CALM) for host in HOSTS]
 SAMPLES = [
     (number, second, found)

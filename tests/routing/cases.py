@@ -103,7 +103,7 @@ class Driver:
         if self.forgets:
             self.index = Index.of(self, 0, broken)  # type: ignore[arg-type]
         stamped = [(BEGIN_MS + at_s * 1_000, one) for one in inputs]
-        store = RouteStore(self.entries.get, self.index, broken, self.muting.reached.watermark_ms)
+        store = RouteStore(self.entries.get, self.index, broken, self.muting.reached_ms)
         done = group_step(stamped, store.progress(), store, World(self.channels, CHANNEL_TYPES, self.muting))
         assert not done.failed, done.failed
         self.index.kept.keep(done.groups)

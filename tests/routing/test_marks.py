@@ -17,10 +17,12 @@ from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.route import record as route_record
 from tocsin.engine.route.known import Known
 from tocsin.engine.route.marks import Marks, Reached
+from tocsin.engine.route.tree import Tree
 from tocsin.engine.standing import _late
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.codec import encode_document
 from tocsin.schemas.mark import Late, Mark, Passed, WorkedOff
+from tocsin.schemas.route import Routing
 from tocsin.schemas.rule import Rule
 
 JUDGES, LIFECYCLES = 3, 2
@@ -278,3 +280,13 @@ def test_of_very_many_marks_that_wait_the_oldest_make_way() -> None:
         marks.put("evaluate/0", Passed(at, (at,)))
     marks.put("lifecycle/0", WorkedOff(1_500))
     assert marks.reached.watermark_ms == 1_500
+
+
+def test_who_waits_for_what_may_inhibit_is_told_once_nothing_may() -> None:
+    route = driver(ROUTING)
+    route.alert(make_event("slow", {"host": "a"}, "firing", 10), 10)
+    route.tick(11)
+    assert not route.notifications
+    route.muting.put_tree(Tree(Routing.model_validate({"route": ROUTING["route"]})))
+    route.tick(12)
+    assert len(route.notifications) == 1

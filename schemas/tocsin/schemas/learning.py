@@ -1,21 +1,33 @@
 """What rules that learn ask for: how the ordinary behaviour of series is learnt, and what differs too much from it."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.interval import Instant, ZoneName
+from tocsin.schemas.problems import Problem, Wrong
 
 Seasonality = Literal["auto", "none", "day", "week"]
 Sensitivity = Literal["low", "medium", "high"]
-DetectorName = Literal["ensemble", "change_point", "extremes", "holt_winters", "neighbours"]
+PEERS: Final = "peers"
+WELL_WITHIN: Final = 0.75  # of a threshold: where an alert ends, as what is learnt wanders
+DetectorName = Literal["ensemble", "change_point", "extremes", "holt_winters", "neighbours", "peers"]
 MEASURES: Final[dict[DetectorName, int]] = {
     "ensemble": 6, "change_point": 1, "extremes": 1, "holt_winters": 1, "neighbours": 1,
 }  # fmt: skip
 _LEAST_MS: Final = 60_000
 _RARE_MS: Final = {"high": milliseconds("3d"), "medium": milliseconds("10d"), "low": milliseconds("90d")}
-_LEARNT: Final = ("seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from", "detector")
+_LEARNT: Final = (
+    "seasonality", "time_zone", "memory", "learn_anomalies", "relearn_after", "learn_from", "detector", "own_offset",
+)  # fmt: skip
+_SEASON: Final = "does not go with detector peers, whose members share their season; remove it"
+_NOT_OF_PEERS: Final = {
+    "seasonality": _SEASON,
+    "time_zone": _SEASON,
+    "learn_anomalies": "does not go with detector peers, which learns no value that is too far; remove it",
+}
+_OF_PEERS: Final = ("width", "min_members", "own_offset")
 
 
 class Learning(BaseModel):
@@ -49,7 +61,8 @@ class Learning(BaseModel):
 
 class Anomaly(Learning):
     """How strange is too strange: what comes less often than once in so long, as `sensitivity` names it or `rarer_than`
-    says, and by how many measures at least (`votes`).
+    says, and by how many measures at least (`votes`); of members of a group how far from its peers one may be, in
+    scales (`width`).
 
     Its detector itself leaves out what is strange, so `learn_anomalies` is for those who want it to stand still.
     """
@@ -59,6 +72,9 @@ class Anomaly(Learning):
     sensitivity: Sensitivity = "medium"
     rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
     votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
+    width: float = Field(default=5.0, gt=0, le=1_000, description="of peers: how far is too far, in scales")
+    min_members: int = Field(default=5, ge=4, le=10_000, description="of peers: a group of fewer is not judged")
+    own_offset: bool = Field(default=True, description="of peers: who was always apart is held to its usual distance")
 
     @field_validator("rarer_than")
     @classmethod
@@ -71,14 +87,36 @@ class Anomaly(Learning):
     @classmethod
     def _votes(cls, value: int, info: ValidationInfo) -> int:
         detector = info.data.get("detector")
-        if detector and value > MEASURES[detector]:
+        if detector and value > MEASURES.get(detector, 1):
             raise ValueError(f"{detector} has one measure; remove votes, or ask for detector: ensemble")
         return value
+
+    @model_validator(mode="after")
+    def _of_peers(self) -> Self:
+        problems: list[Problem] = []
+        if self.is_of_peers:
+            problems += [((name,), text) for name, text in _NOT_OF_PEERS.items() if self._says(name)]
+        else:
+            text = "belongs to detector peers; remove it, or set detector: peers and group_by"
+            problems += [((name,), text) for name in _OF_PEERS if self._says(name)]
+        if problems:
+            raise Wrong(*problems)
+        return self
+
+    def _says(self, name: str) -> bool:
+        """Whether a setting is another than by default: documents hold all of them."""
+        given: Any = getattr(self, name)
+        return bool(given != type(self).model_fields[name].default)
+
+    @property
+    def is_of_peers(self) -> bool:
+        """Whether members of a group are held to each other."""
+        return self.detector == PEERS
 
     @property
     def most_votes(self) -> int:
         """How many measures its detector has."""
-        return MEASURES[self.detector]
+        return MEASURES.get(self.detector, 1)
 
     @property
     def rare_ms(self) -> int:

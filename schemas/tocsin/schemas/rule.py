@@ -36,7 +36,7 @@ from tocsin.schemas.kinds import (
     Severity,
     Trend,
 )
-from tocsin.schemas.learning import Anomaly, Baseline, Learning
+from tocsin.schemas.learning import PEERS, WELL_WITHIN, Anomaly, Baseline, Learning
 from tocsin.schemas.levels import crossed, is_farther, level_problems, recovery_problems
 from tocsin.schemas.matcher import Matcher, matchers_from
 from tocsin.schemas.problems import Path, Problem, Wrong
@@ -47,6 +47,10 @@ __all__ = ["Id", "Level", "Rule", "Severity", "Window", "operator_symbol"]
 
 _SYMBOLS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "==": "eq", "!=": "neq"}
 _WORDS = {word: symbol for symbol, word in _SYMBOLS.items()}
+_MEANT: Final = {
+    "=>": ">=", "=<": "<=", "=": "==", "<>": "!=", "ge": "gte", "le": "lte", "ne": "neq", "equal": "eq", "equals": "eq",
+    "greater": "gt", "more": "gt", "above": "gt", "over": "gt", "less": "lt", "below": "lt", "under": "lt",
+}  # fmt: skip
 Template = Annotated[str, Field(max_length=8_192)]
 
 ConditionKind = Literal[
@@ -54,7 +58,7 @@ ConditionKind = Literal[
 ]
 Operator = Annotated[
     Literal["gt", "gte", "lt", "lte", "eq", "neq"],
-    BeforeValidator(lambda value: _SYMBOLS.get(value, value) if isinstance(value, str) else value),
+    BeforeValidator(lambda value: _operator(value) if isinstance(value, str) else value),
 ]
 AGGREGATIONS: Final = (
     "avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate", "increase", "delta",
@@ -67,13 +71,21 @@ _GROUP_LATENESS_MS: Final = 5_000
 _DEFAULTS: Final[dict[str, type[BaseModel]]] = {
     "change": Change, "absence": Absence, "anomaly": Anomaly, "baseline": Baseline, "trend": Trend,
 }  # fmt: skip
-_WELL_WITHIN: Final = 0.75
 _WORKED_OUT: Final = ("steps", "judged_as", "settings", "encoded")
 Auto = Literal["auto"]
 ThresholdField = Annotated[
     Annotated[Auto, Tag("tagged-auto")] | Annotated[float, Tag("tagged-number")],
     Discriminator(lambda value: "tagged-auto" if value == "auto" else "tagged-number"),
 ]
+
+
+def _operator(value: str) -> str:
+    word = _SYMBOLS.get(value, value)
+    if word in _WORDS:
+        return word
+    meant = _MEANT.get(value.lower().removesuffix("_than"))
+    near = f"; did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"{value!r} is not one of {', '.join(_WORDS)}, or of {' '.join(_SYMBOLS)}{near}")
 
 
 def operator_symbol(operator: str) -> str:
@@ -206,8 +218,10 @@ class Rule(BaseModel):
             if worse.severity.rank <= milder.severity.rank:
                 text = "must go from mild to severe, each severity once; such as warning, then critical"
                 problems.append(((place, "severity"), text))
-            if None not in (milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
-                text = f"a worse level must be harder to reach with {operator}; order the thresholds"
+            if None not in (operator, milder.threshold, worse.threshold) and not is_farther(operator, milder, worse):
+                is_ordered = operator not in ("eq", "neq")
+                mend = "order the thresholds" if is_ordered else "write a rule for each"
+                text = f"a worse level must be harder to reach with {operator}; {mend}"
                 problems.append(((place, "threshold"), text))
         if problems:
             raise Wrong(*problems)
@@ -320,7 +334,10 @@ class Rule(BaseModel):
 
     @property
     def _limit(self) -> float | None:
-        """The threshold as a number; of a baseline without one its width."""
+        """The threshold as a number; of peers, and of a baseline without one, the width."""
+        if self.judged_as == PEERS:
+            assert isinstance(self.settings, Anomaly)
+            return self.settings.width
         if isinstance(self.settings, Baseline) and (self.threshold == "auto" or self.threshold is None):
             return -self.settings.width if self.operator in ("lt", "lte") else self.settings.width
         return None if self.threshold == "auto" else self.threshold
@@ -328,14 +345,17 @@ class Rule(BaseModel):
     @property
     def _recovery(self) -> float | None:
         """A baseline wanders, and so does how far a value is from it: such an alert ends well within the threshold."""
-        limit = self._limit
-        if self.recovery_threshold is None and limit is not None and isinstance(self.settings, Baseline):
-            return _WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
+        limit, wanders = self._limit, isinstance(self.settings, Baseline) or self.judged_as == PEERS
+        if self.recovery_threshold is None and limit is not None and wanders:
+            return WELL_WITHIN * limit if (limit > 0) is (self.operator in ("gt", "gte")) else None
         return self.recovery_threshold
 
     @cached_property
     def judged_as(self) -> str:
-        """The kind by which it is judged: a threshold that follows the baseline is one."""
+        """The kind by which it is judged: a threshold that follows the baseline is one, and an anomaly of peers is told
+        as a distance."""
+        if self.condition == "anomaly" and self.anomaly is not None and self.anomaly.is_of_peers:
+            return PEERS
         return "baseline" if self.condition == "threshold" and self.threshold == "auto" else self.condition
 
     @property
@@ -346,7 +366,7 @@ class Rule(BaseModel):
     @cached_property
     def settings(self) -> BaseModel | None:
         """What its kind asks for beyond a threshold, defaults filled in."""
-        kind = self.judged_as
+        kind = "anomaly" if self.judged_as == PEERS else self.judged_as
         given: BaseModel | None = getattr(self, kind, None)
         default = _DEFAULTS.get(kind)
         found = given if given is not None or default is None else default()

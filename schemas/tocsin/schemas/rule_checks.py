@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tocsin.schemas.learning import Baseline
+from tocsin.schemas.learning import PEERS, Baseline
 from tocsin.schemas.problems import Path
 
 if TYPE_CHECKING:
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 def _groups(rule: "Rule") -> bool:
     return bool(rule.group_by) or rule.condition == "ratio"
+
+
+def _aggregates(rule: "Rule") -> bool:
+    return _groups(rule) or rule.judged_as == PEERS
 
 
 _WINDOWLESS: Final = ("absence", "burn_rate", "composite")
@@ -64,7 +68,7 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         "does not go with absence, burn_rate or composite; remove it",
     ),
     (
-        lambda rule: rule.condition not in _WINDOWLESS and _groups(rule) and not rule.window,
+        lambda rule: rule.condition not in _WINDOWLESS and _aggregates(rule) and not rule.window,
         ("window",),
         "is missing: group_by and ratio aggregate over one; add window: {size: 1m}",
     ),
@@ -72,6 +76,11 @@ KIND_CHECKS: Final[tuple[tuple[Callable[["Rule"], bool], Path, str], ...]] = (
         lambda rule: _groups(rule) and rule.window is not None and rule.window.type not in ("tumbling", "hopping"),
         ("window", "type"),
         "must be tumbling or hopping with group_by and ratio; change it",
+    ),
+    (
+        lambda rule: rule.judged_as == PEERS and not rule.group_by,
+        ("group_by",),
+        "is missing: detector peers holds members of a group to each other; add group_by: [cluster] or the like",
     ),
     (
         lambda rule: rule.threshold == "auto" and rule.condition != "threshold",

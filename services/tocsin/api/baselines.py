@@ -22,6 +22,7 @@ from tocsin.engine.testing.notation import format_labels, parse_series
 from tocsin.projection.queries import documents, one_document
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import format_instant
+from tocsin.schemas.learning import PEERS, Learning
 from tocsin.schemas.matcher import matches_all
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
@@ -34,7 +35,7 @@ _FIGURES: Final = ("value", "expected", "lower", "upper", "score")
 
 async def show(request: web.Request) -> web.Response:
     """What is expected of a series, such as `latency{service="api"}`, by a rule that learns: the past, and what held
-    last. Without `rule` it is the first in force that looks at the series, or a baseline with its defaults."""
+    last. Without `rule` it is the first in force that looks at the series alone, or a baseline with its defaults."""
     only(request, ("rule", "since", "topic"))
     api = api_of(request)
     name, labels = _series(request.match_info["series"])
@@ -48,9 +49,7 @@ async def show(request: web.Request) -> web.Response:
         judged = partial(_judged, rule, labels, intake)
         found = await watched(request, judged, began + DEADLINE_S, "since")
     if not found["points"]:
-        raise Problem(
-            404, f"there are no samples of {name}{format_labels(labels)} in that time; ask for more with since"
-        )
+        raise Problem(404, f"there are no samples of {name}{format_labels(labels)} {_when(rule)}")
     return answer({"series": name + format_labels(labels), "rule_id": rule.id, **found})
 
 
@@ -59,6 +58,15 @@ def _series(text: str) -> tuple[str, dict[str, str]]:
         return parse_series(text)
     except ValueError as error:
         raise invalid([FieldError("series", str(error))]) from None
+
+
+def _when(rule: Rule) -> str:
+    """In which time there are none, and what to do."""
+    learnt = rule.settings
+    if isinstance(learnt, Learning) and learnt.learn_from is not None:
+        begins = f"after {format_instant(learnt.learn_from)}, from when rule {rule.id!r} learns"
+        return f"in that time and {begins}; ask for more with since, or wait for some"
+    return "in that time; ask for more with since"
 
 
 def _since(text: str) -> int:
@@ -72,7 +80,8 @@ async def _rule(api: Api, rule_id: str | None, name: str, labels: dict[str, str]
     """The rule to learn by."""
     if rule_id is None:
         entries = await documents(api.database, KIND)
-        fitting = [rule for entry in entries if (rule := entry.read(Rule)) and _fits(rule, name, labels)]
+        alone = [rule for entry in entries if (rule := entry.read(Rule)) and not looks_at_others(rule)]
+        fitting = [rule for rule in alone if _fits(rule, name, labels)]
         plain = Rule(id="baseline", condition="baseline", metric_type=name)
         return min(fitting, key=lambda rule: rule.id, default=plain)
     found = await one_document(api.database, KIND, rule_id)
@@ -87,7 +96,7 @@ async def _rule(api: Api, rule_id: str | None, name: str, labels: dict[str, str]
 
 def _fits(rule: Rule, name: str, labels: dict[str, str]) -> bool:
     watches = rule.metric_type == name and matches_all(rule.match, labels)
-    return rule.learns and watches and not looks_at_others(rule)
+    return rule.learns and watches and (rule.judged_as == PEERS or not looks_at_others(rule))
 
 
 def _judged(rule: Rule, labels: dict[str, str], intake: Intake, checkpoint: Checkpoint) -> dict[str, Any]:

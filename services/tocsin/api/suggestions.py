@@ -22,6 +22,7 @@ from tocsin.engine.replay import looks_at_others
 from tocsin.projection import queries
 from tocsin.schemas.duration import parse_duration
 from tocsin.schemas.instant import parse_instant
+from tocsin.schemas.learning import PEERS
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
 
@@ -62,7 +63,7 @@ async def _rule(api: Api, rule_id: str) -> Rule:
     rule = stored.read(Rule) if stored else None
     if rule is None:
         raise not_found("rule", rule_id)
-    if not rule.learns or looks_at_others(rule):
+    if not rule.learns or (looks_at_others(rule) and rule.judged_as != PEERS):
         raise Problem(
             409, f"rule {rule_id!r} learns nothing of single series, so its settings are for people to choose"
         )

@@ -14,7 +14,7 @@ from tocsin.charts import Band, Chart, Corridor, Panel, Span, Threshold
 from tocsin.engine.evaluate.derivations.baseline import BAND_SCALES
 from tocsin.engine.evaluate.points import Course
 from tocsin.schemas.duration import format_duration
-from tocsin.schemas.learning import Anomaly, Baseline
+from tocsin.schemas.learning import PEERS, Anomaly, Baseline
 from tocsin.schemas.rule import Rule, operator_symbol
 
 _DAY_MS = 86_400_000
@@ -42,6 +42,7 @@ def condition_text(rule: Rule) -> str:
     if rule.window:
         length = rule.window.samples or format_duration(rule.window.length_ms)
         parts.append(f"{rule.aggregate} over {length}{' samples' if rule.window.samples else ''}")
+    parts += ["from its peers"] if rule.judged_as == PEERS else []
     limits = ", ".join(f"{threshold.value:g}" for threshold in _thresholds(rule))
     if limits:
         parts.append(f"{operator_symbol('gte' if rule.burn_rate else rule.operator)} {limits}")
@@ -95,6 +96,8 @@ def _corridor(rule: Rule, course: Course) -> Corridor:
 def _needed(rule: Rule) -> tuple[Threshold, ...]:
     """What a score is held against, where it is."""
     settings = rule.settings
+    if rule.judged_as == PEERS:
+        return _thresholds(rule)
     if isinstance(settings, Anomaly):
         return (Threshold(math.log1p(settings.rare_ms / _DAY_MS), rule.severity),)
     if isinstance(settings, Baseline) and settings.unit == "scales":
@@ -103,6 +106,8 @@ def _needed(rule: Rule) -> tuple[Threshold, ...]:
 
 
 def _score_text(rule: Rule) -> str:
+    if rule.judged_as == PEERS:
+        return "distance from where a member of this group ought to be, in scales"
     if isinstance(rule.settings, Anomaly):
         return "ln(1 + days), where such a value comes once in so many days; the highest of each incident"
     return "distance from the expected value, in scales"

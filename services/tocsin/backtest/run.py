@@ -83,9 +83,9 @@ def _chosen(report: Report) -> list[list[Alert]]:
 
 
 def learnt(rule: Rule, labels: dict[str, str], store: Store, checkpoint: Checkpoint = lambda _done: None) -> Trace:
-    """What a rule that learns makes of one series; nothing where history has no such series."""
+    """What a rule that learns makes of one series, beside its peers if it has any; nothing where history has none."""
     traces = Traces({(rule.id, _shape(labels))}, store.first_ms, store.last_ms)
-    only = _numbers({series_key(rule.metric_type, labels)}, store)
+    only = None if looks_at_others(rule) else _numbers({series_key(rule.metric_type, labels)}, store)
     _follow(Replay([rule], store.interner, watch=traces.watch), store, only, checkpoint)
     return traces.found(rule.id, _shape(labels))
 

@@ -13,7 +13,7 @@ from tocsin.backtest.store import Store
 from tocsin.schemas.duration import format_duration, milliseconds
 from tocsin.schemas.kinds import Level
 from tocsin.schemas.labels import alert_fingerprint
-from tocsin.schemas.learning import Anomaly, Baseline
+from tocsin.schemas.learning import PEERS, Anomaly, Baseline
 from tocsin.schemas.rule import Rule
 
 _RARER_MS: Final = tuple(map(milliseconds, ("4w", "13w", "52w")))
@@ -48,6 +48,9 @@ def milder(rule: Rule) -> list[Change]:
     """Changes of a rule, as a merge patch, that make it say less, the least first. Levels move together, so that how
     much worse one is than another stays as it was."""
     settings = rule.settings
+    if rule.judged_as == PEERS:
+        assert isinstance(settings, Anomaly)
+        return [{"anomaly": {"width": _rounded(settings.width * factor)}} for factor in _WIDER]
     if isinstance(settings, Anomaly):
         rarer = [{"rarer_than": format_duration(ms)} for ms in _RARER_MS if ms > settings.rare_ms]
         votes = [{"votes": settings.votes + 1}] if settings.votes < settings.most_votes else []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from tocsin.deliver.forecast_text import ahead, current
 from tocsin.deliver.group_text import counted, others, where_of
-from tocsin.deliver.learnt_text import is_learnt, measures, rarity
+from tocsin.deliver.learnt_text import is_learnt, measures, of_peers, rarity, strange_within
 from tocsin.deliver.templates import TemplateError, render_template, template_values
 from tocsin.deliver.text import one_line
 from tocsin.schemas.alert import AlertEvent
@@ -246,9 +247,7 @@ def _matter(event: AlertEvent) -> str:
     if event.value is None:
         return f"Raised{who or ' by hand'}." if event.reason == "manual" else f"{event.rule_name} is {event.type}."
     if event.expected and {"lower", "upper"} <= event.expected.keys() and event.threshold is None:
-        band = [format_quantity(event.expected[side], event.unit) for side in ("lower", "upper")]
-        rare = f" Such a value comes {rarity(event)}." if rarity(event) else ""
-        return f"{subject} is {format_quantity(event.value, event.unit)}; expected is {band[0]} to {band[1]}.{rare}"
+        return _strange(event, event.expected, subject)
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     return f"{subject} is {_against(event, event.operator, event.threshold)}."
@@ -263,6 +262,18 @@ def _against(event: AlertEvent, operator: str, threshold: float) -> str:
     expected = (event.expected or {}).get("value") if is_learnt(event) else None
     rest = f"; expected is {format_quantity(expected, event.unit)}" if expected is not None else ""
     return f"{format_quantity(event.value, event.unit)}, {relation} {limit}{rest}"
+
+
+def _strange(event: AlertEvent, expected: Mapping[str, float], subject: str) -> str:
+    """What is strange about it, by its past or among its peers."""
+    quantity, often, within = partial(format_quantity, unit=event.unit), rarity(event), strange_within(event)
+    rare = f" Such a value comes {often}." if often else ""
+    if among := of_peers(event, quantity):
+        return among + rare
+    value, band = quantity(event.value), f"{quantity(expected['lower'])} to {quantity(expected['upper'])}"
+    if often and within:
+        return f"{subject} is {value}, within the expected {band}; but its {within} comes {often}."
+    return f"{subject} is {value}; expected is {band}.{rare}"
 
 
 def _again(event: AlertEvent) -> str:

@@ -8,6 +8,7 @@ from tocsin.engine.lifecycle.compose import from_signal
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import alert_fingerprint, stable_id
+from tocsin.schemas.learning import PEERS
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.signal import Evidence, Signal
 
@@ -28,7 +29,7 @@ _LASTED_MS: Final = 240_000
 
 def sample_event(rule: Rule, now_ms: int, *, resolved: bool = False) -> AlertEvent:
     """The alert of a rule that has just fired, or is just over, for labels that its matchers and groups allow."""
-    labels = {**(_LABELS if not rule.group_by else {}), **dict.fromkeys(rule.group_by, "a")}
+    labels = {**(_LABELS if rule.judged_as == PEERS or not rule.group_by else {}), **dict.fromkeys(rule.group_by, "a")}
     labels |= {matcher.name: matcher.value for matcher in rule.match if matcher.op == "="}
     fired_ms = now_ms - (_LASTED_MS if resolved else 0)
     since_ms = fired_ms - rule.duration

@@ -3,7 +3,10 @@
 // One rule (`#rule=ID`): what it asks for, which of its alerts were called false, and which milder settings would have
 // been quiet. It says so, and sets nothing.
 const WEEK_MS = 7 * DAY_MS;
-const SHOWN = ["metric_type", "condition", "operator", "threshold", "levels", "anomaly", "baseline", "duration", "severity"];
+const SHOWN = [
+  "metric_type", "condition", "group_by", "window", "aggregation", "operator", "threshold", "levels", "anomaly", "baseline",
+  "duration", "severity",
+];
 let opened = "";
 
 const wanted = () => new URLSearchParams(location.hash.slice(1)).get("rule") || "";

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, cast
 
 import structlog
@@ -16,6 +17,7 @@ from tocsin.agents.combine import CombineStage
 from tocsin.agents.config_log import ConfigLog
 from tocsin.agents.evaluate import EvaluateStage
 from tocsin.agents.ingest import Ingest
+from tocsin.agents.late_counts import LateCounts
 from tocsin.agents.marks import MarkWriter
 from tocsin.agents.once import Once
 from tocsin.agents.transport import BatchApp
@@ -24,6 +26,7 @@ from tocsin.engine.watermark import Timing
 from tocsin.schemas.topics import Topics
 
 _MARK_S: Final = 1.0
+_TOLD_EVERY: Final = 60  # marks
 _log = structlog.get_logger("tocsin.evaluate")
 
 
@@ -101,10 +104,15 @@ class _Service:
                     await self._hurry.wait()
 
     async def _mark_for_ever(self) -> None:
-        """Say how far everything is, so that nobody waits longer than need be for what may still come."""
-        while True:
+        """Say how far everything is, so that nobody waits longer than need be for what may still come; and in the log,
+        every minute, what came too late."""
+        late = LateCounts()
+        for turn in count(1):
             await asyncio.sleep(_MARK_S)
             await self._marks.write([*self.evaluate.said(), *self.combine.said()])
+            late.look({tp: one.state.late() for tp, one in self.evaluate.partitions.items()})
+            for rule_id, samples in late.hand_over().items() if turn % _TOLD_EVERY == 0 else ():
+                _log.warning("samples came too late to be judged", rule=rule_id, samples=samples)
 
     async def stop(self) -> None:
         """Checkpoint everything and disconnect; Faust commits afterwards."""

@@ -109,7 +109,7 @@ class Route:
             apply: Apply[Any] = partial(self._apply, partition.groups if is_of_groups else partition.alerts, get)
             finish = partial(self._finish, index)
             for run in keyed_runs(tp, batches, read, self._topics.dlq, _STAGE):
-                if tells(run.inputs, index, self._state.marks.reached.watermark_ms):
+                if tells(run.inputs, index, self._state.reached_ms):
                     await self._state.catch_up()
                 if is_of_groups:
                     index.follow(self._state.version)

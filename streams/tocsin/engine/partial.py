@@ -5,8 +5,8 @@ watermark has passed the pane; the partition of `partials` that a group belongs 
 source numbers what it sends: what comes again after a crash has the numbers it had, and is passed over.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Self
 
 import msgspec
 import numpy as np
@@ -38,6 +38,65 @@ class Panes(msgspec.Struct, array_like=True, tag="p", frozen=True):
         kind, values = self.figures[name]
         array = np.frombuffer(values, kind)
         return array.reshape(rows, -1) if len(array) != rows else array
+
+    def homes(self, partitions: int) -> Ints:
+        """The partition that each key belongs to."""
+        return np.array([home_of(key, partitions) for key in self.keys], np.int64)
+
+    def part(self, keys: Ints, rows: Ints, groups: Ints) -> Self:
+        """Some keys and some rows: `groups` are the indexes of these into those."""
+        starts = np.frombuffer(self.starts, np.int64)
+        figures = {name: self.figure(name, len(starts))[rows] for name in self.figures}
+        return msgspec.structs.replace(
+            self,
+            keys=[self.keys[key] for key in keys.tolist()],
+            groups=indexes(groups),
+            starts=starts[rows].tobytes(),
+            figures=flat(figures),
+        )
+
+    def is_whole(self) -> bool:
+        """Whether all columns have lengths that go together, and point to where something is."""
+        rows = len(self.starts) // 8
+        if not rows or len(self.starts) != 8 * rows:
+            return False
+        if not _are_indexes(self.groups, rows, len(self.keys)) or not _are_keys(self.keys):
+            return False
+        try:
+            widths = [len(np.frombuffer(values, kind)) % rows for kind, values in self.figures.values()]
+        except (ValueError, TypeError):
+            return False
+        return not any(widths)
+
+
+class Members(Panes, array_like=True, tag="m", frozen=True):
+    """Panes of single series: those under `keys`, with `units`, are members of the groups under `owners`, by the uint32
+    indexes `owned`. They go to where these groups belong."""
+
+    units: list[str | None]
+    owners: list[bytes]
+    owned: bytes
+
+    def homes(self, partitions: int) -> Ints:
+        """See Panes."""
+        of_owners = np.array([home_of(key, partitions) for key in self.owners], np.int64)
+        return np.asarray(of_owners[np.frombuffer(self.owned, np.uint32)])
+
+    def part(self, keys: Ints, rows: Ints, groups: Ints) -> Self:
+        """See Panes."""
+        used, owned = np.unique(np.frombuffer(self.owned, np.uint32)[keys], return_inverse=True)
+        return msgspec.structs.replace(
+            super().part(keys, rows, groups),
+            units=[self.units[key] for key in keys.tolist()],
+            owners=[self.owners[owner] for owner in used.tolist()],
+            owned=indexes(owned),
+        )
+
+    def is_whole(self) -> bool:
+        """See Panes."""
+        members = len(self.keys)
+        are_owned = _are_indexes(self.owned, members, len(self.owners)) and len(self.units) == members
+        return are_owned and _are_keys(self.owners) and super().is_whole()
 
 
 class Change(msgspec.Struct, array_like=True, tag="c", frozen=True):
@@ -99,7 +158,7 @@ class Limits(msgspec.Struct, array_like=True, tag="l", frozen=True):
     met: tuple[MetLimit, ...]
 
 
-Partial = Panes | Change | Progress | Limits
+Partial = Panes | Members | Change | Progress | Limits
 _decoder: Final = msgspec.msgpack.Decoder(Partial)
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -119,25 +178,22 @@ def decode(value: bytes) -> Partial:
         found: Partial = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedPartial(f"not a partial: {error}") from None
-    if isinstance(found, Panes) and not _is_whole(found):
+    if isinstance(found, Panes) and not found.is_whole():
         raise DamagedPartial("its columns do not go together")
     return found
 
 
-def _is_whole(panes: Panes) -> bool:
-    """Whether all columns have lengths that go together, and point to where something is."""
-    rows = len(panes.starts) // 8
-    if not rows or len(panes.starts) != 8 * rows or len(panes.groups) != 4 * rows:
-        return False
-    if int(np.frombuffer(panes.groups, np.uint32).max()) >= len(panes.keys):
-        return False
+def _are_indexes(values: bytes, count: int, beyond: int) -> bool:
+    return len(values) == 4 * count and int(np.frombuffer(values, np.uint32).max(initial=0)) < beyond
+
+
+def _are_keys(keys: Sequence[bytes]) -> bool:
     try:
-        for key in panes.keys:
+        for key in keys:
             parse_series_key(key)
-        widths = [len(np.frombuffer(values, kind)) % rows for kind, values in panes.figures.values()]
-    except (ValueError, TypeError):
+    except ValueError:
         return False
-    return not any(widths)
+    return True
 
 
 def spread(item: Partial, partitions: int) -> dict[int, Partial]:
@@ -152,22 +208,14 @@ def spread(item: Partial, partitions: int) -> dict[int, Partial]:
             at: msgspec.structs.replace(item, met=tuple(one for home, one in homes_of_met if home == at))
             for at in range(partitions)
         }
-    homes = np.array([home_of(key, partitions) for key in item.keys], np.int64)
-    groups, starts = np.frombuffer(item.groups, np.uint32), np.frombuffer(item.starts, np.int64)
+    homes, groups = item.homes(partitions), np.frombuffer(item.groups, np.uint32)
     found: dict[int, Partial] = {}
     for home in np.unique(homes).tolist():
         keys = np.flatnonzero(homes == home)
         rows = np.flatnonzero(homes[groups] == home)
         place = np.zeros(len(homes), np.int64)
         place[keys] = np.arange(len(keys))
-        figures = {name: item.figure(name, len(starts))[rows] for name in item.figures}
-        found[home] = msgspec.structs.replace(
-            item,
-            keys=[item.keys[key] for key in keys.tolist()],
-            groups=indexes(place[groups[rows]]),
-            starts=starts[rows].tobytes(),
-            figures=flat(figures),
-        )
+        found[home] = item.part(keys, rows, place[groups[rows]])
     return found
 
 

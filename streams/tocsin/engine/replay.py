@@ -131,9 +131,10 @@ class Replay:
         """What each rule did not judge."""
         found = {rule_id: Missed() for rule_id in self.rules}
         for state in self._pipeline.states:
+            for rule_id, number in state.late().items():
+                found[rule_id].late += number
             for lane in state.lanes.values():
                 for rule_id in {version.rule.id for version in lane.versions()}:
-                    found[rule_id].late += lane.late
                     found[rule_id].refused += max(lane.refused.most, lane.refused.now.count())
         return found
 

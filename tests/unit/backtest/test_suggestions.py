@@ -16,6 +16,15 @@ CASES: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
     ),
     ({"condition": "anomaly", "anomaly": {"rarer_than": "400d", "votes": 6}}, []),
     (
+        {
+            "condition": "anomaly",
+            "anomaly": {"detector": "peers", "width": 4},
+            "group_by": ["cluster"],
+            "window": {"size": "5m"},
+        },
+        [{"anomaly": {"width": width}} for width in (5.0, 6.0, 8.0)],
+    ),
+    (
         {"condition": "baseline", "threshold": 40, "baseline": {"unit": "percent"}},
         [{"threshold": 50.0}, {"threshold": 60.0}, {"threshold": 80.0}],
     ),

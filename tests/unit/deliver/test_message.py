@@ -112,7 +112,8 @@ def test_an_anomaly_says_what_was_expected_how_rare_it_is_and_in_which_way() -> 
         "votes": {"jump": 2.5, "value": 3.7, "hour mean": 0.0},
     }
     learnt = {"value": 195.0, "lower": 80.0, "upper": 310.0, "score": 3.7}
-    event = firing_event(threshold=None, operator=None, expected=learnt, evidence=evidence)
+    told: dict[str, Any] = {"threshold": None, "operator": None, "expected": learnt, "evidence": evidence}
+    event = firing_event(**told)
     found = message(event, "{{ expected.upper }}, {{ rarity }}")
     assert found.summary == ("310.0, once in 40 days",)
     found = message(event)
@@ -122,6 +123,26 @@ def test_an_anomaly_says_what_was_expected_how_rare_it_is_and_in_which_way() -> 
     assert facts(found)["Expected"] == "80 ms to 310 ms"
     assert facts(found)["Rarity"] == "once in 40 days"
     assert facts(found)["Strange"] == "value, jump"
+    within = message(firing_event(**{**told, "value": 95.0}))
+    assert within.summary[0] == (
+        "latency is 95 ms, within the expected 80 ms to 310 ms; but its jump comes once in 40 days."
+    )
+
+
+def test_a_member_of_a_group_says_how_its_peers_are() -> None:
+    facts_of = {"value": 212.0, "expected": 120.0, "lowest": 97.0, "highest": 143.0, "peers": 11.0, "once_in_days": 0.0}
+    evidence = {"metric": "latency", "facts": facts_of, "group_by": ["cluster"], "member": {"host": "api-7"}}
+    learnt = {"value": 120.0, "lower": 80.0, "upper": 160.0, "score": 9.1}
+    shown: dict[str, Any] = {"threshold": None, "operator": None, "value": 212.0, "expected": learnt}
+    event = firing_event(**shown, labels={"cluster": "eu", "host": "api-7"}, evidence=evidence)
+    assert message(event).summary[0] == (
+        "latency of api-7 is 212 ms; most of its 11 peers in cluster=eu are 97 ms to 143 ms."
+    )
+    few = {**evidence, "facts": {**facts_of, "peers": 4.0, "expected": 150.0, "once_in_days": 40.0}, "member": {}}
+    assert message(firing_event(**shown, labels={}, evidence=few)).summary[0] == (
+        "latency is 212 ms; its 4 peers in cluster= are 97 ms to 143 ms; it would be 150 ms if it were as far from "
+        "them as usual. Such a value comes once in 40 days."
+    )
 
 
 @pytest.mark.parametrize(

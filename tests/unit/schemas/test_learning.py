@@ -26,6 +26,7 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
     assert found.keys() == fields.keys()
     assert found.pop("learn_anomalies") == "true, of baseline false"
     assert (Anomaly().learn_anomalies, Baseline().learn_anomalies) == (True, False)
+    assert found.pop("width") == f"{Baseline().width:g}, of peers {Anomaly(detector='peers').width:g}"
     for name, default in found.items():
         value = fields[name].default
         shown = (
@@ -35,6 +36,8 @@ def test_the_reference_lists_every_setting_with_its_default() -> None:
             if name in TIMES
             else f"{value:g}".lower()
             if isinstance(value, float)
+            else str(value).lower()
+            if isinstance(value, bool)
             else str(value)
         )
         assert default == shown, name

@@ -64,6 +64,11 @@ class BurnGroups(GroupLane):
             for part in self._parts[_PARTS * pair : _PARTS * (pair + 1)]:
                 part.expire(self._closed_ms[pair] - burn.long + part.hop)
 
+    def ended_ms(self, slots: Ints) -> Ints:
+        """See Lane: windows go on closing, and being judged, for as long as they hold anything."""
+        held_ms = max(burn.long - self._parts[_PARTS * pair].hop for pair, burn in enumerate(self.spec.burns))
+        return np.asarray(self.columns["heard"][slots] + held_ms)
+
     def _close(self, end: int, pairs: list[int], out: list[Signal]) -> None:
         seen: list[Ints] = []
         for pair in pairs:

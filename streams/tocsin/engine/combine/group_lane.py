@@ -1,7 +1,7 @@
 """What lanes of groups share: groups instead of series, shares instead of samples, and the watermark that closes."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,30 +30,30 @@ class GroupLane(Lane):
         self._prefix = self.spec.key.encode()
         self._numbers: dict[bytes, int] = {}  # of groups that were asked for since the start, by key
 
-    def slots_of(self, keys: Sequence[bytes]) -> Ints:
-        """The slots of groups, made when they are new."""
+    def slots_of(self, keys: Sequence[bytes], units: Mapping[bytes, str | None] | None = None) -> Ints:
+        """The slots of groups, made when they are new; those of single series have `units`."""
         new = list(dict.fromkeys(key for key in keys if key not in self._numbers))
         if new:
-            self._number(new)
+            self._number(new, [units[key] if units else None for key in new])
         return self.slots(np.array([self._numbers[key] for key in keys], np.int64))
 
-    def _number(self, keys: Sequence[bytes]) -> None:
+    def _number(self, keys: Sequence[bytes], units: Sequence[str | None]) -> None:
         names = [self._prefix + key for key in keys]
         identities = [series_id(name) for name in names]
         numbers = self.series.find(b"".join(identities))
         absent = np.flatnonzero(numbers == ABSENT).tolist()
         if absent:
             some = [identities[index] for index in absent], [names[index] for index in absent]
-            numbers[absent] = self.series.add(*some, [None] * len(absent))
+            numbers[absent] = self.series.add(*some, [units[index] for index in absent])
         self.admit(numbers[self.slots(numbers) == FREE])
         self._numbers.update(zip(keys, numbers.tolist(), strict=True))
 
-    def saw(self, slots: Ints, at_ms: Ints, listened_ms: int) -> None:
-        """Something came of groups."""
+    def saw(self, slots: Ints, at_ms: Ints, listened_ms: int, noted: str = "heard") -> None:
+        """Something came of groups, which is `noted` in a column."""
         numbers = self.columns["series"][slots]
         self.series.saw(numbers, at_ms, 0)
         self.series.count_silence(TOPIC, lambda _partition: True, listened_ms)
-        np.maximum.at(self.columns["heard"], slots, at_ms)
+        np.maximum.at(self.columns[noted], slots, at_ms)
         self.columns.touch(slots)
 
     def dismiss(self, number: int) -> None:

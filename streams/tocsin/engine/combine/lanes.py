@@ -6,6 +6,7 @@ from typing import Final
 from tocsin.engine.combine.burn import BurnGroups
 from tocsin.engine.combine.composite import CompositeGroups
 from tocsin.engine.combine.group_lane import GroupLane
+from tocsin.engine.combine.peers import Peers
 from tocsin.engine.combine.silence import SilenceGroups
 from tocsin.engine.combine.windows import WindowGroups
 from tocsin.engine.evaluate.plan import GroupSpec, Judged
@@ -17,6 +18,7 @@ _LANES: Final[dict[str, Callable[[GroupSpec, Judged, SeriesTable], GroupLane]]] 
     "burn_rate": BurnGroups,
     "absence": SilenceGroups,
     "composite": CompositeGroups,
+    "peers": Peers,
 }
 
 

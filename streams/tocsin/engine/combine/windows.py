@@ -8,6 +8,7 @@ import numpy as np
 
 from tocsin.engine.combine.group_lane import GroupLane
 from tocsin.engine.combine.shares import Shares
+from tocsin.engine.evaluate.columns import Spec
 from tocsin.engine.evaluate.plan import GroupSpec, Judged
 from tocsin.engine.evaluate.points import Points
 from tocsin.engine.evaluate.series import SeriesTable
@@ -24,11 +25,11 @@ _UNSEEN: Final = 2**62
 class WindowGroups(GroupLane):
     """One part is judged as it is; of two the first is divided by the second. `began` is a group's first pane."""
 
-    def __init__(self, spec: GroupSpec, judged: Judged, series: SeriesTable) -> None:
+    def __init__(self, spec: GroupSpec, judged: Judged, series: SeriesTable, own: Spec | None = None) -> None:
         assert spec.window is not None
         self.size, self.hop = spec.window.length_ms, spec.window.hop_ms
         self.closed_ms = 0
-        super().__init__(spec, judged, series, {"began": ("i8", 0, _UNSEEN)})
+        super().__init__(spec, judged, series, {"began": ("i8", 0, _UNSEEN), **(own or {})})
         self._parts = [Shares(self.aggregates, self.hop) for _ in spec.parts]
 
     def adopt(self, judged: Judged) -> None:
@@ -39,9 +40,11 @@ class WindowGroups(GroupLane):
 
     def take_panes(self, part: int, panes: Panes, listened_ms: int) -> None:
         """See GroupLane."""
+        self._add(part, self.slots_of(panes.keys), panes, listened_ms)
+
+    def _add(self, part: int, slots: Ints, panes: Panes, listened_ms: int, noted: str = "heard") -> None:
         starts = np.frombuffer(panes.starts, np.int64)
-        slots = self.slots_of(panes.keys)
-        self.saw(slots, np.full(len(slots), int(starts.max()) + self.hop), listened_ms)
+        self.saw(slots, np.full(len(slots), int(starts.max()) + self.hop), listened_ms, noted)
         self.columns["began"][slots] = np.minimum(self.columns["began"][slots], int(starts.min()))
         self.columns.touch(slots)
         self._parts[part].add(slots, panes)
@@ -59,21 +62,26 @@ class WindowGroups(GroupLane):
 
     def _close(self, end: int, out: list[Signal]) -> None:
         """Judge the groups that have a sample in the window; of a ratio, one to divide by."""
+        self._judge_at(end, self._parts[-1].slots_in(end - self.size, end), out)
+
+    def _judge_at(self, end: int, slots: Ints, out: list[Signal]) -> None:
         begin = end - self.size
-        slots = self._parts[-1].slots_in(begin, end)
         counts = [part.counts(slots, begin, end) for part in self._parts]
         at_ms = np.full(len(slots), end)
         evidence = self._evidence(end, counts[-1])
         points = {}
         for aggregate in self.aggregates:
             values = self._values(aggregate, slots, begin, counts)
-            points[aggregate] = Points.one_each(slots, at_ms, values, evidence)
+            points[aggregate] = self._points(Points.one_each(slots, at_ms, values, evidence))
         if any(source.full for source in self.sources.values()):
             whole = np.flatnonzero(self.columns["began"][slots] <= begin)
             points |= {f"{name}/full": found.take(whole) for name, found in points.items()}
         self.columns["judged"][slots] = end
         self.columns.touch(slots)
         self.judge_all(points, out)
+
+    def _points(self, points: Points) -> Points:
+        return points
 
     def _values(self, aggregate: str, slots: Ints, begin: int, counts: list[Ints]) -> Floats:
         """NaN where there is none: also while some partition had not been asked yet when the window began."""

@@ -1,6 +1,7 @@
 """The share that this samples partition has in groups of series, sent on pane by pane behind the watermark."""
 
 import heapq
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -104,21 +105,30 @@ class GatherLane(Lane):
 
     def _join(self, number: int) -> int:
         _, labels = self.series.describe(number)
-        return self.groups.join(series_key("", {name: labels.get(name, "") for name in self._group_by}))
+        return self.groups.join(self._key(labels))
+
+    def _key(self, labels: Mapping[str, str]) -> bytes:
+        return series_key("", {name: labels.get(name, "") for name in self._group_by})
 
     def dismiss(self, number: int) -> None:
         """See Lane."""
+        self._leave(number)
+        self._forget_empty()
+
+    def _leave(self, number: int) -> None:
         slot = self.slot_of(number)
         if slot != FREE:
             self.groups.leave(int(self.columns["group"][slot]))
         super().dismiss(number)
-        self._forget_empty()
 
     def _forget_empty(self) -> None:
         if self.groups.empty:
             open_panes = {group for start in self._panes.starts() for group in self._panes.groups_at(start).tolist()}
             for number in sorted(self.groups.empty - open_panes):
-                self.groups.forget(number)
+                self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        self.groups.forget(number)
 
     def take(self, samples: Samples, out: list[Signal]) -> None:
         """See Lane. Only where growth is asked for must the samples of a series be in order."""
@@ -186,14 +196,17 @@ class GatherLane(Lane):
         for start in self._panes.starts():
             if start + self.hop > until:
                 break
-            found.append(self._sent(start, source, sequence + len(found)))
+            found += self._sent(start, source, sequence + len(found))
             self._panes.drop(start)
         self._forget_empty()
         return found
 
-    def _sent(self, start: int, source: str, sequence: int) -> Panes:
+    def _sent(self, start: int, source: str, sequence: int) -> list[Panes]:
+        return [self._share(start, self._panes.groups_at(start), source, sequence)]
+
+    def _share(self, start: int, groups: Ints, source: str, sequence: int) -> Panes:
+        """What some groups come to in a pane."""
         panes = self._panes
-        groups = panes.groups_at(start)
         complete = [one for name, one in panes.statistics.items() if panes.is_complete(name, start)]
         names = [name for statistic in complete for name in statistic.figures]
         keys = [key for group in groups.tolist() if (key := self.groups.keys[group]) is not None]

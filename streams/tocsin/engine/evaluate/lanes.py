@@ -6,6 +6,7 @@ from typing import Final
 from tocsin.engine.evaluate.gather import GatherLane
 from tocsin.engine.evaluate.instants import InstantLane
 from tocsin.engine.evaluate.lane import Lane
+from tocsin.engine.evaluate.members import MemberLane
 from tocsin.engine.evaluate.panes import PaneLane
 from tocsin.engine.evaluate.plan import Judged, LaneSpec
 from tocsin.engine.evaluate.series import SeriesTable
@@ -17,6 +18,7 @@ _LANES: Final[dict[str, Callable[[LaneSpec, Judged, SeriesTable], Lane]]] = {
     "instant": InstantLane,
     "silence": SilenceLane,
     "gather": GatherLane,
+    "members": MemberLane,
     "tumbling": PaneLane,
     "hopping": PaneLane,
     "sliding": SlidingLane,

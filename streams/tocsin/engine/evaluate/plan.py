@@ -11,7 +11,7 @@ from tocsin.engine.evaluate.judge import NEVER_MS, RuleVersion
 from tocsin.engine.evaluate.statistics import mergeable_of
 from tocsin.schemas.kinds import Absence, BurnRate, BurnWindow, Member
 from tocsin.schemas.labels import stable_id
-from tocsin.schemas.learning import Learning
+from tocsin.schemas.learning import PEERS, Anomaly, Learning
 from tocsin.schemas.matcher import Matcher, matches_all
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.shadow import Candidate
@@ -19,6 +19,7 @@ from tocsin.schemas.window import Window
 
 SEEN_EVERY_MS: Final = 1_000  # how finely the silence of groups is measured
 UNORDERED: Final = -1  # the flow of lanes that take samples in whatever order
+_GROUP_KINDS: Final = ("ratio", "burn_rate", "composite", "absence", PEERS)
 _BURN_PANES: Final = 5  # a short window
 
 
@@ -26,8 +27,9 @@ _BURN_PANES: Final = 5  # a short window
 class LaneSpec:
     """What a lane watches, and how; its `key` is the same for the same watch, whatever the rules.
 
-    `group_by` is None where each series is looked at by itself; else the lane gathers for groups. Only such a lane may
-    do without the samples of a series `in_order`.
+    `group_by` is None where each series is looked at by itself; else the lane gathers for groups, all series of a group
+    together or, where `each` is told by itself, as members of it. Only such a lane may do without the samples of a
+    series `in_order`.
     """
 
     metric: str
@@ -38,13 +40,14 @@ class LaneSpec:
     absence: Absence | None = None
     group_by: tuple[str, ...] | None = None
     in_order: bool = True
+    each: bool = False
 
     @property
     def key(self) -> str:
         """A text that is equal for equal lanes."""
         window = self.window.key if self.window else "-"
         absence = self.absence.model_dump_json() if self.absence else "-"
-        groups = "-" if self.group_by is None else "\x01".join(("by", *self.group_by))
+        groups = "-" if self.group_by is None else "\x01".join(("each of" if self.each else "by", *self.group_by))
         matchers = "\x01".join(sorted(map(str, self.matchers)))
         bounds = f"{self.lateness_ms}/{self.most_series}/{self.in_order:d}"
         return f"{self.metric}\x00{matchers}\x00{window}\x00{bounds}\x00{absence}\x00{groups}"
@@ -58,7 +61,7 @@ class LaneSpec:
     def kind(self) -> str:
         """Which kind of lane it is."""
         if self.group_by is not None:
-            return "gather"
+            return "members" if self.each else "gather"
         if self.absence:
             return "silence"
         return self.window.type if self.window else "instant"
@@ -113,6 +116,7 @@ class GroupSpec:
     objective: float = 0.0
     members: tuple[Member, ...] = ()
     combine: str = ""
+    least: int = 0  # members that a group must have
 
     @property
     def key(self) -> str:
@@ -121,7 +125,8 @@ class GroupSpec:
         texts = [model.model_dump_json() for model in settings if model is not None]
         window = self.window.key if self.window else "-"
         places = (self.kind, self.metric, *self.group_by, "\x01", str(self.lateness_ms), window)
-        return stable_id(*places, *self.parts, *texts, self.combine, str(self.objective))
+        least = [str(self.least)] if self.least else []
+        return stable_id(*places, *self.parts, *texts, self.combine, str(self.objective), *least)
 
     @property
     def most_series(self) -> int:
@@ -230,9 +235,9 @@ def gathered_by(rule: Rule) -> list[tuple[LaneSpec, Source]]:
 
     def lane(metric: str, hop_ms: int, aggregate: str) -> tuple[LaneSpec, Source]:
         window = Window(type="tumbling", size=hop_ms / 1_000)  # type: ignore[arg-type]  # seconds, as users write them
-        bounds = rule.lateness_ms, rule.max_series
-        in_order = mergeable_of(aggregate).needs_order
-        return LaneSpec(metric, rule.match, window, *bounds, None, group_labels(rule), in_order), Source(aggregate)
+        watched = metric, rule.match, window, rule.lateness_ms, rule.max_series
+        in_order, each = mergeable_of(aggregate).needs_order, rule.judged_as == PEERS
+        return LaneSpec(*watched, None, group_labels(rule), in_order, each), Source(aggregate)
 
     settings = rule.settings
     if rule.condition == "composite":
@@ -265,7 +270,7 @@ def group_of(rule: Rule) -> GroupSpec:
     """The group that a rule on groups belongs to."""
     settings = rule.settings
     return GroupSpec(
-        kind=rule.condition if rule.condition in ("ratio", "burn_rate", "composite", "absence") else "group",
+        kind=rule.judged_as if rule.judged_as in _GROUP_KINDS else "group",
         metric=rule.metric_type,
         group_by=group_labels(rule),
         lateness_ms=rule.lateness_ms,
@@ -276,6 +281,7 @@ def group_of(rule: Rule) -> GroupSpec:
         objective=settings.objective if isinstance(settings, BurnRate) else 0.0,
         members=rule.conditions,
         combine=str(rule.combine) if rule.conditions else "",
+        least=settings.min_members if isinstance(settings, Anomaly) and settings.is_of_peers else 0,
     )
 
 

@@ -37,7 +37,8 @@ class Course:
 class Points:
     """Values in order: of slot `slots[i]` those from `begins[i]` to `begins[i + 1]`, which has one entry more. Where a
     rule learns, its judged values have a `course`; of forecasts, `reach` says by index in how many seconds one is at a
-    threshold, or None if it is not."""
+    threshold, or None if it is not. Where slots are members of groups, `groups[i]` is the group of slot i; each then
+    has one value."""
 
     slots: Ints
     begins: Ints
@@ -46,6 +47,7 @@ class Points:
     evidence: Callable[[int], Evidence]
     course: Course | None = None
     reach: Callable[[int, float], float | None] | None = None
+    groups: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,6 +81,7 @@ class Points:
             lambda index: evidence(int(chosen[index])),
             self.course.take(chosen) if self.course else None,
             (lambda index, threshold: reach(int(chosen[index]), threshold)) if reach else None,
+            None if self.groups is None else self.groups[chosen],
         )
 
 

@@ -121,6 +121,14 @@ class PartitionState:
         judged = self.plan.rules[lane.spec.key].values()
         return any(not is_shadow(version.rule.id) for _, versions in judged for version in versions)
 
+    def late(self) -> dict[str, int]:
+        """How many samples came too late to be judged, by rule."""
+        found: dict[str, int] = {}
+        for lane in self.lanes.values():
+            for rule_id in {version.rule.id for version in lane.versions()}:
+                found[rule_id] = found.get(rule_id, 0) + lane.late
+        return found
+
     def forget_idle(self, forget_ms: int) -> None:
         """Series from which nothing has come for long leave memory, unless some rule still has something to say."""
         idle = self.series.idle(self.listened_ms(), forget_ms).tolist()

@@ -12,7 +12,7 @@ from tocsin.schemas.command import Command, Trigger
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.kinds import Change, Level, Trend
 from tocsin.schemas.labels import SHADOW
-from tocsin.schemas.learning import Baseline, Learning
+from tocsin.schemas.learning import PEERS, Baseline, Learning
 from tocsin.schemas.rule import Rule, operator_symbol
 from tocsin.schemas.signal import Evidence, Notice, Signal
 
@@ -41,7 +41,7 @@ def from_signal(signal: Signal, rule: Rule | None, starts_ms: int) -> dict[str, 
     values = _template_values(signal, rule, step, starts_ms, shown) if rule.labels or rule.annotations else {}
     labels, annotations = _fitted(_rendered(rule.labels, values), _rendered(rule.annotations, values))
     facts |= {
-        "evidence": facts["evidence"] | _judging(rule),
+        "evidence": facts["evidence"] | _judging(rule, signal.labels),
         "category": rule.category,
         "description": rule.description,
         **shown,
@@ -63,13 +63,16 @@ def _step(rule: Rule, signal: Signal) -> Level:
     return steps[min(signal.level, len(steps) - 1)]
 
 
-def _judging(rule: Rule) -> dict[str, Any]:
-    """How the value was made of samples: whoever draws them must know what the threshold is for."""
+def _judging(rule: Rule, labels: Mapping[str, str]) -> dict[str, Any]:
+    """How the value was made of samples: whoever draws them must know what the threshold is for. Of a group's member,
+    by which labels it is told from its peers."""
     found: dict[str, Any] = {"condition": rule.condition}
     if rule.window:
         found["aggregation"] = rule.aggregate
     if rule.group_by:
         found["group_by"] = list(rule.group_by)
+    if rule.judged_as == PEERS:
+        found["member"] = {name: value for name, value in labels.items() if name not in rule.group_by}
     return found
 
 

@@ -85,7 +85,7 @@ class _Run:
                 self._look_at(record, now_ms)
 
     def _is_due(self, record: GroupRecord, now_ms: int) -> bool:
-        return record.is_due(now_ms, self._world.muting.reached.watermark_ms)
+        return record.is_due(now_ms, self._world.muting.reached_ms)
 
     def _look_at(self, record: GroupRecord, now_ms: int) -> None:
         try:

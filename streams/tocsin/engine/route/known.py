@@ -99,6 +99,11 @@ class Known:
         except codec.UnreadableRecord as error:
             self._ignored("a mark", _text(key), str(error))
 
+    @property
+    def reached_ms(self) -> int:
+        """As `muting.reached_ms`, once all that was written before the marks is read."""
+        return max(self.muting.reached_ms, self.marks.reached.watermark_ms)
+
     def up_to(self, reached: Reached) -> None:
         """All states of alerts that there were when marks said this are read. Who waited for them longer than others
         may say less than is known."""

@@ -45,7 +45,7 @@ class MemoryRoute:
 
     def tick(self, at_ms: int) -> None:
         """It is so late now."""
-        if self._index.is_due(at_ms, self._known.muting.reached.watermark_ms):
+        if self._index.is_due(at_ms, self._known.muting.reached_ms):
             self._keep(self._partition.groups([(at_ms, RouteTick(at_ms))], self._entries.get), at_ms)
 
     def _keep(self, done: Done, at_ms: int) -> None:

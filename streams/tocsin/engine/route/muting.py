@@ -6,6 +6,7 @@ from tocsin.engine.route.inhibition import Inhibitor, Labels, Wait
 from tocsin.engine.route.marks import Reached
 from tocsin.engine.route.silences import Silences
 from tocsin.engine.route.tree import Tree
+from tocsin.engine.watermark import EVERYTHING_MS
 from tocsin.schemas.alert import AlertEvent, routing_labels
 from tocsin.schemas.decision import Outcome
 
@@ -34,6 +35,11 @@ class Muting:
     def is_idle(self) -> bool:
         """Whether nothing but a route's times can keep an alert quiet."""
         return not self.silences and self.inhibitor.is_idle
+
+    @property
+    def reached_ms(self) -> int:
+        """The watermark by which what waits for one is due: any, where nothing may inhibit any more."""
+        return EVERYTHING_MS if self.inhibitor.is_idle else self.reached.watermark_ms
 
     def put_tree(self, tree: Tree | None) -> None:
         """Another routing is in force."""

@@ -48,7 +48,7 @@ class Partition:
     report: Report
 
     def _store(self, get: Get) -> RouteStore:
-        return RouteStore(get, self.index, self.report, self.known.muting.reached.watermark_ms)
+        return RouteStore(get, self.index, self.report, self.known.muting.reached_ms)
 
     def alerts(self, inputs: Sequence[Timed], get: Get) -> Done:
         """Apply events, each with the time at which it was written."""
@@ -81,7 +81,7 @@ class Partition:
         self.index.kept.keep({**dict.fromkeys(done.failed), **done.groups})
         for key, reason in done.failed.items():
             self.report(f"the group {key} cannot be looked at, and waits: {reason}")
-        waiting = self.index.waiting(at_ms, known.muting.reached.watermark_ms)
+        waiting = self.index.waiting(at_ms, known.muting.reached_ms)
         if not waiting:
             return Done(entries_of_groups(done), [done])
         try:

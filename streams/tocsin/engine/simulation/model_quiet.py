@@ -23,6 +23,7 @@ DEFAULTS: Final[Document] = {
 GONE: Final = DEFAULTS | {"group_wait": "0s"}  # a route that is no more
 _OWN: Final = ("match", "continue", "routes", "mute_time_intervals", "active_time_intervals")
 NEVER_MS: Final = -(2**62)
+_ALWAYS_MS: Final = 2**62
 _DAY_MS: Final = 86_400_000
 
 
@@ -192,7 +193,8 @@ class Past:
             before = latest.get(event.fingerprint)
             if number <= write and (before is None or event.sequence > before.sequence):
                 latest[event.fingerprint] = event
-        reached_ms, late = self._reached(write)
+        inhibits = routing and ("inhibit_rules" in routing or "dependencies" in routing)
+        reached_ms, late = self._reached(write) if inhibits else (_ALWAYS_MS, set())
         active = {name: one for name, one in latest.items() if one.status in ("firing", "acknowledged")}
         return Settings(
             routing,

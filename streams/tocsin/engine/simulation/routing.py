@@ -278,7 +278,7 @@ class RouteProcess:
         def get(key: str) -> bytes | None:
             return self.told.get(partition, key)
 
-        watermark_ms = self.known.marks.reached.watermark_ms
+        watermark_ms = self.known.reached_ms
         done: Done
         if topic == ALERTS:
             events = [event_of(record) for record in records]

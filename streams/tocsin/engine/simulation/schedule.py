@@ -106,7 +106,7 @@ class _Schedule:
         self._tick_all()
 
     def _tick_all(self, only_readers: bool = False) -> None:
-        for process in self._world.processes["evaluate"]:
+        for process in self._world.running("evaluate"):
             assert isinstance(process, EvaluateProcess)
             if process.sources or not only_readers:
                 process.tick()
@@ -153,6 +153,8 @@ class _Schedule:
         count = chance.below(4) if self._world.scenario.is_about_routes else chance.one_of(_MESSAGES)
         producer.samples(count)
         self._world.say(lambda: f"{count} messages")
+        if self._world.scenario.has_lulls and chance.happens(20):
+            self._fall_behind()
 
     def _people(self) -> None:
         """What people do: about alerts, silences and routes."""
@@ -251,20 +253,32 @@ class _Schedule:
         if world.scenario.is_instant and not self._has_silence():
             self._rest_of_routes()
             return
-        left = LONG_REST_MS if is_long and self._has_silence() else SHORT_REST_MS
         is_long = is_long and self._has_silence()
         self._tick_all()
-        stride_ms = self._first_stride_ms()
-        while left > 0:
-            world.broker.clock_ms += stride_ms
-            left -= stride_ms
-            stride_ms = min(2 * stride_ms, world.scenario.timing.stride_ms)
-            self._tick_all(only_readers=left > 0)
+        self._pass(LONG_REST_MS if is_long else SHORT_REST_MS)
         world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()
         self._tick_routes()
         world.drain()
         self._end_rest(is_long)
+
+    def _pass(self, left: int) -> None:
+        """Time goes by in steps that are counted in full; who reads nothing ticks only at the end."""
+        stride_ms = self._first_stride_ms()
+        while left > 0:
+            self._world.broker.clock_ms += stride_ms
+            left -= stride_ms
+            stride_ms = min(2 * stride_ms, self._world.scenario.timing.stride_ms)
+            self._tick_all(only_readers=left > 0)
+
+    def _fall_behind(self) -> None:
+        """Time goes by while something of the metrics is unread by us: that is no series' silence."""
+        running = self._world.running("evaluate")
+        if any(process.outbox.fuse is not None for process in running):
+            return
+        if any(topic == METRICS for process in running for topic, _ in process.backlog()):
+            self._world.say(lambda: "evaluate reads nothing for a while")
+            self._pass(LONG_REST_MS)
 
     def _rest_of_routes(self) -> None:
         """Nothing waits for time but route."""

@@ -15,5 +15,6 @@ CONDITIONS: Final[dict[str, type[Condition]]] = {
     "burn_rate": reached.Reached,
     "absence": held.Held,
     "anomaly": held.Held,
+    "peers": threshold.Threshold,
     "composite": held.Held,
 }

@@ -3,11 +3,12 @@
 from typing import Final
 
 from tocsin.engine.evaluate.derivation import Derivation
-from tocsin.engine.evaluate.derivations import anomaly, baseline, change, trend
+from tocsin.engine.evaluate.derivations import anomaly, baseline, change, peers, trend
 
 DERIVATIONS: Final[dict[str, type[Derivation]]] = {
     "anomaly": anomaly.Strangeness,
     "baseline": baseline.Deviation,
     "change": change.ChangeOf,
+    "peers": peers.Outlying,
     "trend": trend.Forecast,
 }

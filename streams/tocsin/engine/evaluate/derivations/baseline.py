@@ -44,8 +44,8 @@ class Deviation(Derivation):
             with np.errstate(over="ignore"):
                 distance = turn.values - turn.finding.expected
                 scales = distance / scale
-            self._learner.settle(turn, np.abs(scales) >= _STRANGE)
             knows = (turn.age > _WARM) & self._learner.is_warm(turn)
+            self._learner.settle(turn, knows & (np.abs(scales) >= _STRANGE))
             values[turn.index] = np.where(knows, self._judged(turn, distance, scales), np.nan)
             trail.note(turn, np.abs(scales), {"scale": scale})
         return trail.derived(points, values)

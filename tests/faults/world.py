@@ -112,7 +112,7 @@ class World:
         key = json.dumps(labels).encode()
         await self.producer.send(self.metrics, json.dumps(sample).encode(), key=key)
 
-    async def write_rules(self, until: asyncio.Event, wall_s: float = 0.02) -> set[str]:
+    async def write_rules(self, until: asyncio.Event, wall_s: float = 0.05) -> set[str]:
         """Write one disabled rule after the other through the API; returns those that it said it took."""
         taken: set[str] = set()
         number = 0

@@ -14,12 +14,11 @@ Need = Callable[[Scenario], bool]
 
 @dataclass(frozen=True)
 class Bug:
-    """What is wrong, how to make it so, what a schedule needs to show it, and the seed at which the search begins."""
+    """What is wrong, how to make it so, and what a schedule needs to show it."""
 
     name: str
     plant: Callable[[pytest.MonkeyPatch], None]
     needs: tuple[Need, ...] = ()
-    begin: int = 0
 
     def can_show(self, scenario: Scenario) -> bool:
         """Drawing a schedule takes a sixtieth of the time that it takes to run it."""
@@ -40,10 +39,6 @@ def evaluate(scenario: Scenario) -> bool:
 
 def deliver(scenario: Scenario) -> bool:
     return "deliver" in scenario.groups
-
-
-def silence(scenario: Scenario) -> bool:
-    return any(rule.on_no_data != "keep" or rule.condition == "absence" for rule in scenario.rules)
 
 
 def lulls(scenario: Scenario) -> bool:

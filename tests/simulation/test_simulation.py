@@ -12,7 +12,7 @@ from tocsin.engine.simulation.scenario import draw
 from tocsin.engine.simulation.schedule import Outcome, run
 
 SEEDS = range(750)
-MOST_SEEDS = 60_000  # the rarest bug shows in one seed of 9,000
+MOST_SEEDS = 40_000  # the rarest bugs show in one of 4,000
 
 
 @pytest.mark.parametrize("batch", range(5))
@@ -44,8 +44,8 @@ EVERY_BUG = (*PLANTED, *PLANTED_IN_ROUTE)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     with pytest.MonkeyPatch.context() as patch:
         bug.plant(patch)
-        seeds = range(bug.begin, bug.begin + MOST_SEEDS)
-        shows = (seed for seed in seeds if bug.can_show(draw(seed, Chance(seed))) and run(seed).invariant)
+        able = (seed for seed in range(MOST_SEEDS) if bug.can_show(draw(seed, Chance(seed))))
+        shows = (seed for seed in able if run(seed).invariant)
         found = next(shows, None)
     assert found is not None
     without = run(found)

@@ -100,7 +100,7 @@ class RunTable:
         return list(dict.fromkeys(_key(name) for name in self._pieces.names(partition, _ENTRIES)))
 
     def reigns(self, partition: int) -> bool:
-        """Whether `recover` was asked for since the partition came, as the first run does once the table is read back."""
+        """Whether `recover` was called since the partition came, as the first run does once the table is read back."""
         return partition in self._reigns
 
     async def recover(self, partition: int, generation: int, holds: Holds) -> bool:

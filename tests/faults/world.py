@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from tocsin.deliver.credentials import seal_config
+from tocsin.engine import pipeline
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.codec import decode, encode, encode_document
@@ -27,7 +27,7 @@ from tocsin.schemas.labels import stable_id
 from tocsin.schemas.notification import Delivery
 from tocsin.schemas.rule import Rule
 from tocsin.schemas.topics import Topics, metric_topic_specs, topic_specs
-from tocsin.testing import collect, create_topics, eventually, pause
+from tocsin.testing import collect, create_topics, eventually, own_port, pause
 from tocsin.testing.receivers import WebReceiver
 from tocsin.testing.services import ServiceProcess
 from tocsin.vault import load_or_create_key
@@ -40,6 +40,9 @@ STEP_MS = 100
 PERIOD = 60  # steps of one wave of a series, whose upper half is over the threshold
 READY_S = 600.0  # many processes may start at once on two busy cores
 QUIET_S = 8.0  # windows of series that fell silent close 5 s later
+SURPLUS_S = 3.0  # once all has come that should
+SETTLED_S = 400.0
+AFTER_MS = 30_000  # more than the time after which any rule calls a series silent
 
 RULES = [
     Rule.model_validate(body | {"metric_type": "load", "notifications": ["hook"]})
@@ -89,10 +92,11 @@ class World:
     producer: AIOKafkaProducer
     session: aiohttp.ClientSession
     base_ms: int
+    shape: Shape
     steps: int = 0
     events: list[AlertEvent] = field(default_factory=list)
 
-    async def play(self, until: asyncio.Event, at_least: int, wall_s: float = 0.02) -> None:
+    async def play(self, until: asyncio.Event, at_least: int, wall_s: float = 0.05) -> None:
         """Send step after step, until told to stop and `at_least` steps have been sent; `wall_s` between two."""
         while not until.is_set() or self.steps < at_least:
             for series in range(SERIES):
@@ -108,7 +112,7 @@ class World:
         key = json.dumps(labels).encode()
         await self.producer.send(self.metrics, json.dumps(sample).encode(), key=key)
 
-    async def write_rules(self, until: asyncio.Event, wall_s: float = 0.02) -> set[str]:
+    async def write_rules(self, until: asyncio.Event, wall_s: float = 0.05) -> set[str]:
         """Write one disabled rule after the other through the API; returns those that it said it took."""
         taken: set[str] = set()
         number = 0
@@ -134,26 +138,38 @@ class World:
                 return known
             cursor = f"&cursor={body['next_cursor']}"
 
-    async def settled(self, quiet_s: float = QUIET_S) -> list[AlertEvent]:
-        """All events, once none has come for a while."""
-        seen, since = -1, time.monotonic()
+    async def undisturbed(self) -> list[AlertEvent]:
+        """What the engine alone says of what was sent, in one process and in memory, when nothing more comes."""
+        records = await collect(self.kafka, self.metrics, deadline_s=60)
+        engine = pipeline.Pipeline(self.shape.rules, (), pipeline.Shape(self.shape.partitions, self.shape.partitions))
+        for record in records:
+            engine.publish(record.value, record.timestamp, record.key, record.partition)
+        await asyncio.to_thread(engine.run, max(record.timestamp for record in records) + AFTER_MS)
+        return engine.events
 
-        async def quiet() -> bool:
-            nonlocal seen, since
-            records = await collect(self.kafka, self.topics.alerts)
-            if len(records) != seen:
-                seen, since = len(records), time.monotonic()
-                self.events = [decode(AlertEvent, record.value) for record in records]
-            return time.monotonic() - since > quiet_s
+    async def settled(self, expected: Sequence[AlertEvent] = ()) -> list[AlertEvent]:
+        """All events, once those that are expected have come, or time is up, and none has for a while."""
+        self.events, missing = [], said(expected)
+        quiet_s = SURPLUS_S if expected else QUIET_S
+        since, deadline = time.monotonic(), time.monotonic() + SETTLED_S
 
-        await eventually(quiet, 400, "alerts settle", poll_s=0.5)
+        def is_settled(records: Sequence[ConsumerRecord]) -> bool:
+            nonlocal since
+            now = time.monotonic()
+            if fresh := [decode(AlertEvent, record.value) for record in records[len(self.events) :]]:
+                since = now
+                self.events += fresh
+                missing.difference_update(said(fresh))
+            return now > deadline or (not missing and now - since > quiet_s)
+
+        await collect(self.kafka, self.topics.alerts, until=is_settled, deadline_s=2 * SETTLED_S)
         return self.events
 
     async def told(self) -> Counter[str]:
         """How often each notification arrived, once all that the events ask for did; no other may, and none that was
         written down as delivered may arrive again."""
         wanted = wanted_notifications(self.events)
-        await eventually(lambda: wanted <= set(self.receiver.ids), 300, "every notification arrives")
+        await eventually(lambda: wanted <= set(self.receiver.ids), 300, "every notification arrives", poll_s=0.2)
 
         async def noted() -> Counter[str]:
             records = await collect(self.kafka, self.topics.deliveries)
@@ -171,7 +187,7 @@ class World:
 
 @asynccontextmanager
 async def world(kafka: str, directory: Path, prefix: str, base_ms: int, shape: Shape = Shape()) -> AsyncIterator[World]:
-    topics, metrics, (port,) = Topics(prefix), f"{prefix}metrics", free_ports(1)
+    topics, metrics, port = Topics(prefix), f"{prefix}metrics", own_port()
     specs = [*topic_specs(prefix, shape.partitions), *metric_topic_specs((metrics,), shape.partitions)]
     await create_topics(kafka, specs)
     environment = {
@@ -208,7 +224,7 @@ async def world(kafka: str, directory: Path, prefix: str, base_ms: int, shape: S
         await asyncio.gather(*(services[name].start(ready_s=READY_S) for name in shape.processes))
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"})
         await stack.enter_async_context(session)
-        yield World(kafka, topics, metrics, services, receiver, producer, session, base_ms)
+        yield World(kafka, topics, metrics, services, receiver, producer, session, base_ms, shape)
 
 
 def said(events: Sequence[AlertEvent]) -> set[tuple[str, str, str, str]]:

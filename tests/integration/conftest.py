@@ -14,9 +14,9 @@ from tocsin.api.service import serving
 from tocsin.api.state import Api
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.settings import ApiSettings, Settings
 from tocsin.schemas.topics import Topics
+from tocsin.testing import own_port
 
 TOKEN = "the-token-of-this-test"
 
@@ -24,7 +24,7 @@ TOKEN = "the-token-of-this-test"
 @pytest.fixture
 def context(kafka: str, topics: Topics, tmp_path: Path) -> Context:
     tmp_path.chmod(0o700)
-    (port,) = free_ports(1)
+    port = own_port()
     settings = Settings(api=ApiSettings(port=port, token=SecretStr(TOKEN)))
     return Context(settings, KafkaConnection(kafka), topics, tmp_path)
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.topics import topic_specs
-from tocsin.testing import create_topics
+from tocsin.testing import create_topics, own_port
 from tocsin.testing.receivers import WebReceiver
 from tocsin.testing.services import ServiceProcess
 
@@ -78,7 +77,7 @@ def told(receiver: WebReceiver) -> list[tuple[str, list[str]]]:
 
 @asynccontextmanager
 async def world(kafka: str, directory: Path, prefix: str, **settings: str) -> AsyncIterator[World]:
-    (port,) = free_ports(1)
+    port = own_port()
     await create_topics(kafka, topic_specs(prefix, PARTITIONS))
     environment = {
         "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": kafka,

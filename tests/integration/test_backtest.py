@@ -20,10 +20,9 @@ from tocsin.api.state import Api
 from tocsin.cli.app import run
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.settings import ApiSettings, MetricsSettings, Settings
 from tocsin.schemas.topics import Topics, metric_topic_specs
-from tocsin.testing import create_topics, delete_topics, eventually
+from tocsin.testing import create_topics, delete_topics, eventually, own_port
 
 TOKEN = "the-token-of-this-test"
 RULE: dict[str, Any] = {"id": "slow", "metric_type": "response_time", "threshold": 1000, "labels": {"team": "a"}}
@@ -63,7 +62,7 @@ async def metrics_topic(kafka: str, topic_prefix: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def api(kafka: str, topics: Topics, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Api]:
     await asyncio.to_thread(tmp_path.chmod, 0o700)
-    (port,) = free_ports(1)
+    port = own_port()
     settings = Settings(
         api=ApiSettings(port=port, token=SecretStr(TOKEN)), metrics=MetricsSettings(topics=(f"{topic_prefix}metrics",))
     )

@@ -20,10 +20,9 @@ from tocsin.api.service import serving
 from tocsin.cli.app import run
 from tocsin.context import Context
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.settings import ApiSettings, MetricsSettings, Settings
 from tocsin.schemas.topics import Topics, metric_topic_specs
-from tocsin.testing import create_topics, delete_topics, eventually
+from tocsin.testing import create_topics, delete_topics, eventually, own_port
 
 TOKEN = "the-token-of-this-test"
 SERIES = 'latency{service="api"}'
@@ -44,7 +43,7 @@ async def url(kafka: str, topics: Topics, topic_prefix: str, tmp_path: Path) -> 
         ]
         await producer.send_and_wait(name, json.dumps(body).encode())
     await asyncio.to_thread(tmp_path.chmod, 0o700)
-    (port,) = free_ports(1)
+    port = own_port()
     settings = Settings(api=ApiSettings(port=port, token=SecretStr(TOKEN)), metrics=MetricsSettings(topics=(name,)))
     async with serving(Context(settings, KafkaConnection(kafka), topics, tmp_path)):
         yield f"http://127.0.0.1:{port}"

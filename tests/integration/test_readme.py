@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tocsin.config.reference import json_schema, markdown
 from tocsin.documents import parse
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.rule import Rule
-from tocsin.testing import eventually
+from tocsin.testing import eventually, own_port
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -51,7 +50,7 @@ def test_the_reference_of_settings_is_of_this_version() -> None:
 
 
 async def test_its_commands_lead_to_an_alert(kafka: str, tmp_path: Path, topic_prefix: str) -> None:
-    (port,) = free_ports(1)
+    port = own_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")},
         "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": kafka,

@@ -15,9 +15,8 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from tocsin.kafka.clients import KafkaConnection, producer_arguments, started
-from tocsin.kafka.ports import free_ports
 from tocsin.schemas.topics import Topics, metric_topic_specs, topic_specs
-from tocsin.testing import collect, create_topics, eventually
+from tocsin.testing import collect, create_topics, eventually, own_port
 from tocsin.testing.services import ServiceProcess
 
 PARTITIONS = 2
@@ -56,7 +55,7 @@ class World:
 
 @asynccontextmanager
 async def world(kafka: str, directory: Path, prefix: str) -> AsyncIterator[World]:
-    topics, metrics, (port,) = Topics(prefix), f"{prefix}metrics", free_ports(1)
+    topics, metrics, port = Topics(prefix), f"{prefix}metrics", own_port()
     await create_topics(kafka, [*topic_specs(prefix, PARTITIONS), *metric_topic_specs((metrics,), PARTITIONS)])
     environment = {
         "TOCSIN_KAFKA_BOOTSTRAP_SERVERS": kafka,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tests.simulation.bug import Bug
+from tests.simulation.bug import Bug, crashes, deliver, learning, lulls, many_rounds, pauses, samples
 
 from tocsin.engine import run_table
 from tocsin.engine.evaluate import cell, step
@@ -270,30 +270,30 @@ def learnt_not_saved(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED = (
-    Bug("a samples offset is committed before its checkpoint", commit_before_checkpoint),
-    Bug("a source offset is committed before its frames are acknowledged", commit_before_frames),
-    Bug("a checkpoint does not wait for the signals before it", checkpoint_before_signals),
-    Bug("a checkpoint's header is written before its entries", header_before_entries),
+    Bug("a samples offset is committed before its checkpoint", commit_before_checkpoint, (samples,)),
+    Bug("a source offset is committed before its frames are acknowledged", commit_before_frames, (samples, crashes)),
+    Bug("a checkpoint does not wait for the signals before it", checkpoint_before_signals, (samples,)),
+    Bug("a checkpoint's header is written before its entries", header_before_entries, (samples,)),
     Bug("a journal is emptied, not replayed", journal_not_replayed),
     Bug("there is no journal: entries, then outputs", no_journal),
-    Bug("a paused process goes on with partitions that went to others", zombie_goes_on),
-    Bug("a cooldown is not persisted", cooldown_not_persisted),
+    Bug("a paused process goes on with partitions that went to others", zombie_goes_on, (samples, pauses, many_rounds)),
+    Bug("a cooldown is not persisted", cooldown_not_persisted, (samples, crashes, many_rounds)),
     Bug("the order of signals is not compared", order_not_compared),
     Bug("a command that is sent twice acts twice", command_acts_twice),
-    Bug("rows that were written are not marked for the checkpoint", dirty_flag_not_set),
-    Bug("what rules have learnt is not in the checkpoint", learnt_not_saved),
-    Bug("samples that wait are not in the checkpoint", waiting_not_saved),
-    Bug("frames that come again are applied again", repeats_not_dropped),
-    Bug("the watermark is that of the fastest partition", watermark_is_the_highest),
-    Bug("a partition that lags counts as read", lag_is_silence),
-    Bug("a gap between two samples is no silence", gap_is_no_silence),
-    Bug("a late sample counts as the latest of its series", late_sample_is_the_latest),
+    Bug("rows that were written are not marked for the checkpoint", dirty_flag_not_set, (samples,)),
+    Bug("what rules have learnt is not in the checkpoint", learnt_not_saved, (samples, learning)),
+    Bug("samples that wait are not in the checkpoint", waiting_not_saved, (samples,)),
+    Bug("frames that come again are applied again", repeats_not_dropped, (samples,)),
+    Bug("the watermark is that of the fastest partition", watermark_is_the_highest, (samples,)),
+    Bug("a partition that lags counts as read", lag_is_silence, (samples, lulls)),
+    Bug("a gap between two samples is no silence", gap_is_no_silence, (samples, lulls)),
+    Bug("a late sample counts as the latest of its series", late_sample_is_the_latest, (samples, lulls)),
     Bug("an edited rule begins with no state", state_lost_on_edit),
     Bug("an edited rule judges samples from before the edit", edit_reaches_back),
-    Bug("the recovery threshold is ignored", recovery_ignored),
-    Bug("the time at which a level may fire drifts", since_forgotten),
+    Bug("the recovery threshold is ignored", recovery_ignored, (samples,)),
+    Bug("the time at which a level may fire drifts", since_forgotten, (samples,)),
     Bug("who heard of an alert does not hear of its end", resolved_not_sent),
     Bug("who was told is not persisted", told_not_persisted),
-    Bug("delivery forgets what was acknowledged", delivery_forgets),
-    Bug("delivery commits what it has read, not what is settled", delivery_commits_what_it_read),
+    Bug("delivery forgets what was acknowledged", delivery_forgets, (deliver,)),
+    Bug("delivery commits what it has read, not what is settled", delivery_commits_what_it_read, (deliver,)),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.simulation.bug import Bug
+from tests.simulation.bug import Bug, crashes, evaluate, many_rounds, overtaking, pauses, routes, samples
 
 from tocsin.engine import pieces, run_table, standing
 from tocsin.engine.lifecycle import step as lifecycle
@@ -326,42 +326,46 @@ def _of_no_marks(wait: Callable[..., Any]) -> Callable[..., Any]:
 
 PLANTED_IN_ROUTE = (
     Bug("all owners of a partition write under one name", reigns_have_one_name),
-    Bug("the group is asked before the journal is written", asked_before_the_journal),
-    Bug("the entry of the oldest reign counts", entries_of_any_reign),
-    Bug("what was removed comes back", removed_without_a_mark),
+    Bug("the group is asked before the journal is written", asked_before_the_journal, (routes, overtaking)),
+    Bug("the entry of the oldest reign counts", entries_of_any_reign, (routes, overtaking)),
+    Bug("what was removed comes back", removed_without_a_mark, (routes, overtaking, many_rounds)),
     Bug("an entry is there before its pieces", roots_before_pieces),
-    Bug("a state that comes late counts", late_states_count),
+    Bug("a state that comes late counts", late_states_count, (routes, overtaking, pauses)),
     Bug("an exercise inhibits", drills_inhibit),
-    Bug("what is acknowledged does not inhibit", acknowledged_alerts_do_not_inhibit),
+    Bug("what is acknowledged does not inhibit", acknowledged_alerts_do_not_inhibit, (routes,)),
     Bug("who tells does not read configuration to its end", told_without_reading_on),
     Bug("what goes to groups is numbered from nothing in each run", joins_numbered_anew),
-    Bug("what came to a group before is not known again", joins_count_twice),
+    Bug("what came to a group before is not known again", joins_count_twice, (routes,)),
     Bug("groups wait for nobody when they have another owner", groups_wait_for_nobody_after_a_handover),
-    Bug("alerts that are held wait for nobody then", held_alerts_wait_for_nobody_after_a_handover),
-    Bug("looks at a group drift", looks_drift),
+    Bug("alerts that are held wait for nobody then", held_alerts_wait_for_nobody_after_a_handover, (routes,)),
+    Bug("looks at a group drift", looks_drift, (routes, overtaking)),
     Bug("what a group said is not persisted", group_forgets_what_it_said),
     Bug("an alert that fired long ago waits for its group again", every_alert_waits_for_its_group),
-    Bug("what is acknowledged is repeated", acknowledged_groups_repeat),
-    Bug("a worse severity is no news", worse_is_no_news),
-    Bug("beside what is quiet, nothing resolves", quiet_alerts_do_not_resolve),
+    Bug("what is acknowledged is repeated", acknowledged_groups_repeat, (routes,)),
+    Bug("a worse severity is no news", worse_is_no_news, (routes, evaluate)),
+    Bug("beside what is quiet, nothing resolves", quiet_alerts_do_not_resolve, (routes,)),
     Bug("a silence does not end", silence_without_end),
     Bug("a silence that ends with its alert does not", silence_outlives_its_alert),
     Bug("an inhibition ignores what must be equal", inhibition_without_equal),
     Bug("an alert that matches both sides inhibits itself", alert_inhibits_itself),
     Bug("nothing waits for what may inhibit it", no_hold),
-    Bug("with new routes nobody is active", new_routes_forget_who_is_active),
+    Bug("with new routes nobody is active", new_routes_forget_who_is_active, (routes, many_rounds)),
     Bug("a route that goes on does not", continue_is_ignored),
     Bug("a change of routes moves nobody", change_of_routes_moves_nobody),
     Bug("who leaves a group stays in it", who_leaves_a_group_stays),
     Bug("timers of alerts are lost when they have another owner", alarms_are_lost_at_a_handover),
     Bug("what ends, ends when it is noticed", ends_when_it_is_noticed),
-    Bug("of reminders that were missed, every one comes", missed_reminders_all_come),
+    Bug("of reminders that were missed, every one comes", missed_reminders_all_come, (routes,)),
     Bug("nothing ends by itself", nothing_ends_by_itself),
     Bug("what was held back is told though somebody knows", held_alert_is_told_though_somebody_knows),
     Bug("why a group is not told is not written down", decisions_are_not_written),
-    Bug("an input is committed before its run is finished", committed_before_it_is_finished),
+    Bug("an input is committed before its run is finished", committed_before_it_is_finished, (routes, crashes)),
     Bug("who was told after waiting is not persisted", entries_of_a_look_again_are_lost),
-    Bug("marks ignore the late samples that rules wait for", marks_ignore_what_is_waited_for),
-    Bug("marks count before lifecycle has worked off what they speak of", lifecycle_is_not_waited_for),
-    Bug("marks end no waiting", marks_wake_nobody),
+    Bug("marks ignore the late samples that rules wait for", marks_ignore_what_is_waited_for, (samples,)),
+    Bug(
+        "marks count before lifecycle has worked off what they speak of",
+        lifecycle_is_not_waited_for,
+        (routes, evaluate),
+    ),
+    Bug("marks end no waiting", marks_wake_nobody, (routes, evaluate, many_rounds)),
 )

@@ -16,11 +16,10 @@ from tocsin.schemas.rule import Rule
 RULES: Final = 10
 _INTERVAL_S: Final = 2  # between two samples of a series: the same however many series there are
 _WINDOW_S: Final = 10
-_CHECKPOINT_S: Final = 10
+_EVERY_S: Final = 10  # as services have it by default
 _QUIET: Final = {"TOCSIN_EVALUATE__QUIET_AFTER": "1h"}  # else windows close while the next load is written
 # Checkpoints go by the clock: on a busy machine, on which the same work takes longer, more of them would fall into it.
 _STEADY: Final = {**_QUIET, "TOCSIN_EVALUATE__CHECKPOINT_INTERVAL": "1h"}
-_KEPT: Final = {**_QUIET, "TOCSIN_EVALUATE__CHECKPOINT_INTERVAL": f"{_CHECKPOINT_S}s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Kept:
     @property
     def checkpoint_percent(self) -> float:
         """The share of one core that a checkpoint every ten seconds takes."""
-        return self.checkpoint_s / _CHECKPOINT_S * 100
+        return self.checkpoint_s / _EVERY_S * 100
 
 
 class _Timeline:
@@ -75,23 +74,24 @@ async def steady(bench: Bench, series: int, samples: int) -> Steady:
         return Steady(first.cpu_us, onset.cpu_us, cost.cpu_us, cost.rss_mib)
 
 
-async def kept(bench: Bench, series: int, rules: Sequence[Rule] | None = None) -> Kept:
-    """Checkpoints of series whose alerts have begun, then a kill with a tail to judge again."""
-    async with bench.scenario(mean_rules(RULES) if rules is None else rules, _KEPT) as scenario:
+async def kept(bench: Bench, series: int, rules: Sequence[Rule] | None = None, interval_s: int = _EVERY_S) -> Kept:
+    """Checkpoints of series whose alerts have begun, one in `interval_s`, then a kill with a tail to judge again."""
+    settings = {**_QUIET, "TOCSIN_EVALUATE__CHECKPOINT_INTERVAL": f"{interval_s}s"}
+    async with bench.scenario(mean_rules(RULES) if rules is None else rules, settings) as scenario:
         timeline = _Timeline(series, 0)
         await scenario.start("evaluate")
         await scenario.feed(timeline.load(2 * timeline.window))
         costs = []
         for _ in range(2):  # some of a checkpoint may have come before all was judged
             await scenario.feed(timeline.load(series))
-            costs.append(await _idle_s(scenario))
-        checkpoint_s = max(0.0, max(costs) - await _idle_s(scenario))
+            costs.append(await _idle_s(scenario, interval_s + 1))
+        checkpoint_s = max(0.0, max(costs) - await _idle_s(scenario, interval_s + 1))
         await scenario.feed(timeline.load(series))
         return Kept(checkpoint_s, await scenario.restart())
 
 
-async def _idle_s(scenario: Scenario) -> float:
+async def _idle_s(scenario: Scenario, seconds: float) -> float:
     """CPU seconds while no samples come, for as long as it takes that each partition has its checkpoint."""
     before = scenario.usage().cpu_s
-    await asyncio.sleep(_CHECKPOINT_S + 1)
+    await asyncio.sleep(seconds)
     return scenario.usage().cpu_s - before

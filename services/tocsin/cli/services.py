@@ -92,7 +92,7 @@ def api(config: Config = None) -> None:
 
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer samples: an impression in a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer samples: an impression in two minutes.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there as JSON, too.")
     ] = None,

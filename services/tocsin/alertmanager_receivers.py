@@ -10,6 +10,10 @@ from typing import Any, Final
 from tocsin.alertmanager_parts import Part, mapping, parts
 
 _NOT_IN_AN_ID: Final = re.compile(r"[^A-Za-z0-9_.:-]+")
+_GLOBAL: Final = (
+    "slack_api_url", "smtp_smarthost", "smtp_auth_username", "smtp_auth_password", "smtp_from", "pagerduty_url",
+    "opsgenie_api_url", "opsgenie_api_key", "telegram_api_url",
+)  # fmt: skip
 Convert = Callable[[Part, Part], dict[str, Any]]
 """From one entry of a receiver, and `global`, to the settings of a channel; None stands for what is not said."""
 
@@ -38,6 +42,7 @@ class Kind:
 def receivers(config: Part, channels: list[dict[str, Any]], remarks: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Each receiver's name and the ids of its channels, which join the list; what is left to be made is remarked."""
     defaults, taken = mapping(config, "global"), set[str]()
+    remarks += [f"global.{name}: is not taken over" for name in defaults if name not in _GLOBAL]
     for place, receiver in enumerate(parts(config, "receivers")):
         name = str(receiver.get("name", ""))
         base = _NOT_IN_AN_ID.sub("-", name).strip("-._:")[:100] or "receiver"

@@ -40,10 +40,10 @@ async def unacknowledge(request: web.Request) -> web.Response:
     """Nobody takes care any more; that it was false is taken back as well."""
     said, api = validated(Said, await json_body(request)), api_of(request)
     before = await queries.active_alert(api.database, request.match_info["fingerprint"])
-    answered = await _act(request, "unacknowledge", "firing", said)
     if before is not None and (before.get("acknowledged") or {}).get("reason") == "false_positive":
+        # First, so that who is told of a failure, and tries again, takes back both.
         await judge(api, before, "real", said.by, said.comment)
-    return answered
+    return await _act(request, "unacknowledge", "firing", said)
 
 
 async def resolve(request: web.Request) -> web.Response:

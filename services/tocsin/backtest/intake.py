@@ -19,6 +19,7 @@ from tocsin.schemas.metric import Reject
 Place = Callable[[int], str]
 """Where the message or row of an index stands, for people."""
 _EXAMPLES: Final = 3
+_MOST_SHOWN: Final = 60  # characters of a cell
 _NONE: Final = -1  # no time, or one beyond 64 bits
 
 
@@ -93,11 +94,11 @@ class Intake:
         if known is not None:
             return known
         if not np.isfinite(value):
-            text = repr(written[0]) if written else value
+            text = repr(written[0][:_MOST_SHOWN]) if written else value
             return Reject("value", f"{text} is not a finite number" if text != "''" else "there is no value; add one")
         if at_ms == _NONE and written and written[1]:
             mend = "write epoch milliseconds, or 2026-03-02 10:00:00"
-            return Reject("timestamp", f"{written[1]!r} is not a time; {mend}")
+            return Reject("timestamp", f"{written[1][:_MOST_SHOWN]!r} is not a time; {mend}")
         if at_ms == _NONE:
             return Reject("timestamp", "there is no time; add a timestamp")
         return Reject("timestamp", f"{at_ms} ms lies before 1970 or after 9999")

@@ -93,9 +93,7 @@ def _change(merge: Path) -> dict[str, Any]:
 
 def _by_hand(shown: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     """A text in an editor: the file that keeps it, which is gone where nothing was changed, and what it says."""
-    editor = shlex.split(next((os.environ[name] for name in _EDITORS if os.environ.get(name)), "vi"))
-    if not editor or shutil.which(editor[0]) is None:
-        wrong_usage(f"{' '.join(editor)}: is no program here; set EDITOR to your editor, or give the fields by --merge")
+    editor = _editor()
     number, name = tempfile.mkstemp(".yaml", "tocsin-")
     kept = Path(name)
     with os.fdopen(number, "w", encoding="utf-8") as file:
@@ -111,6 +109,18 @@ def _by_hand(shown: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     if after == shown:
         kept.unlink()
     return kept, after
+
+
+def _editor() -> list[str]:
+    """The words of its command, which no shell reads."""
+    said = next((os.environ[name] for name in _EDITORS if os.environ.get(name)), "vi")
+    try:
+        words = shlex.split(said)
+    except ValueError:
+        wrong_usage(f"{said}: has a quote that is not closed; set EDITOR to your editor, or give the fields by --merge")
+    if not words or shutil.which(words[0]) is None:
+        wrong_usage(f"{said}: is no program here; set EDITOR to your editor, or give the fields by --merge")
+    return words
 
 
 def _mapping(document: documents.Document) -> dict[str, Any]:

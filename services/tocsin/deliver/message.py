@@ -228,7 +228,7 @@ def _verdict(event: AlertEvent) -> str:
 
 def _because(news: str, event: AlertEvent) -> str:
     """News of an alert that goes on, with what is the matter."""
-    if event.value is None:
+    if event.value is None and _silent_s(event) is None:
         return f"{news}."
     matter = _matter(event)
     return f"{news}: {matter[0].lower() if matter.startswith(_NO_SUBJECT) else matter[0]}{matter[1:]}"
@@ -240,7 +240,7 @@ def _matter(event: AlertEvent) -> str:
     evidence = event.evidence or {}
     metric = evidence.get("metric")
     subject = str(metric) if metric else _NO_SUBJECT
-    silent_s = evidence.get("facts", {}).get("silent_s")
+    silent_s = _silent_s(event)
     if silent_s is not None or event.reason == "no data":
         lasted = f" for {format_duration(round(silent_s * 1_000))}" if silent_s else ""
         return f"{subject} has not been seen{lasted}."
@@ -251,6 +251,12 @@ def _matter(event: AlertEvent) -> str:
     if event.threshold is None or event.operator is None:
         return f"{subject} is {format_quantity(event.value, event.unit)}."
     return f"{subject} is {_against(event, event.operator, event.threshold)}."
+
+
+def _silent_s(event: AlertEvent) -> float | None:
+    """How long nothing came, where the alert is about that."""
+    found: float | None = (event.evidence or {}).get("facts", {}).get("silent_s")
+    return found
 
 
 def _against(event: AlertEvent, operator: str, threshold: float) -> str:

@@ -4,7 +4,7 @@
 // it came to that, and who was told, and who was not, and why.
 const SNOOZES = { "1 h": "1h", "8 h": "8h" };
 const QUIET_BY = ["silenced", "inhibited", "outside hours", "acknowledged"];
-let shownAlert = "";  // as it was answered
+let shownAlert = "";  // its name, and what was answered of it
 
 function wantedAlert() {
   const [, name] = location.hash.match(/^#\/alerts\/([^/?&]+)/) || [];
@@ -18,14 +18,18 @@ function wantedAlert() {
 async function readAlert() {
   const name = wantedAlert();
   if (!name) return;
+  if (!shownAlert.startsWith(`${name} `)) {  // no button of another one stays while this one is asked for
+    byId("alert-known").hidden = true;
+    byId("alert-name").textContent = shownAlert = "";
+  }
   const answer = await call(`/alerts/${encodeURIComponent(name)}`);
   const text = await answer.text();
-  if (name !== wantedAlert() || shownAlert === text) return;
-  shownAlert = text;
+  if (name !== wantedAlert() || shownAlert === `${name} ${text}`) return;
   const found = JSON.parse(text);
-  byId("alert-known").hidden = !answer.ok;
+  shownAlert = `${name} ${text}`;
   if (answer.ok) showAlert(found);
   else byId("alert-name").textContent = found.detail;
+  byId("alert-known").hidden = !answer.ok;
 }
 
 function showAlert(found) {

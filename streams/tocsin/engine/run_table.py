@@ -99,6 +99,10 @@ class RunTable:
         """The keys of all entries of a partition, whoever wrote them."""
         return list(dict.fromkeys(_key(name) for name in self._pieces.names(partition, _ENTRIES)))
 
+    def reigns(self, partition: int) -> bool:
+        """Whether `recover` was called since the partition came, as the first run does once the table is read back."""
+        return partition in self._reigns
+
     async def recover(self, partition: int, generation: int, holds: Holds) -> bool:
         """Begin to reign over a partition, and carry out what a crashed run was about to do; once for each assignment.
 

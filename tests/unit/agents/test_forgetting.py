@@ -145,9 +145,20 @@ async def test_a_crash_while_it_forgets_leaves_nothing_half_done(after: int) -> 
         await world.forgetting[0].sweep(0, LATER_MS)
     world.outbox.until_crash = None
     world.start(world.outbox.recovered())
+    await world.say(command("resolve", "c", LATER_MS), at_ms=LATER_MS)
     await world.forgetting[0].sweep(0, LATER_MS)
-    assert world.kept()[0] == set()
-    assert world.states() == [("a", False), ("b", False)]
+    assert world.kept()[0] == {"c"}
+    assert sorted(world.states()) == [("a", False), ("b", False), ("c", False)]
+
+
+async def test_nothing_is_done_to_a_table_that_is_still_read_back() -> None:
+    world = World()
+    await world.say(command("trigger", "a", AT_MS), command("resolve", "a", AT_MS + 1), at_ms=AT_MS)
+    written, said = len(world.outbox.changes), len(world.outbox.records)
+    del world.outbox.changes[-1]  # that the journal was carried out
+    world.start(world.outbox.recovered())
+    assert await world.forgetting[0].sweep(0, LATER_MS) == 0
+    assert (len(world.outbox.changes), len(world.outbox.records)) == (written - 1, said)
 
 
 async def test_nothing_is_forgotten_of_partitions_that_went_away() -> None:

@@ -16,3 +16,10 @@ def test_what_came_since_the_last_time_is_told_by_rule() -> None:
     counts.look({0: {"slow": 2, "new": 1}, 1: {"slow": 500}})
     assert counts.hand_over() == {"new": 1, "slow": 2}
     assert counts.hand_over() == {}
+
+
+def test_the_first_that_came_too_late_since_a_partition_came_are_told() -> None:
+    counts = LateCounts()
+    counts.look({0: {}})
+    counts.look({0: {"slow": 3}})
+    assert counts.hand_over() == {"slow": 3}

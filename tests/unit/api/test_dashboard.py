@@ -88,7 +88,9 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
         path = urlsplit(route.request.url).path.removeprefix("/api/v1")
         if route.request.method == "POST":
             posts.append((path, route.request.post_data_json))
-        if path == f"/alerts/{event.fingerprint}":
+        if path == "/alerts/broken":
+            route.fulfill(status=502, body="<html>")
+        elif path == f"/alerts/{event.fingerprint}":
             give(route, found)
         else:
             give(route, {"items": [], "next_cursor": None, "total": 0, "detail": "not now"})
@@ -107,5 +109,8 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
             page.click(f"#alert-acts button:text('{label}')")
             page.wait_for_selector(f"#alert-acts button:text('{label}'):enabled")
             assert posts[-1] == (f"/alerts/{event.fingerprint}/{path}", body)
+        page.evaluate("location.hash = '#/alerts/broken'")
+        page.wait_for_selector("#state.bad")
+        assert page.is_hidden("#alert-acts"), "no button of another alert"
         page.click("#alert a:text('All alerts')")
         page.wait_for_selector("#empty:visible")

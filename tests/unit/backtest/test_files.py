@@ -82,6 +82,7 @@ def test_json_lines_hold_samples_and_arrays(tmp_path: Path) -> None:
         ),
         ("a.csv", f"timestamp,value\n{AT_MS},1\n,1\n", "timestamp", "a.csv:3: there is no time; add a timestamp"),
         ("a.csv", f"timestamp,value\n{AT_MS},1,2\n", "type", "a.csv:2: has 3 columns, and the header 2"),
+        ("a.csv", f"timestamp,value\n{AT_MS},{'x' * 99}\n", "value", f"a.csv:2: '{'x' * 60}' is not a finite"),
         ("a.csv", f"timestamp,value\n{AT_MS},inf\n", "value", "a.csv:2: 'inf' is not a finite number"),
         ("a.csv", f"name,timestamp,value\n,{AT_MS},1\n", "name", "a.csv:2: the name has 0 characters"),
         ("a.jsonl", '\n{"name": "m", "value": 1}\n', "timestamp", "a.jsonl:2: there is no time; add a timestamp"),

@@ -108,10 +108,14 @@ def test_a_patch_needs_no_editor(sent: SENT, tmp_path: Path) -> None:
     assert sent == [("PATCH", "/routes", {"route": {"group_wait": None}}, {"If-Match": '"4"'})]
 
 
+@pytest.mark.parametrize(
+    ("editor", "said"),
+    [("no-such-editor -w", "is no program here"), ("   ", "is no program here"), ("vi '", "has a quote")],
+)
 @pytest.mark.usefixtures("sent")
 def test_an_editor_that_is_not_there_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], editor: str, said: str
 ) -> None:
-    monkeypatch.setenv("EDITOR", "no-such-editor -w")
+    monkeypatch.setenv("EDITOR", editor)
     assert run(["rules", "edit", "slow"]) == 2
-    assert capsys.readouterr().err.startswith("no-such-editor -w: is no program here; set EDITOR")
+    assert capsys.readouterr().err.startswith(f"{editor}: {said}")

@@ -102,6 +102,7 @@ def test_an_alertmanager_file_becomes_routes_and_channels(files: Path, capsys: p
     assert routing.inhibit_rules[0].hold == 0
     assert said.err.splitlines() == [
         "templates: is not taken over",
+        "global.resolve_timeout: is not taken over",
         "receiver 'ops team': email_configs.html: is not taken over",
         "receiver 'pager': pushover_configs: is not taken over; add a channel 'pager' in its place",
     ]

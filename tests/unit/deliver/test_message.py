@@ -93,6 +93,8 @@ def test_a_change_and_a_step_of_an_escalation_say_what_is_the_matter() -> None:
     assert found.summary[0] == "Nobody has answered yet: response_time is 1,234.5 ms, above 1,000 ms."
     assert found.summary[-1] == "step 2 of page: ben"
     assert message(firing_event(**told, value=None)).summary[0] == "Nobody has answered yet."
+    gone = firing_event(**told, value=None, evidence={"metric": "up", "facts": {"silent_s": 300.0}})
+    assert message(gone).summary[0] == "Nobody has answered yet: up has not been seen for 5m."
 
 
 def test_what_is_said_again_says_why() -> None:

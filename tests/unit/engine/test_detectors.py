@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.engine.evaluate.columns import CHUNK
+from tocsin.engine.evaluate.columns import CHUNK, Columns
 from tocsin.engine.evaluate.detector import rounds
-from tocsin.engine.evaluate.detectors import DETECTORS
+from tocsin.engine.evaluate.detectors import DETECTORS, tails
 from tocsin.engine.evaluate.detectors.ensemble import Ensemble
 from tocsin.engine.evaluate.detectors.rarity import Rarity
 from tocsin.engine.evaluate.detectors.season import DAY_S, WEEK_S, Habits, phase_s
@@ -94,6 +94,11 @@ def test_equal_input_leaves_equal_state() -> None:
     watch(one, noise(1, 4))
     watch(other, noise(1, 4))
     assert one.columns.pack(0) == other.columns.pack(0)
+
+
+def test_tails_that_begin_otherwise_read_no_figures_of_each_other() -> None:
+    layouts = {Columns(tails.spec(1, tails.Prior(0.0, excess))).layout for excess in (0.4, 1.0, 2.0)}
+    assert len(layouts) == 3
 
 
 @each_detector

@@ -186,6 +186,20 @@ def test_huge_and_tiny_values_make_no_warning_and_no_alarm(size: float) -> None:
         assert np.isfinite(found.values).all()
 
 
+extremes = st.sampled_from([0.0, -0.0, 1.0, -1e300, 1e300, 1.7e308, -1.7e308, 1e-300, 5e-324, -1e-310, 1e-8, 1e8])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(extremes, min_size=2, max_size=6), st.integers(0, 1_000), st.booleans())
+def test_nothing_that_is_learnt_of_extremes_is_infinite(pool: list[float], seed: int, own_offset: bool) -> None:
+    made, rng = rule_of(own_offset=own_offset), np.random.default_rng(seed)
+    for place in range(100):
+        chosen = rng.permutation(12)[: rng.integers(4, 9)].tolist()
+        found = judged(made, place, {member: float(rng.choice(pool)) for member in chosen})
+        assert np.isfinite(found.values).all()
+    assert all(np.isfinite(array).all() for array in made.columns.arrays.values())
+
+
 def test_a_group_that_is_too_small_says_nothing() -> None:
     made = rule_of(min_members=5)
     assert len(judged(made, 0, dict.fromkeys(range(4), 1.0))) == 0

@@ -122,9 +122,9 @@ class PartitionState:
         return any(not is_shadow(version.rule.id) for _, versions in judged for version in versions)
 
     def late(self) -> dict[str, int]:
-        """How many samples came too late to be judged, by rule."""
+        """How many samples came too late to be judged, by rule; only of rules for which some did."""
         found: dict[str, int] = {}
-        for lane in self.lanes.values():
+        for lane in (one for one in self.lanes.values() if one.late):
             for rule_id in {version.rule.id for version in lane.versions()}:
                 found[rule_id] = found.get(rule_id, 0) + lane.late
         return found

@@ -39,6 +39,7 @@ _LEARNT: Final = 3.0  # scales: what is farther off is learnt as if it were ther
 _KNOWN: Final = 30  # windows from which a member's multiple of the median may be believed
 _BETTER: Final = 0.95  # how much better than its distance it must foretell
 _LEAST_MULTIPLE: Final = 0.1
+_MOST_MULTIPLE: Final = 1e100  # of a median that is next to nothing: no multiple of it is learnt, nor what lies beyond
 _DAY_MS: Final = 86_400_000
 _REMEMBERED_MS: Final = 14 * _DAY_MS
 _WARM: Final = 120  # windows after which it is told how rare a distance is
@@ -198,7 +199,7 @@ class Outlying(Derivation):
         is_strange = (size >= np.where(before > 0, WELL_WITHIN * width, width)) & is_rare
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             multiple = look.values / look.median
-        has_multiple = np.isfinite(multiple)
+        has_multiple = np.abs(multiple) <= _MOST_MULTIPLE
         gain = np.minimum(np.maximum(self._hop_ms / self.settings.memory, 1 / (age + 1)), 1.0) * ~is_strange
         self._follow("distance", look, look.values - look.median, np.ones(len(slots)), gain)
         unit = np.where(has_multiple, look.median, 1.0)
@@ -212,7 +213,8 @@ class Outlying(Derivation):
         """Draw what is learnt, and how well it foretold, towards what was seen: `unit` is what 1 of it is in values."""
         columns, slots = self.columns, look.slots
         known, most = columns[name][slots], _LEARNT * look.scale
-        rest = (seen - known) * unit
+        with np.errstate(over="ignore"):
+            rest = (seen - known) * unit
         columns[name][slots] = known + gain * np.clip(rest, -most, most) / unit
         self._grow(f"{name}_error", look, rest, gain)
 

@@ -49,7 +49,7 @@ class Rarity(Detector):
 
     def __init__(self, habits: Habits = AUTO) -> None:
         self.habits = habits
-        self.columns = Columns({**CLOCK, **self.spec(), **tails.spec(len(self.measures)), **_SHOWN})
+        self.columns = Columns({**CLOCK, **self.spec(), **tails.spec(len(self.measures), self.prior), **_SHOWN})
 
     @abstractmethod
     def spec(self) -> Spec:

@@ -34,18 +34,6 @@ _GREATEST: Final = np.float32(30)  # logarithm of the longest return period, in 
 _FIGURES: Final = 6
 
 
-def spec(measures: int) -> Spec:
-    """The columns for so many measures."""
-    both = 2 * measures
-    return {
-        "quantile": ("f4", both, 0.0),
-        "peak": ("f4", both, 0.0),  # highest excess of the open run, 0 if none
-        "event": ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less those they begin with
-        "often": ("f4", 0, 0.0),
-        "often_s": ("f8", 0, 0.0),
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Prior:
     """What is held of a tail before it has peaks: its shape, and their mean excess over the quantile."""
@@ -53,12 +41,31 @@ class Prior:
     shape: float
     excess: float
 
+    @property
+    def column(self) -> str:
+        """Where figures of such tails lie. They are stored less what is held before: what was stored less anything else
+        has another name, and begins anew."""
+        return "event" if self.excess == _USUAL else f"event less {self.excess:.9g}"
 
-GAUSSIAN: Final = Prior(-0.05, 0.4)
+
+_USUAL: Final = 0.4
+GAUSSIAN: Final = Prior(-0.05, _USUAL)
 
 # Of the open run: samples in it, and the longest return period, in days. Of earlier ones: mean excess of their peaks,
 # mean of its square, mean length, and how many there were.
 _RUN, _RAREST, _EXCESS, _SQUARE, _LENGTH, _COUNT = range(_FIGURES)
+
+
+def spec(measures: int, prior: Prior = GAUSSIAN) -> Spec:
+    """The columns for so many measures."""
+    both = 2 * measures
+    return {
+        "quantile": ("f4", both, 0.0),
+        "peak": ("f4", both, 0.0),  # highest excess of the open run, 0 if none
+        prior.column: ("f4", _FIGURES * both, 0.0),  # six figures of each tail, less those they begin with
+        "often": ("f4", 0, 0.0),
+        "often_s": ("f8", 0, 0.0),
+    }
 
 
 class Tails:
@@ -67,11 +74,12 @@ class Tails:
 
     def __init__(self, columns: Columns, moment: Moment, measures: Array, anew: Array, prior: Prior = GAUSSIAN) -> None:
         self._columns, self._moment, self._prior = columns, moment, prior
+        self._events = columns[prior.column]
         self._begin = np.array([0, 0, prior.excess, 2 * prior.excess * prior.excess, 1, 0], np.float32)
         slots = moment.slots
         self._measures = len(measures)
         if anew.any():
-            for name, (_, _, begin) in spec(self._measures).items():
+            for name, (_, _, begin) in spec(self._measures, prior).items():
                 columns[name][slots[anew]] = begin
         self._quantile = taken(columns, "quantile", slots, (2 * self._measures,))
         self._peak = taken(columns, "peak", slots, (2 * self._measures,))
@@ -87,7 +95,7 @@ class Tails:
     def learn(self, share: Array, ages: Array) -> None:
         """Follow the quantiles, by a share from 0 to 1. `ages` are the samples that they know."""
         slots = self._moment.slots
-        slope = np.ascontiguousarray(self._columns["event"][:, _EXCESS::_FIGURES][slots].T)
+        slope = np.ascontiguousarray(self._events[:, _EXCESS::_FIGURES][slots].T)
         slope += np.float32(self._prior.excess + 0.02)
         stride = np.maximum(self._moment.step_s / (_QUANTILE_S * _ABOVE), 2 / ages)
         slope *= np.minimum(stride, 0.1).astype(np.float32) * share
@@ -99,11 +107,11 @@ class Tails:
         """Rows of tails and indexes of series of places in measures x series, and the figures of these tails."""
         place, series = np.divmod(at, len(self._moment.slots))
         rows = self._moment.slots[series] * (2 * self._measures) + place
-        figures = self._columns["event"].reshape(-1, _FIGURES).take(rows, axis=0)
+        figures = self._events.reshape(-1, _FIGURES).take(rows, axis=0)
         return rows, series, np.ascontiguousarray((figures + self._begin).T)
 
     def _keep(self, rows: Ints, figures: Array) -> None:
-        self._columns["event"].reshape(-1, _FIGURES)[rows] = figures.T - self._begin
+        self._events.reshape(-1, _FIGURES)[rows] = figures.T - self._begin
 
     def _go_on(self, at: Ints, y: Array) -> None:
         """Runs that begin or go on."""

@@ -25,6 +25,8 @@ _FETCH_MS = 100
 _FETCH_RECORDS = 500
 _COMMIT_EVERY_S = 1.0
 _COMMIT_TIMEOUT_S = 5.0
+_ENDS_TIMEOUT_S = 30.0
+_NEAR_MS = 1_800_000  # what a tail holds beyond what it was asked for is more
 # Beyond this many unsettled notifications of one partition it is not read on.
 MAX_PENDING = 100_000
 # In-flight sends get this long when a partition goes to another process, or at the end.
@@ -49,6 +51,8 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._claims: dict[TopicPartition, Claim] = {}
         self._generation = 0
         self._tail: Tail | None = None
+        self._tail_since_ms = 0
+        self._left: dict[TopicPartition, int] = {}  # ends of partitions of which nothing was read yet
         self._lease_until_s = 0.0
         self._commit_at_s = 0.0
         arguments = consumer_arguments(context.connection, context.group(f"deliver.{kind}"))
@@ -104,13 +108,8 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
         """Give the fetched records to the worker, unless the partitions went to another meanwhile."""
         generation = self._generation
-        if fetched and self._tail is None:
-            since_ms = min(records[0].timestamp for records in fetched.values())
-            tail = await read_tail(self._context, self._kind, since_ms)
-            memory = await read_memory(self._context, self._kind)
-            if generation == self._generation:
-                self._worker.remember(tail, memory)
-                self._tail = tail
+        if fetched:
+            await self._look_back(fetched)
         if fetched and not self._may_send():
             await self._commit({partition: records[0].offset for partition, records in fetched.items()})
         for partition, records in fetched.items():
@@ -120,6 +119,25 @@ class TypeConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     return
                 if claim.ledger.begin(record.offset):
                     await self._take_one(claim, partition, record)
+
+    async def _look_back(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Read what earlier processes said of what they left, since the oldest of it: that may lie in a partition for
+        which the first fetch had no room. What was written later is not of theirs, though a redrive has its old time.
+        """
+        generation, is_first = self._generation, self._tail is None
+        if is_first:
+            async with asyncio.timeout(_ENDS_TIMEOUT_S):
+                self._left = await self._consumer.end_offsets(list(self._claims))
+        firsts = [(records[0], self._left.get(partition, 0)) for partition, records in fetched.items()]
+        theirs = [one.timestamp for one, end in firsts if is_first or one.offset < end]
+        self._left = {partition: end for partition, end in self._left.items() if partition not in fetched}
+        since_ms = min(theirs, default=self._tail_since_ms)
+        if is_first or since_ms < self._tail_since_ms - _NEAR_MS:
+            tail = await read_tail(self._context, self._kind, since_ms)
+            memory = await read_memory(self._context, self._kind) if is_first else self._worker.books.memory
+            if generation == self._generation:
+                self._worker.remember(tail, memory)
+                self._tail, self._tail_since_ms = tail, since_ms
 
     async def _take_one(self, claim: Claim, partition: TopicPartition, record: ConsumerRecord) -> None:
         if self._tail is not None and (record.partition, record.offset) in self._tail.given_up:

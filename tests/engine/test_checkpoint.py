@@ -14,6 +14,7 @@ from tests.engine.cases import BEGIN_MS, Sample, examples, played, rules, sample
 from tocsin.engine import frame
 from tocsin.engine.evaluate.checkpoint import HEADER, DamagedCheckpoint, checkpoint, restore
 from tocsin.engine.evaluate.columns import Columns, Spec
+from tocsin.engine.evaluate.plan import group_of, is_grouped, lane_of, source_of
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.evaluate.state import PartitionState
 from tocsin.engine.evaluate.step import step
@@ -21,6 +22,8 @@ from tocsin.engine.frame import Frame, Tick
 from tocsin.engine.pipeline import Shape
 from tocsin.engine.watermark import Timing
 from tocsin.schemas.codec import encode, encode_document
+from tocsin.schemas.labels import stable_id
+from tocsin.schemas.learning import Anomaly
 from tocsin.schemas.rule import Rule
 
 lateness = st.sampled_from(["0s", "0s", "3s"])
@@ -203,3 +206,40 @@ def test_samples_that_wait_are_an_entry_of_their_own() -> None:
     assert len(header) < 2_000 < len(entries["waiting/60000/0"])
     restored = restore({**entries, HEADER: header}.get)
     assert sum(map(len, restored.flows[60_000].waiting.values())) == waiting > 0
+
+
+MINUTE: dict[str, Any] = {"window": {"size": "1m"}}
+BURN: dict[str, Any] = {"condition": "burn_rate", "burn_rate": {"total": "t", "objective": 99}}
+KEYS: list[tuple[str, dict[str, Any]]] = [
+    ("a2024bba2450bd92c87a32fe6bfc835c", {"threshold": 5, "aggregation": "p95", **MINUTE}),
+    ("3b970ac352d5c05d6c37ff5a36768770", {"condition": "absence"}),
+    ("45ac369669fe892505fdf2d9feec6674", {"condition": "trend", "threshold": 9}),
+    (
+        "3d62077a77f31e066ec86bc8e51bc8f9",
+        {"condition": "baseline", "baseline": {"relearn_after": "1m"}, "threshold": 3},
+    ),
+    ("97ae92f9852ddc9f61bdf0a44e138b92", {"condition": "anomaly", "anomaly": {"sensitivity": "high"}}),
+    ("e24842718c8a31159d38d1977b949f2a", {"condition": "anomaly", "group_by": ["a"], **MINUTE}),
+    ("e176da189aa7355bd36750a6a7b3879a", {"threshold": 5, "group_by": ["a"], **MINUTE}),
+    ("2b1668ef9b38cc832c8e031dd45d95df", {"condition": "ratio", "threshold": 1, "ratio": {"per": "t"}, **MINUTE}),
+    ("98e4e1bbda8f12d300735477ed6648fc", BURN),
+    ("dea49a3296c071ae652cbf774744c7e7", {"condition": "absence", "group_by": ["a"]}),
+]
+
+
+@pytest.mark.parametrize(("wanted", "body"), KEYS, ids=[str(index) for index in range(len(KEYS))])
+def test_the_keys_of_checkpoints_stay_what_they_are(wanted: str, body: dict[str, Any]) -> None:
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", **body})
+    place = group_of(rule).key if is_grouped(rule) else lane_of(rule).key
+    assert stable_id(place, source_of(rule).key) == wanted, "else add to FORMAT: no checkpoint before can be read"
+
+
+def test_what_was_judged_by_other_keys_is_damaged_and_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule.model_validate({"id": "r", "metric_type": "m", "condition": "anomaly"})
+    state = PartitionState()
+    for offset, item in enumerate(log_of(rule, [Sample(0, 0, 1.0)], [0], 50)):
+        step(state, [item], offset, book_of(rule), Timing())
+    entries, header = checkpoint(state)
+    monkeypatch.setattr(Anomaly, "judged_by", property(lambda _: "otherwise"))
+    with pytest.raises(DamagedCheckpoint, match="another version"):
+        restore({**entries, HEADER: header}.get)

@@ -29,7 +29,7 @@ async def test_a_limit_that_was_met_is_one_alert_through_kill_9(kafka: str, tmp_
         await at.call("POST", "/channels", {"id": "terminal", "type": "console", "config": {"enabled": True}}, 201)
         limited = {**SEED_RULE, "duration": "0s", "max_series": 2, "notifications": ["terminal"]}
         await at.call("POST", "/rules", limited, 201)
-        await eventually(lambda: fires(at), 60, "an alert that the limit was met")
+        await eventually(lambda: fires(at), 60, "an alert that the limit was met", poll_s=1.0)
         (alert,) = (await at.call("GET", ACTIVE))["items"]
         assert alert["labels"] == {"rule_id": SEED_RULE["id"], "limit": "max_series"}
         assert alert["value"] == SERIES - 2 * PARTITIONS

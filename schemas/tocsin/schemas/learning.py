@@ -58,6 +58,11 @@ class Learning(BaseModel):
         """A text that is equal for settings by which the same is learnt."""
         return self.model_dump_json(include=set(_LEARNT))
 
+    @property
+    def judged_by(self) -> str:
+        """A text that is equal for settings by which the same is judged. Checkpoints have it for a key."""
+        return self.model_dump_json()
+
 
 class Anomaly(Learning):
     """How strange is too strange: what comes less often than once in so long, as `sensitivity` names it or `rarer_than`
@@ -107,6 +112,11 @@ class Anomaly(Learning):
         """Whether a setting is another than by default: documents hold all of them."""
         given: Any = getattr(self, name)
         return bool(given != type(self).model_fields[name].default)
+
+    @property
+    def judged_by(self) -> str:
+        """See Learning. Only of peers it names what came with them: of others it is what it was before."""
+        return self.model_dump_json(exclude=None if self.is_of_peers else set(_OF_PEERS))
 
     @property
     def is_of_peers(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 _POLL_S = 0.02
+_SHARE = 0.05  # of the time waited so far: who asks all the time takes the processor from those it waits for
 
 
 @overload
@@ -26,10 +27,10 @@ async def eventually(
 ) -> Any:
     """Calls `condition` (plain or async) until its result is true, and returns that result.
 
-    An AssertionError inside it counts as "not yet". Raises AssertionError, with the last result or failure, when the
-    deadline passes first.
+    An AssertionError inside it counts as "not yet". It is asked every `poll_s`, and less often the longer it takes.
+    Raises AssertionError, with the last result or failure, when the deadline passes first.
     """
-    deadline = time.monotonic() + deadline_s
+    began = time.monotonic()
     while True:
         seen: object
         try:
@@ -40,14 +41,15 @@ async def eventually(
             seen = value
         except AssertionError as failure:
             seen = failure
-        if time.monotonic() >= deadline:
+        waited_s = time.monotonic() - began
+        if waited_s >= deadline_s:
             raise AssertionError(_verdict(what or _name(condition), deadline_s, seen))
-        await asyncio.sleep(poll_s)
+        await asyncio.sleep(max(poll_s, _SHARE * waited_s))
 
 
 def eventually_sync(condition: Callable[[], T], deadline_s: float = 10.0, what: str = "", poll_s: float = _POLL_S) -> T:
     """As `eventually`, for tests without an event loop."""
-    deadline = time.monotonic() + deadline_s
+    began = time.monotonic()
     while True:
         seen: object
         try:
@@ -57,9 +59,10 @@ def eventually_sync(condition: Callable[[], T], deadline_s: float = 10.0, what: 
             seen = value
         except AssertionError as failure:
             seen = failure
-        if time.monotonic() >= deadline:
+        waited_s = time.monotonic() - began
+        if waited_s >= deadline_s:
             raise AssertionError(_verdict(what or _name(condition), deadline_s, seen))
-        time.sleep(poll_s)
+        time.sleep(max(poll_s, _SHARE * waited_s))
 
 
 async def pause(seconds: float) -> None:

@@ -78,6 +78,6 @@ def restore(get: Get, partition: int) -> CombineState:
     read_series(state.series, header["series"], entry)
     for key, spec in state.plan.groups.items():
         lane = state.lanes[key] = make_group_lane(spec, state.plan.group_rules[key], state.series)
-        read_lane(lane, key, header["lanes"][key], entry)
+        read_lane(lane, key, header["lanes"], entry)
     state.find_parts()
     return state

@@ -96,7 +96,7 @@ def restore(get: Get, source: str = "") -> PartitionState:
     for key, spec in state.plan.specs.items():
         lane = make_lane(spec, state.plan.rules[key], state.series)
         state.flows[spec.flow].lanes[key] = lane
-        read_lane(lane, key, header["lanes"][key], entry)
+        read_lane(lane, key, header["lanes"], entry)
     return state
 
 
@@ -135,8 +135,11 @@ def put_lane(copies: Copies, key: str, lane: Lane) -> None:
         copies.put(f"whole/{lane_name(key)}", whole)
 
 
-def read_lane(lane: Lane, key: str, header: dict[str, Any], entry: Callable[[str], bytes]) -> None:
-    """The inverse of `put_lane`."""
+def read_lane(lane: Lane, key: str, headers: dict[str, Any], entry: Callable[[str], bytes]) -> None:
+    """The inverse of `put_lane`; `headers` are those of all lanes. Raises DamagedCheckpoint."""
+    header = headers.get(key)
+    if header is None:
+        raise DamagedCheckpoint(f"another version of tocsin wrote it, which has no lane {key!r}")
     lane.restore_header(header)
     for chunk in range(-(-header["slots"] // CHUNK)):
         lane.unpack(chunk, entry(f"lane/{lane_name(key)}/{chunk}"))

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from tocsin.engine.evaluate.columns import CHUNK, Columns, Spec
+from tocsin.engine.evaluate.copies import DamagedCheckpoint
 from tocsin.engine.evaluate.derivation import Derivation
 from tocsin.engine.evaluate.derivations import DERIVATIONS
 from tocsin.engine.evaluate.judge import Judge, RuleVersion, Silence, Subject
@@ -314,7 +315,8 @@ class Lane(ABC):
         return {}
 
     def unpack(self, chunk: int, value: bytes) -> None:
-        """The inverse of `pack_dirty`, into a lane with the same rules; chunks come in order."""
+        """The inverse of `pack_dirty`, into a lane with the same rules; chunks come in order. Raises DamagedCheckpoint
+        for what is judged by other keys here."""
         packed = msgspec.msgpack.decode(value, strict=False)
         first = chunk * CHUNK
         self.columns.unpack(chunk, packed["columns"])
@@ -323,7 +325,9 @@ class Lane(ABC):
         self._free += (np.flatnonzero(numbers == FREE) + first).tolist()
         self._place(numbers[used], used + first)
         for key, columns, cells in packed["judges"]:
-            judge = self.judges[key]
+            judge = self.judges.get(key)
+            if judge is None:
+                raise DamagedCheckpoint(f"another version of tocsin wrote it, which judged by {key!r}")
             judge.columns.unpack(chunk, columns)
             if cells:
                 judge.cells.unpack(cells)

@@ -87,8 +87,9 @@ class Source:
         if not self.derivation:
             return f"{self.aggregate}/{self.full:d}"
         assert self.settings is not None
-        direction = "up" if self.upwards else "down"
-        return f"{self.aggregate}/{self.full:d}/{self.derivation}/{self.settings.model_dump_json()}/{direction}"
+        settings, direction = self.settings, "up" if self.upwards else "down"
+        judged_by = settings.judged_by if isinstance(settings, Learning) else settings.model_dump_json()
+        return f"{self.aggregate}/{self.full:d}/{self.derivation}/{judged_by}/{direction}"
 
     @property
     def learnt_by(self) -> str:

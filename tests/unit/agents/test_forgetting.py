@@ -20,11 +20,13 @@ from tocsin.agents.routing import RoutingState
 from tocsin.agents.run_table import RunTable
 from tocsin.engine.evaluate.rulebook import RuleBook
 from tocsin.engine.lifecycle import record as lifecycle_record
+from tocsin.engine.lifecycle.step import NumberedCommand, step
 from tocsin.engine.route import store as route_store
 from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.command import Command, CommandType, Trigger
+from tocsin.schemas.grouping import RouteTick
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.topics import ALERTS_KEPT_MS, Topics
 
@@ -118,6 +120,14 @@ async def test_only_what_was_over_long_ago_is_forgotten() -> None:
     assert [(one.event.fingerprint, one.event.type) for one in told] == [
         *((name, "firing") for name in "abcd"), ("a", "resolved"), ("b", "resolved"), ("a", "firing"),
     ]  # fmt: skip
+
+
+def test_what_ended_by_itself_is_kept_from_then_on() -> None:
+    raised = Command("c", "trigger", "a", "ann", AT_MS, trigger=Trigger("r", "r"), until_ms=LATER_MS)
+    fires = step([NumberedCommand(0, raised)], lambda _: None, lambda *_: None).records["a"]
+    ended = step([RouteTick(LATER_MS)], {"a": fires}.get, lambda *_: None, lambda _: ["a"]).records["a"]
+    assert ended.status == "resolved"
+    assert [ended.is_over_since(LATER_MS + later_ms) for later_ms in (-1, 0, 1)] == [False, False, True]
 
 
 async def test_what_is_not_committed_or_heard_of_meanwhile_is_kept() -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.instant import parse_instant
 from tocsin.schemas.labels import is_shadow
 
 Condition = Literal["rest", "pending", "firing"]
@@ -67,7 +68,9 @@ class AlertRecord(Timers, omit_defaults=True):
     def is_over_since(self, at_ms: int) -> bool:
         """Whether it is at rest, waits for nothing, and heard of nothing since a time."""
         is_at_rest = self.condition == "rest" and self.status in ("", "resolved") and not self.wake_ms
-        return is_at_rest and self.touched_ms < at_ms
+        if not is_at_rest or self.touched_ms >= at_ms:
+            return False
+        return self.event is None or parse_instant(self.event.updated_at) < at_ms  # it may have ended by itself
 
     @property
     def is_spent(self) -> bool:

@@ -88,7 +88,7 @@ def _email(entry: Part, defaults: Part) -> dict[str, Any]:
         "username": given("auth_username"),
         "password": given("auth_password"),
         "from_address": given("from"),
-        "to_addresses": [part.strip() for part in str(entry.get("to", "")).split(",") if part.strip()],
+        "to_addresses": [part.strip() for part in str(entry.get("to") or "").split(",") if part.strip()],
     }
 
 

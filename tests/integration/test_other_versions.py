@@ -67,6 +67,7 @@ async def test_what_another_version_stored_is_said_to_be_so_and_can_be_written_a
         assert (status, problem["detail"].endswith(unreadable)) == (409, True), (path, problem)
     for path in SHOWN:
         assert (await call("GET", path))[0] == 200, path
+    assert (await call("POST", "channels/preview", {"draft": HOOK}))[0] == 200
     assert (await call("GET", "channels/hook"))[1]["config"] == {}, "what is a credential is not known"
     assert (await call("GET", "silences"))[1]["items"][0]["state"] == "expired"
     assert (await call("GET", "routes"))[1]["warnings"][0]["message"].endswith(unreadable)

@@ -11,6 +11,7 @@ from tocsin.schemas.problems import Problem, Wrong
 Seasonality = Literal["auto", "none", "day", "week"]
 Sensitivity = Literal["low", "medium", "high"]
 PEERS: Final = "peers"
+MOST_SCALES: Final = 1_000
 WELL_WITHIN: Final = 0.75  # of a threshold: where an alert ends, as what is learnt wanders
 DetectorName = Literal["ensemble", "change_point", "extremes", "holt_winters", "neighbours", "peers"]
 MEASURES: Final[dict[DetectorName, int]] = {
@@ -77,7 +78,7 @@ class Anomaly(Learning):
     sensitivity: Sensitivity = "medium"
     rarer_than: Duration | None = Field(default=None, description="what comes once in so long is ordinary, such as 30d")
     votes: int = Field(default=1, ge=1, le=6, description="how many measures at least must find it strange")
-    width: float = Field(default=5.0, gt=0, le=1_000, description="of peers: how far is too far, in scales")
+    width: float = Field(default=5.0, gt=0, le=MOST_SCALES, description="of peers: how far is too far, in scales")
     min_members: int = Field(default=5, ge=4, le=10_000, description="of peers: a group of fewer is not judged")
     own_offset: bool = Field(default=True, description="of peers: who was always apart is held to its usual distance")
 
@@ -141,4 +142,4 @@ class Baseline(Learning):
     """
 
     unit: Literal["scales", "percent", "absolute"] = "scales"
-    width: float = Field(default=4.0, gt=0, le=1_000, description="of threshold: auto, in scales")
+    width: float = Field(default=4.0, gt=0, le=MOST_SCALES, description="of threshold: auto, in scales")

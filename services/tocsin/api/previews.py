@@ -58,16 +58,17 @@ async def show(request: web.Request) -> web.Response:
     body = validated(PreviewBody, await json_body(request))
     event = await _event(api, body)
     channel = body.draft or await _stored(api, str(body.channel))
-    before = await one_document(api.database, "channels", channel.id) if body.draft else None
+    stored = await one_document(api.database, "channels", channel.id) if body.draft else None
+    before = stored.read(Channel) if stored else None
     # A thread: templates and pages take some milliseconds.
-    return answer(await asyncio.to_thread(_shown, api, body, channel, event, before.body if before else None))
+    return answer(await asyncio.to_thread(_shown, api, body, channel, event, before))
 
 
-def _shown(api: Api, body: PreviewBody, channel: Channel, event: AlertEvent, before: Any) -> dict[str, Any]:
+def _shown(api: Api, body: PreviewBody, channel: Channel, event: AlertEvent, before: Channel | None) -> dict[str, Any]:
     prefix = "draft." if body.draft else ""
     try:
         if body.draft:
-            channel = seal_config(channel, api.vault, Channel.model_validate(before) if before else None)
+            channel = seal_config(channel, api.vault, before)
         config = opened_config(channel, api.vault)
         if body.template is not None:
             config["template"] = body.template

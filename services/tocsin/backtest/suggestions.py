@@ -13,7 +13,7 @@ from tocsin.backtest.store import Store
 from tocsin.schemas.duration import format_duration, milliseconds
 from tocsin.schemas.kinds import Level
 from tocsin.schemas.labels import alert_fingerprint
-from tocsin.schemas.learning import PEERS, Anomaly, Baseline
+from tocsin.schemas.learning import MOST_SCALES, PEERS, Anomaly, Baseline
 from tocsin.schemas.rule import Rule
 
 _RARER_MS: Final = tuple(map(milliseconds, ("4w", "13w", "52w")))
@@ -50,7 +50,7 @@ def milder(rule: Rule) -> list[Change]:
     settings = rule.settings
     if rule.judged_as == PEERS:
         assert isinstance(settings, Anomaly)
-        return [{"anomaly": {"width": _rounded(settings.width * factor)}} for factor in _WIDER]
+        return [{"anomaly": {"width": width}} for width in _wider(settings.width)]
     if isinstance(settings, Anomaly):
         rarer = [{"rarer_than": format_duration(ms)} for ms in _RARER_MS if ms > settings.rare_ms]
         votes = [{"votes": settings.votes + 1}] if settings.votes < settings.most_votes else []
@@ -61,7 +61,11 @@ def milder(rule: Rule) -> list[Change]:
         return [{"levels": [_farther(level, factor) for level in rule.levels]} for factor in _WIDER]
     if isinstance(rule.threshold, float):
         return [{"threshold": _rounded(rule.threshold * factor)} for factor in _WIDER]
-    return [{"baseline": {"width": _rounded(settings.width * factor)}} for factor in _WIDER]
+    return [{"baseline": {"width": width}} for width in _wider(settings.width)]
+
+
+def _wider(width: float) -> list[float]:
+    return [wider for factor in _WIDER if (wider := _rounded(width * factor)) <= MOST_SCALES]
 
 
 def _farther(level: Level, factor: float) -> Change:

@@ -32,6 +32,7 @@ CASES: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
         {"threshold": "auto", "operator": "lt", "baseline": {"width": 3, "memory": "6h"}},
         [{"baseline": {"width": width}} for width in (3.75, 4.5, 6.0)],
     ),
+    ({"threshold": "auto", "baseline": {"width": 600}}, [{"baseline": {"width": width}} for width in (750.0, 900.0)]),
     (
         {
             "condition": "baseline",

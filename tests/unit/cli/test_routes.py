@@ -177,6 +177,9 @@ def test_receivers_become_channels_that_are_taken(entry: dict[str, Any], kind: s
 def test_sections_without_content_are_as_if_they_were_not_there() -> None:
     empty = dict.fromkeys(("global", "receivers", "time_intervals", "mute_time_intervals", "inhibit_rules"))
     assert imported({"route": {"routes": None}, **empty}).routing == {"route": {"resolve_at_once": False}}
+    mail = {"name": "ops", "email_configs": [{"to": None}]}
+    (channel,) = imported({"route": {}, "receivers": [mail]}).channels
+    assert channel["config"] == {"send_resolved": False}
 
 
 def test_receivers_whose_names_become_alike_stay_two_channels() -> None:

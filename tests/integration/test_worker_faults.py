@@ -93,7 +93,7 @@ async def test_a_bug_ends_the_worker_and_nothing_behind_it_is_committed(
         await collect(kafka, topics.signals, count=1, deadline_s=60)
         await send(producer, topics, "poisoned", 99)
         await send(producer, topics, "after", 99)
-        assert await asyncio.wait_for(process.wait(), 30) != 0
+        assert await asyncio.wait_for(process.wait(), 60) != 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -17,6 +17,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
+from tocsin.agents.last_resort import end_by_force
 from tocsin.agents.record_batches import RecordBatch
 
 BACKLOG: Final = 16  # runs fetched and not yet taken: more would only fill memory
@@ -278,6 +279,11 @@ class BatchApp(faust.App):
 
     batched_topics: frozenset[str] = frozenset()
     committable: Committable
+
+    def _crash(self, reason: BaseException) -> None:
+        if not self.crashed:
+            end_by_force()
+        super()._crash(reason)
 
     @property
     def reader(self) -> BatchConsumer:

@@ -282,7 +282,7 @@ def changed(rule: Rule, chance: Chance) -> Rule:
         "duration": chance.one_of(_DURATIONS),
     }
     if rule.threshold is not None and rule.recovery_threshold is None:
-        fields["threshold"] = float(chance.between(-1, 3))
+        fields["threshold"] = float(chance.between(0 if rule.learns else -1, 3))  # no distance is negative
     chosen = chance.one_of(sorted(fields))
     return rule.model_copy(update={chosen: fields[chosen]})
 

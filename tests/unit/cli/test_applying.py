@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.api_double import ApiDouble
 
 from tocsin.cli.applying import apply
-from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.client import Answer
 from tocsin.cli.failures import Failure
 from tocsin.cli.files import read_rules
 
@@ -17,29 +17,25 @@ LEAF: dict[str, Any] = {"id": "leaf", "metric_type": "m", "threshold": 1}
 COMPOSITE = "{id: both, condition: composite, conditions: [leaf, leef]}"
 
 
-class Api(ApiClient):
+class Api(ApiDouble):
     """Rules in force, and what was written."""
 
     def __init__(self, *rules: dict[str, Any]) -> None:
-        super().__init__("http://127.0.0.1:9", None)
+        super().__init__()
         self.rules = rules
-        self.sent: list[tuple[str, str]] = []
-        self.bodies: list[str] = []  # ids of rules
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        return [(one.method, one.path) for one in self.written]
+
+    @property
+    def bodies(self) -> list[str]:
+        """Ids of rules."""
+        return [one.body["id"] for one in self.written if one.body is not None]
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
         if method == "GET":
             return Answer(200, {"items": list(self.rules)}, None)
-        self.sent.append((method, path))
-        if body is not None:
-            self.bodies.append(body["id"])
         return Answer(200, None, None)
 
 

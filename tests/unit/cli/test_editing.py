@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.api_double import ApiDouble, Request
 
 from tocsin.cli.app import run
 from tocsin.cli.client import Answer, ApiClient
@@ -18,34 +18,28 @@ STORED: dict[str, Any] = {
     "id": "anna", "name": "Anna", "contacts": [{"channel": "mail", "min_severity": None}],
     "revision": 4, "updated_at": "2026-01-01T00:00:00Z",
 }  # fmt: skip
-SENT = list[tuple[str, str, Any, Any]]
+SENT = list[Request]
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SENT:
-    found: SENT = []
+class Api(ApiDouble):
+    """One entry, whatever is asked for."""
 
-    async def send(
-        _: ApiClient,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def answer(self, method: str, path: str, body: Any) -> Answer:
         if method == "GET":
             return Answer(200, STORED, '"4"')
-        found.append((method, path, body, headers))
         if body.get("name") == "refused":
             raise Failure("name: is refused")
         return Answer(200, {**STORED, **body, "warnings": [{"field": "name", "message": "is doubtful"}]}, '"5"')
 
-    monkeypatch.setattr(ApiClient, "send", send)
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SENT:
+    api = Api()
+    monkeypatch.setattr(ApiClient, "send", api.send)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.delenv("VISUAL", raising=False)
-    return found
+    return api.written
 
 
 def _editor(monkeypatch: pytest.MonkeyPatch, work: str) -> None:

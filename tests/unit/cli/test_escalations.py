@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.api_double import ApiDouble
 
 from tocsin.cli.app import run
-from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.client import Answer
 from tocsin.cli.escalation_files import apply, read
 from tocsin.cli.failures import Failure
 from tocsin.schemas.escalation import EscalationPolicy
@@ -71,28 +71,24 @@ bad.yaml:20:34: steps.0.notify.0.schedule: there is no schedule 'primry' in the 
 """
 
 
-class Api(ApiClient):
+class Api(ApiDouble):
     """What is in force by path, and what was written."""
 
     def __init__(self, **in_force: list[dict[str, Any]]) -> None:
-        super().__init__("http://127.0.0.1:9", None)
+        super().__init__()
         self.in_force = {"channels": [{"id": "anna-mail"}, {"id": "chat"}], **in_force}
-        self.sent: list[tuple[str, str]] = []
-        self.bodies: dict[str, Any] = {}
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        return [(one.method, one.path) for one in self.written]
+
+    @property
+    def bodies(self) -> dict[str, Any]:
+        return {one.path: one.body for one in self.written}
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
         if method == "GET":
             return Answer(200, {"items": self.in_force.get(path.removeprefix("/"), [])}, None)
-        self.sent.append((method, path))
-        self.bodies[path] = body
         return Answer(200, None, None)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from tests.routing.cases import routings
+from tests.unit.cli.api_double import ApiDouble
 
 from tocsin.alertmanager_file import imported
 from tocsin.alertmanager_parts import NotAlertmanager
 from tocsin.cli.app import run
-from tocsin.cli.client import Answer, ApiClient
+from tocsin.cli.client import Answer
 from tocsin.cli.failures import NotFound
 from tocsin.cli.routing_files import apply, written
 from tocsin.deliver.channels import check_config
@@ -226,27 +226,20 @@ def test_an_imported_tree_is_the_tree_it_was(given_: dict[str, Any]) -> None:
         assert "-".join(one.options.channels) == "-".join(two.options.channels)
 
 
-class Api(ApiClient):
+class Api(ApiDouble):
     """Routes in force, and what was written over them."""
 
     def __init__(self, stored: dict[str, Any] | None) -> None:
-        super().__init__("http://127.0.0.1:9", None)
+        super().__init__()
         self.stored = stored
-        self.sent: list[tuple[str, Any, Any]] = []
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    @property
+    def sent(self) -> list[tuple[str, Any, Any]]:
+        return [(one.method, one.body, one.headers) for one in self.written]
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
         if method == "GET" and self.stored is None:
             raise NotFound("there are no routes")
-        if method == "PUT":
-            self.sent.append((method, body, headers))
         warnings = [{"field": "route.channels.0", "message": "there is no channel 'chat'; add it"}]
         return Answer(200, {**(body or self.stored or {}), "revision": 7, "warnings": warnings}, '"7"')
 

@@ -7,7 +7,7 @@ from typing import Final
 from tocsin.engine.simulation.broker import ALERTS, DECISIONS, GROUPED, Violation
 from tocsin.engine.simulation.delivering import TYPES
 from tocsin.engine.simulation.model_groups import Said
-from tocsin.engine.simulation.model_quiet import Past
+from tocsin.engine.simulation.model_quiet import Past, inhibits
 from tocsin.engine.simulation.model_route import Joined, RouteModel
 from tocsin.engine.simulation.routing import Attempt, RouteProcess, event_of, grouped_of, notifications, told_of
 from tocsin.engine.simulation.world import World
@@ -59,7 +59,7 @@ def _known(world: World) -> None:
 
 def _may_inhibit(world: World, write: int) -> bool:
     documents = [document for number, document in world.routings if number <= write]
-    return bool(documents and documents[-1] and {"inhibit_rules", "dependencies"} & documents[-1].keys())
+    return bool(documents) and inhibits(documents[-1])
 
 
 def _tells(attempt: Attempt) -> bool:

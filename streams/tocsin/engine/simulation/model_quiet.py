@@ -134,6 +134,11 @@ class Settings:
         return found
 
 
+def inhibits(routing: Document | None) -> bool:
+    """Whether alerts may keep others quiet under a routing."""
+    return bool(routing and {"inhibit_rules", "dependencies"} & routing.keys())
+
+
 def _may_hit(rule: Document, labels: Labels) -> bool:
     """Whether something may inhibit an alert: a source has the same values of the labels that must be equal."""
     if "needs" in rule:
@@ -169,8 +174,8 @@ class Past:
     def __init__(self, world: World) -> None:
         self._world = world
         self._states: list[tuple[int, AlertEvent]] = []
-        inhibits = any(doc and ("inhibit_rules" in doc or "dependencies" in doc) for _, doc in world.routings)
-        for number, value in world.broker.states if inhibits else ():
+        may_inhibit = any(inhibits(document) for _, document in world.routings)
+        for number, value in world.broker.states if may_inhibit else ():
             if value is not None:
                 self._states.append((number, alert_in(value)))
         self._found: dict[int, Settings] = {}
@@ -193,8 +198,7 @@ class Past:
             before = latest.get(event.fingerprint)
             if number <= write and (before is None or event.sequence > before.sequence):
                 latest[event.fingerprint] = event
-        inhibits = routing and ("inhibit_rules" in routing or "dependencies" in routing)
-        reached_ms, late = self._reached(write) if inhibits else (_ALWAYS_MS, set())
+        reached_ms, late = self._reached(write) if inhibits(routing) else (_ALWAYS_MS, set())
         active = {name: one for name, one in latest.items() if one.status in ("firing", "acknowledged")}
         return Settings(
             routing,

@@ -121,7 +121,7 @@ async def validate(request: web.Request) -> web.Response:
         return answer(
             {"valid": False, "errors": [{"field": one.field, "message": one.message} for one in problem.errors]}
         )
-    warnings = await _warnings(api_of(request), rule.document())
+    warnings = await _warnings(api_of(request), rule, rule.escalation_policy)
     return answer({"valid": True, "errors": [], "rule": rule.document(), "warnings": warnings})
 
 
@@ -184,17 +184,16 @@ def _body(entry: Document) -> dict[str, Any]:
 
 
 async def _warned(api: Api, body: dict[str, Any]) -> dict[str, Any]:
-    found = await _warnings(api, body)
+    found = await _warnings(api, _as_rule(body), body.get("escalation_policy"))
     return {**body, "warnings": found} if found else body
 
 
-async def _warnings(api: Api, body: dict[str, Any]) -> list[dict[str, str]]:
-    """What is doubtful in a rule. A policy may be added after it; until it is, its alerts reach nobody by it."""
-    rule = _as_rule(body)
+async def _warnings(api: Api, rule: Rule | None, policy: str | None) -> list[dict[str, str]]:
+    """What is doubtful in a rule, None for one that cannot be read, and in its policy: that may be added later, and
+    until then its alerts reach nobody by it."""
     entries = [await one_document(api.database, KIND, member.rule) for member in (rule.conditions if rule else ())]
     known = {entry.id: entry.read(Rule) for entry in entries if entry}
     found = [(".".join(map(str, path)), text) for path, text in (doubts(rule, known) if rule else ())]
-    policy = body.get("escalation_policy")
     if policy and await one_document(api.database, "escalations", policy) is None:
         found.append(("escalation_policy", f"there is no escalation policy {policy!r} yet; add it, or name another"))
     return [{"field": field, "message": text} for field, text in found]

@@ -2,8 +2,7 @@
 
 The period of all is the harmonic mean p-value of the measures (Wilson 2019), which holds however they depend on each
 other: one measure that is sure is enough. The score is ln(1 + days), where such a sample comes once in so many days if
-nothing changes. It is shown where it clearly passes what was shown last, which fades within half a day once nothing is
-strange any more: one alarm an incident.
+nothing changes. It is shown once an incident (`hold`).
 """
 
 from abc import abstractmethod
@@ -15,17 +14,14 @@ import numpy as np
 
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import CLOCK, Array, Detector, Finding, Moment, arrive
-from tocsin.engine.evaluate.detectors import tails
+from tocsin.engine.evaluate.detectors import hold, tails
+from tocsin.engine.evaluate.detectors.hold import STRANGE, Hold
 from tocsin.engine.evaluate.detectors.season import AUTO, Habits
 from tocsin.engine.evaluate.detectors.tails import Tails
 from tocsin.engine.frame import Floats, Ints
 
 WARM_SAMPLES: Final = 120
-_STRANGE: Final = np.float32(np.log1p(30))  # what comes once in a month is not learnt
-_HOLD_S: Final = 12 * 3600.0
-_MARGIN: Final = 1.3
 _BLOCK: Final = 1024  # series at a time: what is worked on stays in the cache
-_SHOWN: Final[Spec] = {"shown": ("f4", 0, 0.0), "shown_s": ("f8", 0, -1e18)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Rarity(Detector):
 
     def __init__(self, habits: Habits = AUTO) -> None:
         self.habits = habits
-        self.columns = Columns({**CLOCK, **self.spec(), **tails.spec(len(self.measures), self.prior), **_SHOWN})
+        self.columns = Columns({**CLOCK, **self.spec(), **tails.spec(len(self.measures), self.prior), **hold.SPEC})
 
     @abstractmethod
     def spec(self) -> Spec:
@@ -75,28 +71,28 @@ class Rarity(Detector):
         reading = self.read(moment, local_s)
         tail = Tails(self.columns, moment, reading.measures, reading.anew, self.prior)
         score, votes = self._combined(tail.days, reading.known >= WARM_SAMPLES)
-        tail.learn(reading.learn(score > _STRANGE), reading.known)
-        return Finding(self._shown(moment, score), *reading.band, votes)
-
-    def _shown(self, moment: Moment, score: Array) -> Floats:
-        columns, slots = self.columns, moment.slots
-        shown, shown_s = columns["shown"][slots], columns["shown_s"][slots]
-        held = shown * np.maximum(0, 1 - (moment.at_s - shown_s) / _HOLD_S)
-        shows = score > held * _MARGIN
-        columns["shown"][slots] = np.where(shows, score, shown)
-        columns["shown_s"][slots] = np.where(shows | (score > _STRANGE), moment.at_s, shown_s)
-        return np.where(shows, score, 0).astype(np.float64)
+        tail.learn(reading.learn(score > STRANGE), reading.known)
+        _, lower, upper = reading.band
+        held = Hold(self.columns, moment, (values < lower) | (values > upper))
+        at = held.may_be_news(score)
+        news = at[self._score(tail.newer(at, held.newest_s(at)))[0] > STRANGE] if len(at) else at
+        return Finding(held.shown(score, news), *reading.band, votes)
 
     def _combined(self, days: Array, warm: Array) -> tuple[Array, dict[str, Floats]]:
         """The score, and the votes of the measures, both directions together."""
-        count = len(self.measures)
         days *= warm
+        score, of_each = self._score(days)
+        votes = np.where(of_each >= 1, np.log1p(of_each), 0).astype(np.float64)
+        return score, dict(zip(self.measures, votes, strict=True))
+
+    def _score(self, days: Array) -> tuple[Array, Array]:
+        """The score of return periods, and the period of each measure."""
+        count = len(self.measures)
         of_each = days[:count] + days[count:]  # one of the two is 0
         total = of_each[0].copy()
         for each in of_each[1:]:  # not `sum`: its order of adding depends on how many columns there are
             total += each
-        votes = np.where(of_each >= 1, np.log1p(of_each), 0).astype(np.float64)
-        return np.log1p(total / (2 * count)), dict(zip(self.measures, votes, strict=True))
+        return np.log1p(total / (2 * count)), of_each
 
 
 def joined(parts: list[Finding]) -> Finding:

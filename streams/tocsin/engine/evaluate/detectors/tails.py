@@ -19,14 +19,14 @@ import numpy as np
 from tocsin.engine.evaluate.columns import Columns, Spec
 from tocsin.engine.evaluate.detector import Array, Moment, put, taken
 from tocsin.engine.evaluate.detectors.season import DAY_S
-from tocsin.engine.frame import Ints
+from tocsin.engine.frame import Floats, Ints
 
 _ABOVE: Final = np.float32(0.05)
 _QUANTILE_S: Final = 7 * DAY_S
 _EVENTS: Final = np.float32(300)  # the memory of a tail
 _SHAPE_EVENTS: Final = np.float32(100)  # what the shape that is foretold counts for
 _LEAST, _MOST = np.float32(-0.12), np.float32(0.5)
-_STRANGE_DAYS: Final = np.float32(30)
+STRANGE_DAYS: Final = np.float32(30)  # what is rarer is hardly learnt
 _OFTEN: Final = 4.0  # strange events within `_OFTEN_S` from which they are learnt as any other
 _OFTEN_S: Final = 3 * DAY_S
 _HARDLY: Final = 0.02
@@ -92,6 +92,12 @@ class Tails:
         self._go_on(at[over], y)
         put(columns, "peak", slots, self._peak)
 
+    def newer(self, at: Ints, most_s: Floats) -> Array:
+        """`days` of the series at these indexes, 0 where a run is older than so many seconds."""
+        slots = self._moment.slots[at]
+        length = self._events[slots, _RUN::_FIGURES].T
+        return np.asarray(self.days[:, at] * (length * self._moment.cadence_s[at] <= most_s))
+
     def learn(self, share: Array, ages: Array) -> None:
         """Follow the quantiles, by a share from 0 to 1. `ages` are the samples that they know."""
         slots = self._moment.slots
@@ -132,7 +138,7 @@ class Tails:
         rows, series, figures = self._figures(at)
         peak = self._peak.reshape(-1)[at]
         weight = np.ones(len(at), np.float32)
-        strange = np.flatnonzero(figures[_RAREST] > _STRANGE_DAYS)
+        strange = np.flatnonzero(figures[_RAREST] > STRANGE_DAYS)
         if len(strange):
             weight[strange] = self._weigh(self._moment.slots[series[strange]], self._moment.at_s[series[strange]])
         gain = np.minimum(weight * np.maximum(1 / (figures[_COUNT] + 1), 1 / _EVENTS), np.float32(0.2))

@@ -75,13 +75,13 @@ class RouteModel:
         self._look_again(clock_ms, settings)
 
     def _alert(self, event: AlertEvent, at_ms: int, settings: Settings) -> None:
-        name = event.fingerprint
+        name, names = event.fingerprint, event.notifications
         direct = self._direct.setdefault(name, Direct())
         if event.type == "firing":
             direct = self._direct[name] = Direct()
-            if event.notifications:
+            if names:
                 self._tell_unless(direct, event, at_ms, settings, at_ms + _hold_ms(event, settings))
-        elif event.type == "changed" and (direct.told or direct.waiting):
+        elif event.type == "changed" and (direct.told or direct.waiting or (names and event.status == "firing")):
             is_held = direct.waiting and _hold_ms(event, settings)
             self._tell_unless(direct, event, at_ms, settings, direct.until_ms if is_held else at_ms)
         elif event.type == "acknowledged" and direct.waiting:

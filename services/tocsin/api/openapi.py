@@ -124,7 +124,7 @@ def _schemas() -> dict[str, Any]:
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, **said}}
     found["Backtest"] = _backtest()
     found |= {"Baseline": _baseline(), "Preview": _preview(), "Suggestions": _suggestions()}
-    found |= {"DeadLetter": _dead_letter(), "Redriven": _redriven()}
+    found |= {"DeadLetter": _dead_letter(), "Redriven": _redriven(), "ChannelTest": _channel_test()}
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     found |= escalation_schemas()
@@ -227,6 +227,12 @@ def _dead_letter() -> dict[str, Any]:
         "redriven_at": {"type": ["string", "null"], "description": "when it was last put back"},
     }
     return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _channel_test() -> dict[str, Any]:
+    told = {"$ref": _REF.format(name="Delivery")}
+    closing = {**told, "description": "the end of the test, of a receiver that keeps incidents open"}
+    return {"allOf": [told], "properties": {"closing": closing}}
 
 
 def _redriven() -> dict[str, Any]:

@@ -85,8 +85,8 @@ function acts(alert) {
 
 function happened(event) {
   const line = make("tr");
-  const care = event.acknowledged && event.type === "acknowledged" ? said(event.acknowledged) : event.actor || "";
-  const why = [event.reason, care, event.comment].filter(Boolean);
+  const care = event.type === "acknowledged" && event.acknowledged;
+  const why = (care ? [event.reason, said(care)] : [event.reason, event.actor, event.comment]).filter(Boolean);
   line.append(make("td", local(event.updated_at)), make("td", event.type), ranked(event), valued(event));
   line.append(make("td", [...new Set(why)].join(", ")));
   return line;

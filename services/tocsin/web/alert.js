@@ -4,6 +4,7 @@
 // it came to that, and who was told, and who was not, and why.
 const SNOOZES = { "1 h": "1h", "8 h": "8h" };
 const QUIET_BY = ["silenced", "inhibited", "outside hours", "acknowledged"];
+const LATER = ["retrying", "rate limited"];
 let shownAlert = "";  // its name, and what was answered of it
 
 function wantedAlert() {
@@ -114,6 +115,7 @@ function because(entry) {
   if (entry.route) parts.push(`by route ${entry.route}`);
   const answered = [entry.status_code, entry.receipt, entry.detail].filter(Boolean);
   if (answered.length) parts.push(`answered ${answered.join(" ")}`);
+  if (LATER.includes(entry.outcome) && entry.next_attempt_at) parts.push(`not before ${local(entry.next_attempt_at)}`);
   if (entry.attempts > 1) parts.push(`${entry.attempts} attempts`);
   return parts.filter(Boolean).join(", ");
 }

@@ -144,7 +144,7 @@ class RouteModel:
                 self._tell_unless(direct, direct.waiting, now_ms, settings, now_ms)
         for event, before in list(self._routed.values()):
             wanted = _wanted(event, settings)
-            if set(wanted) != set(before):
+            if list(wanted) != list(before):  # the order of routes is that in which groups hear of it
                 self._move(event, before, wanted, {key: one for key, one in wanted.items() if key not in before})
 
 

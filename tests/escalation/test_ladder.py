@@ -121,6 +121,7 @@ class World:
             facts = {"severity": before.severity, "escalation_policy": before.escalation_policy} | facts
             fired_s = (parse_instant(before.starts_at) - BEGIN_MS) // 1_000
         facts |= {"sequence": self.sequence, "fired_s": fired_s, "notifications": self.own}
+        facts |= {"reason": "manual"} if kind == "unacknowledged" else {}  # one that ends by itself, everybody hears
         made = make_event("slow", {"host": "a"}, kind, now_s, **facts)
         self.event = msgspec.structs.replace(made, status=kept) if kept and kind == "changed" else made
         find = (lambda _: route_record.decode(self.kept)) if self.kept is not None else (lambda _: None)

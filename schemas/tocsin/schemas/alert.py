@@ -52,10 +52,10 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     the transitions of this fingerprint, from 1 again where nothing of it was kept any more, a month after it was over:
     whoever orders by it looks at `starts_at` first. `notifications` are the rule's channels at that time,
     `escalation_policy` is its policy, and `escalation` the last step of that which was taken. `reason` says why it
-    happened: `condition`, `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled` or `rule changed`, or a
-    time that came: `acknowledgement over`, `snooze over`, `reminder`, `time over` or `flapping over`. `changed` says
-    that the alert reached another severity, or of one that flaps that its condition began, ended, or is calm;
-    `reminded` that it still fires while somebody takes care of it. A `drill` is an exercise.
+    happened: `condition`, `no data`, `manual`, `escalation`, `rule deleted`, `rule disabled`, `rule changed` or `rule
+    refused` (by a newer tocsin), or a time that came: `acknowledgement over`, `snooze over`, `reminder`, `time over` or
+    `flapping over`. `changed` says that the alert reached another severity, or of one that flaps that its condition
+    began, ended, or is calm; `reminded` that it still fires while somebody takes care of it. A `drill` is an exercise.
 
     `flapping` says of one that comes and goes too often: `started`, `ongoing`, `worse` than anything since then, or
     `stopped`; meanwhile it stays active.

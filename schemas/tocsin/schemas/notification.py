@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.labels import stable_id
 
 Outcome = Literal["delivered", "retrying", "failed", "unroutable"]
 
@@ -105,3 +106,8 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def key(self) -> str:
         """The channel and what it spoke about."""
         return f"{self.channel_id}/{self.group_key}"
+
+
+def fallback_id(notification_id: str, channel_id: str) -> str:
+    """The id of a notification that is given to a fallback: the same for every repeat."""
+    return stable_id("fallback", notification_id, channel_id)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+
+from tocsin.schemas.notification import fallback_id
 
 Item = dict[str, Any]
 _OF_EVENT = ("type", "sequence", "updated_at", "severity", "rule_revision", "value", "threshold", "evidence")
@@ -27,7 +29,7 @@ def explain(events: Sequence[Item], decisions: Sequence[Item], deliveries: Seque
     for one in sorted(deliveries, key=lambda one: (one["at"], one["attempt"])):
         attempts[one["notification_id"]].append(one)
     entries = [entry for one in decisions for entry in _decided(one, attempts)]
-    entries += _direct(attempts, {entry.get("notification_id") for entry in entries})
+    entries += _direct(attempts, {entry.get("notification_id") for entry in entries}, by_id)
     entries += _under_way(events, entries)
     kinds = {one["channel_id"]: one["channel_type"] for one in deliveries}
     receivers: defaultdict[str, list[Item]] = defaultdict(list)
@@ -56,18 +58,30 @@ def _decided(decision: Item, attempts: Mapping[str, Sequence[Item]]) -> Iterator
         yield {**entry, "channel": channel, "notification_id": notification, **_answer(attempts.get(notification, ()))}
 
 
-def _direct(attempts: Mapping[str, Sequence[Item]], known: Iterable[Any]) -> Iterator[Item]:
-    """What a rule's own channels were told at once: it stands under deliveries alone."""
+def _direct(
+    attempts: Mapping[str, Sequence[Item]], known: Collection[Any], events: Mapping[str, Item]
+) -> Iterator[Item]:
+    """What was told at once, which stands under deliveries alone: by a rule's own channels, by those that an escalation
+    policy had told before, and by fallbacks."""
+    instead = _instead(attempts)
     for notification, found in attempts.items():
         if notification not in known and not found[-1].get("test"):
             first = found[0]
-            entry = {
-                "at": first["at"],
-                "event_id": first["event_id"],
-                "decision": "sent",
-                "reason": "named by the rule",
-            }
+            named = (events.get(first["event_id"]) or {}).get("notifications") or ()
+            is_named = not events.get(first["event_id"]) or {first["channel_id"], first["channel_type"]} & {*named}
+            reason = instead.get(notification) or ("named by the rule" if is_named else "told before")
+            entry = {"at": first["at"], "event_id": first["event_id"], "decision": "sent", "reason": reason}
             yield {**entry, "channel": first["channel_id"], "notification_id": notification, **_answer(found)}
+
+
+def _instead(attempts: Mapping[str, Sequence[Item]]) -> dict[str, str]:
+    """Of notifications that a fallback was given, in whose place it tells them."""
+    names = {found[0]["channel_id"] for found in attempts.values()}
+    return {
+        fallback_id(notification, name): f"instead of {found[0]['channel_id']}"
+        for notification, found in attempts.items()
+        for name in names
+    }
 
 
 def _under_way(events: Sequence[Item], entries: Sequence[Item]) -> Iterator[Item]:

@@ -51,9 +51,14 @@ def redrive(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Put dead letters back on the topics they came from, to be tried again."""
-    run(_redrive(config, url, entry_ids))
-    remark(f"{len(entry_ids)} put back")
+    """Put dead letters back on the topics they came from, to be tried again.
+
+    One that says that an alert fires stays where it is, if its channel was told since then that the alert is over.
+    """
+    done = run(_redrive(config, url, entry_ids))
+    for entry_id, why in done["overtaken"].items():
+        remark(f"{entry_id} left: {why}")
+    remark(f"{done['redriven']} put back")
 
 
 async def _items(config: Path | None, url: str | None, limit: int | None) -> list[Any]:
@@ -63,8 +68,8 @@ async def _items(config: Path | None, url: str | None, limit: int | None) -> lis
         return await client.items("/dlq", limit=limit)
 
 
-async def _redrive(config: Path | None, url: str | None, entry_ids: list[str]) -> None:
+async def _redrive(config: Path | None, url: str | None, entry_ids: list[str]) -> Any:
     from tocsin.cli.client import connect
 
     async with connect(config, url) as client:
-        await client.send("POST", "/dlq/redrive", {"ids": entry_ids})
+        return (await client.send("POST", "/dlq/redrive", {"ids": entry_ids})).body

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from tocsin.schemas.instant import parse_instant
 
 Item = Mapping[str, Any]
+_LATE_MS: Final = 5_000
 _QUIET_BY = {"silenced": "by silence", "inhibited": "by", "outside hours": "by", "acknowledged": "by"}
 
 
@@ -60,6 +63,13 @@ def rows(explanation: Item) -> list[dict[str, str]]:
     return sorted(found, key=lambda row: (row["at"], row["channel"]))
 
 
+def _is_late(entry: Item) -> bool:
+    """Whether it was answered long after it was first tried: tried again, held by a rate limit, or put back."""
+    if not entry.get("answered_at"):
+        return False
+    return parse_instant(entry["answered_at"]) - parse_instant(entry["at"]) >= _LATE_MS
+
+
 def _why(entry: Item) -> str:
     """The cause, and for what was sent the provider's answer."""
     parts = [str(entry["reason"])] if entry.get("reason") else []
@@ -80,4 +90,6 @@ def _why(entry: Item) -> str:
         parts.append(f"after {entry['latency_ms']:.0f} ms")
     if entry.get("attempts", 0) > 1:
         parts.append(f"{entry['attempts']} attempts")
+    if _is_late(entry):
+        parts.append(f"at {entry['answered_at']}")
     return ", ".join(filter(None, parts))

@@ -15,7 +15,7 @@ from tocsin.deliver.memory import Memory, is_over
 from tocsin.deliver.protocol import Authentication, Clock, DeliveryError, Permanent, Receipt, Transient
 from tocsin.schemas.instant import format_instant
 from tocsin.schemas.labels import stable_id
-from tocsin.schemas.notification import Delivery, Notification, Outcome
+from tocsin.schemas.notification import Delivery, Notification, Outcome, fallback_id
 
 _SHOWN = 300
 log = structlog.get_logger("tocsin.deliver.books")
@@ -97,7 +97,7 @@ class Books:
         note = f"Told here instead of by the channel {notification.channel_id!r}: {why}"
         handed = msgspec.structs.replace(
             notification,
-            id=stable_id("fallback", notification.id, name),
+            id=fallback_id(notification.id, name),
             channel_id=name,
             channel_type=other.type,
             note=note[:_SHOWN],

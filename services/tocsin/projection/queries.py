@@ -144,6 +144,15 @@ async def dead_letter_places(database: Database, ids: Sequence[str]) -> dict[str
         return {row.id: (row.partition, row.offset) for row in await connection.execute(query)}
 
 
+async def told_over(database: Database, channel_id: str, fingerprints: Sequence[str], since_ms: int) -> str:
+    """When a channel was told, after a time, that one of these alerts is over; empty if it was not."""
+    conditions = delivery.c.channel_id == channel_id, delivery.c.outcome == "delivered", delivery.c.at_ms > since_ms
+    query = select(delivery.c.body).where(delivery.c.fingerprint.in_(fingerprints), *conditions)
+    async with database.reading() as connection:
+        found = [orjson.loads(body) for body in (await connection.scalars(query)).all()]
+    return max((str(one["at"]) for one in found if one["event_type"] == "resolved"), default="")
+
+
 async def put_back(database: Database, action: str, since_ms: int) -> dict[str, str]:
     """When dead letters were last put back, by their ids: what the audit trail has of an action since a time."""
     query = select(audit.c.body).where(audit.c.action == action, audit.c.at_ms >= since_ms).order_by(audit.c.at_ms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tocsin.agents.evaluate import partial_outputs, signal_outputs
 from tocsin.agents.run_table import Output
-from tocsin.agents.stage import Stage
+from tocsin.agents.stage import Stage, warn_of
 from tocsin.engine import partial
 from tocsin.engine.combine.checkpoint import checkpoint, restore
 from tocsin.engine.combine.state import CombineState
@@ -67,4 +67,6 @@ class CombineStage(Stage[Partial, CombineState]):
 
     def restore(self, get: Get, partition: int) -> CombineState:
         """See Stage."""
-        return restore(get, partition)
+        state = restore(get, partition)
+        warn_of(state.taken, partition)
+        return state

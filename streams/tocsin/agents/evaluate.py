@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.agents.run_table import Output
-from tocsin.agents.stage import Stage
+from tocsin.agents.stage import Stage, warn_of
 from tocsin.engine import frame, partial
 from tocsin.engine.evaluate.checkpoint import checkpoint, restore
 from tocsin.engine.evaluate.copies import Get
@@ -79,6 +79,7 @@ class EvaluateStage(Stage[Frame | Tick, PartitionState]):
         """See Stage."""
         state = restore(get, str(partition))
         state.most_series = self.most_series
+        warn_of(state.taken, partition)
         return state
 
 

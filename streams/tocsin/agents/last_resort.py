@@ -15,8 +15,8 @@ END_S: Final = 20.0
 def end_by_force(after_s: float = END_S) -> None:
     """End this process some time from now with status 1, whatever it waits for; what it had not committed comes again.
 
-    Stopping a worker awaits answers from its consumer's thread. Where that ends first, as it may after a crash, some
-    never come, and a worker that hangs is started anew by nobody.
+    A worker that hangs is started anew by nobody, and stopping one awaits much: its consumer's thread, which may have
+    ended first (`answered_thread.py` sees to that), Kafka, libraries.
     """
     timer = threading.Timer(after_s, _end, [after_s])
     timer.daemon = True

@@ -1,8 +1,10 @@
 """What differs between the agents that keep columns: what their records are, and what a run of them comes to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
+
+import structlog
 
 from tocsin.agents.run_table import Output
 from tocsin.engine.evaluate.copies import Get
@@ -12,6 +14,7 @@ from tocsin.schemas.mark import Stage as StageName
 
 Item = TypeVar("Item")
 State = TypeVar("State")
+_log = structlog.get_logger("tocsin.evaluate")
 
 
 class Stage(ABC, Generic[Item, State]):
@@ -59,3 +62,13 @@ class Stage(ABC, Generic[Item, State]):
     @abstractmethod
     def restore(self, get: Get, partition: int) -> State:
         """The state of a checkpoint. Raises DamagedCheckpoint or NewerCheckpoint."""
+
+
+def warn_of(taken: Mapping[str, str], partition: int) -> None:
+    """Say which rules were taken out of a checkpoint, and why."""
+    for rule_id, reason in taken.items():
+        _log.warning(
+            "a rule that was in force is refused by this version; it is taken out, and its alerts end",
+            rule=f"{rule_id}: {reason}",
+            partition=partition,
+        )

@@ -13,10 +13,11 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
+from tocsin.agents.answered_thread import AnsweredThread
 from tocsin.agents.last_resort import end_by_force
 from tocsin.agents.record_batches import RecordBatch
 
@@ -157,7 +158,11 @@ class BatchConsumer(driver.Consumer):
                 return False
             if time.monotonic() - thread.heard_s < self.app.conf.broker_heartbeat_interval:
                 return True
-            if not await thread.call_thread(thread.ask_group):
+            try:
+                has_answered = await thread.call_thread(thread.ask_group)
+            except ConsumerStoppedError:
+                return False
+            if not has_answered:
                 await asyncio.sleep(_ASK_AGAIN_S)
 
     @property
@@ -168,10 +173,10 @@ class BatchConsumer(driver.Consumer):
         return generation
 
     async def position(self, tp: TP) -> int | None:
-        """See Faust's Consumer; None for a partition that a rebalance took away a moment ago, where Faust raises."""
+        """See Faust's Consumer; None where a rebalance has just taken the partition away, or the thread has ended."""
         try:
             position: int | None = await super().position(tp)
-        except IllegalStateError:
+        except (IllegalStateError, ConsumerStoppedError):
             return None
         return position
 
@@ -182,6 +187,12 @@ class BatchConsumer(driver.Consumer):
         except AssertionError:  # aiokafka asserts that the partition is assigned
             return None
         return end
+
+    async def _commit(self, offsets: Any) -> bool:
+        try:
+            return bool(await super()._commit(offsets))
+        except ConsumerStoppedError:  # what is not committed comes again
+            return False
 
     def _is_batched(self, partition: TP) -> bool:
         app: Any = self.app
@@ -206,7 +217,7 @@ class BatchConsumer(driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
+class _ConsumerThread(AnsweredThread):
     heard_s = float("-inf")
 
     def verify_event_path(self, now: float, tp: TP) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.types import TP
 
 from tocsin.agents.transport import BatchConsumer, Committable
@@ -131,6 +131,26 @@ async def test_a_paused_worker_asks_until_the_group_answers() -> None:
     thread = Thread()
     assert not await consumer(thread).still_holds(FRESH, 1)
     assert thread.asked == 2
+
+
+class Ended(Thread):
+    """A thread that is over."""
+
+    async def call_thread(self, work: Any) -> bool:
+        raise ConsumerStoppedError
+
+    async def position(self, tp: TP) -> int:
+        raise ConsumerStoppedError
+
+    async def commit(self, offsets: Any) -> bool:
+        raise ConsumerStoppedError
+
+
+async def test_once_its_thread_has_ended_a_consumer_knows_commits_and_holds_nothing() -> None:
+    made = consumer(Ended())
+    assert await made.position(FRESH) is None
+    assert await made._commit({FRESH: 5}) is False
+    assert await made.still_holds(FRESH, 1) is False
 
 
 async def test_a_partition_of_another_generation_or_another_worker_is_not_held() -> None:

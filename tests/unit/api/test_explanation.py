@@ -12,7 +12,7 @@ from tocsin.api.explanation import explain
 from tocsin.cli.explaining import heading, rows
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.decision import Decision
-from tocsin.schemas.notification import Delivery
+from tocsin.schemas.notification import Delivery, fallback_id
 from tocsin.testing.alerts import firing_event, resolved_event
 
 FIRED, OVER = firing_event(1), resolved_event(2)
@@ -93,6 +93,23 @@ def test_a_rules_own_channels_need_no_decision() -> None:
     assert (missing["outcome"], missing["detail"]) == ("unroutable", "there is none")
 
 
+def test_who_is_not_named_by_the_rule_was_told_before_or_in_the_place_of_another() -> None:
+    own = msgspec.structs.replace(FIRED, notifications=("ops", "webhook"))
+    sent = [
+        delivery("n1", "failed", "2026-11-23T10:05:01.000Z"),
+        delivery("n2", "delivered", "2026-11-23T10:05:02.000Z", channel_id="oncall"),
+        delivery("n3", "delivered", "2026-11-23T10:05:02.000Z", channel_id="hook", channel_type="webhook"),
+        delivery(fallback_id("n1", "chat"), "delivered", "2026-11-23T10:05:03.000Z", channel_id="chat"),
+    ]
+    found = explained([own], [], sent)
+    assert {name: entries[0]["reason"] for name, entries in found.items()} == {
+        "ops": "named by the rule",
+        "oncall": "told before",
+        "hook": "named by the rule",
+        "chat": "instead of ops",
+    }
+
+
 def test_a_test_send_is_not_part_of_it() -> None:
     assert explained([FIRED], [], [delivery("n1", "delivered", FIRED.updated_at, test=True)]) == {}
 
@@ -137,13 +154,13 @@ def test_the_command_says_all_of_it_in_the_order_of_time() -> None:
         "sent", OVER.updated_at, channels=("chat",), notifications=("n2",), reason="all resolved", event_id=OVER.id
     )
     attempts = [
-        delivery("n1", "delivered", "2026-11-23T10:06:01.000Z", 2, status_code=250, latency_ms=12.4),
+        delivery("n1", "delivered", "2026-11-23T10:06:09.000Z", 2, status_code=250, latency_ms=12.4),
         delivery("n2", "failed", "2026-11-23T10:09:31.000Z", detail="401 invalid token"),
     ]
     lists = [msgspec.to_builtins(one) for one in ([FIRED, OVER], [silenced, sent, over], attempts)]
     assert [tuple(row.values())[1:] for row in rows(explain(*lists))] == [
         ("ops", "firing", "silenced", "by silence deploy"),
-        ("ops", "firing", "delivered", "first, answered 250, after 12 ms, 2 attempts"),
+        ("ops", "firing", "delivered", "first, answered 250, after 12 ms, 2 attempts, at 2026-11-23T10:06:09.000Z"),
         ("chat", "resolved", "failed", "all resolved, answered 401 invalid token"),
     ]
     assert heading(msgspec.to_builtins(FIRED))[1].startswith("rule high_response_time, revision 0; 30 samples of")

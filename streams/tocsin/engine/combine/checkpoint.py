@@ -15,6 +15,7 @@ from tocsin.engine.evaluate.checkpoint import (
     read_lane,
     read_series,
     series_header,
+    taken_out,
     unpack_plan,
 )
 from tocsin.engine.evaluate.copies import Copies, Get, sealed
@@ -72,12 +73,16 @@ def restore(get: Get, partition: int) -> CombineState:
     def entry(name: str) -> bytes:
         return state.copies.read(get, name)
 
+    refused: dict[str, str] = {}
     if "plan" in state.copies.marks:
-        state.plan = unpack_plan(entry("plan"))
+        state.plan, refused = unpack_plan(entry("plan"))
         state.plan_saved = state.plan.offset
-    read_series(state.series, header["series"], entry)
-    for key, spec in state.plan.groups.items():
-        lane = state.lanes[key] = make_group_lane(spec, state.plan.group_rules[key], state.series)
-        read_lane(lane, key, header["lanes"], entry)
-    state.find_parts()
+    with taken_out(refused):
+        read_series(state.series, header["series"], entry)
+        for key, spec in state.plan.groups.items():
+            lane = state.lanes[key] = make_group_lane(spec, state.plan.group_rules[key], state.series)
+            read_lane(lane, key, header["lanes"], entry)
+        state.find_parts()
+        if refused:
+            state.take_out(refused)
     return state

@@ -17,7 +17,7 @@ from tocsin.engine.evaluate.lane import FREE
 from tocsin.engine.evaluate.plan import Plan
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.sharing import Sender, numbered_from
-from tocsin.engine.evaluate.state import stopped
+from tocsin.engine.evaluate.state import DELETED, REFUSED, stopped
 from tocsin.engine.ingest.step import UNSEEN_MS
 from tocsin.engine.partial import Change, Panes, Progress, home_of
 from tocsin.engine.watermark import EVERYTHING_MS
@@ -71,6 +71,8 @@ class CombineState:
     sequence: int = 0  # of the next change that it says
     copies: Copies = field(default_factory=Copies)
     plan_saved: int = -2
+    taken: dict[str, str] = field(default_factory=dict)  # see PartitionState
+    owed: list[Signal] = field(default_factory=list)
 
     def is_known(self, source: str, sequence: int) -> bool:
         """Whether a record was applied already; notes it if not."""
@@ -126,14 +128,19 @@ class CombineState:
             return UNSEEN_MS
         return min(one.watermark_ms for one in self.gatherers.values())
 
-    def adopt(self, plan: Plan, at_ms: int, partitions: int) -> list[Signal]:
-        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end.
+    def take_out(self, refused: dict[str, str]) -> None:
+        """Go on without rules that this tocsin refuses, with the reason of each."""
+        self.taken = refused
+        self.owed = self.adopt(self.plan.without(refused), self.clock_ms, self.wanted, REFUSED)
+
+    def adopt(self, plan: Plan, at_ms: int, partitions: int, gone: str = DELETED) -> list[Signal]:
+        """Go on under another plan; alerts of rules that are `gone`, disabled or about something else now end.
 
         There are as many partitions of `partials` as of `samples`.
         """
         old = self.lanes
         changed = {key for key in old if self.plan.group_rules[key] is not plan.group_rules.get(key)}
-        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms, gone)]
         self.plan, self.plan_saved, self.lanes = plan, -2, {}
         for key, spec in plan.groups.items():
             if key in old:

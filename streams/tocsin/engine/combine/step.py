@@ -26,6 +26,9 @@ def step(state: CombineState, items: Sequence[Partial], end: int, book: RuleBook
     What comes out, and the state, are the same however the records are handed over.
     """
     done = Combined()
+    if state.owed:
+        done.signals, state.owed = state.owed, []
+        done.partials += state.number(changes(state.plan, done.signals, state.sender()))
     for item in items:
         if isinstance(item, Change):
             state.hear(item)

@@ -135,6 +135,11 @@ class Escalations:
         if not found or reached.missed:
             why = "; ".join(reached.missed)
             self._decide(ladder, "nobody on call", place, reason=why, people=reached.people)
+        if found and reason == "unacknowledged" and ladder.event.is_said_again:  # as everybody who heard is told
+            found = {name: channel for name, channel in found.items() if record.told.get(name) != channel.type}
+            if not found:
+                ladder.took(place, self.at_ms)
+                return
         if not found:
             ladder.found_nobody(place, policy, self.at_ms)
         elif ladder.is_first and place == 0 and reason == "unanswered" and policy.wait_ms(0) == 0:

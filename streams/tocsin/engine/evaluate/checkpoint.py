@@ -1,6 +1,7 @@
 """Checkpoints: what changed of one samples partition since the last one, as entries of a table, valid at one offset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from tocsin.engine.evaluate.refusals import Refusals
 from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.evaluate.state import PartitionState, make_flows
 from tocsin.engine.watermark import TopicProgress
+from tocsin.schemas.as_written import rule_as_written
 from tocsin.schemas.codec import UnreadableRecord, decode_rule, encode_document
 from tocsin.schemas.labels import stable_id
 from tocsin.schemas.rule import Rule
@@ -83,20 +85,24 @@ def restore(get: Get, source: str = "") -> PartitionState:
     def entry(name: str) -> bytes:
         return state.copies.read(get, name)
 
+    refused: dict[str, str] = {}
     if "plan" in state.copies.marks:
-        state.plan = unpack_plan(entry("plan"))
+        state.plan, refused = unpack_plan(entry("plan"))
         state.plan_saved = state.plan.offset
-    for topic, partition in header["sources"]:
-        state.source_number(topic, partition)
-    read_series(state.series, header["series"], entry)
-    state.flows = make_flows(state.plan)
-    for lateness_ms, flow in state.flows.items():
-        if f"waiting/{lateness_ms}" in state.copies.marks:
-            flow.unpack(entry(f"waiting/{lateness_ms}"))
-    for key, spec in state.plan.specs.items():
-        lane = make_lane(spec, state.plan.rules[key], state.series)
-        state.flows[spec.flow].lanes[key] = lane
-        read_lane(lane, key, header["lanes"], entry)
+    with taken_out(refused):
+        for topic, partition in header["sources"]:
+            state.source_number(topic, partition)
+        read_series(state.series, header["series"], entry)
+        state.flows = make_flows(state.plan)
+        for lateness_ms, flow in state.flows.items():
+            if f"waiting/{lateness_ms}" in state.copies.marks:
+                flow.unpack(entry(f"waiting/{lateness_ms}"))
+        for key, spec in state.plan.specs.items():
+            lane = make_lane(spec, state.plan.rules[key], state.series)
+            state.flows[spec.flow].lanes[key] = lane
+            read_lane(lane, key, header["lanes"], entry)
+        if refused:
+            state.take_out(refused)
     return state
 
 
@@ -173,18 +179,47 @@ def pack_plan(plan: Plan) -> bytes:
     return msgspec.msgpack.encode((plan.offset, versions))
 
 
-def unpack_plan(value: bytes) -> Plan:
-    """The inverse of `pack_plan`. Raises DamagedCheckpoint for rules that this tocsin cannot read."""
+def unpack_plan(value: bytes) -> tuple[Plan, dict[str, str]]:
+    """The inverse of `pack_plan`, and which of its rules this tocsin refuses, with the reason: their state is laid out
+    by what they say, so they are in the plan until that is read. Raises DamagedCheckpoint for what is no rule at all.
+    """
     offset, versions = msgspec.msgpack.decode(value)
+    read: list[RuleVersion] = []
+    refused: dict[str, str] = {}
+    for document, revision, epoch in versions:
+        rule, reason = _rule(document)
+        read.append(RuleVersion(rule, revision, epoch))
+        if reason:
+            refused[rule.id] = reason
+    with taken_out(refused):
+        return compile_plan(read, offset), refused
+
+
+@contextmanager
+def taken_out(refused: Mapping[str, str]) -> Iterator[None]:
+    """Read what rules are needed for that may be refused. Raises DamagedCheckpoint if one keeps it from being read."""
     try:
-        read = [RuleVersion(_rule(rule), revision, epoch) for rule, revision, epoch in versions]
+        yield
+    except DamagedCheckpoint:
+        raise
+    except Exception as error:
+        if not refused:
+            raise
+        reasons = "; ".join(f"{rule_id}: {reason}" for rule_id, reason in refused.items())
+        raise DamagedCheckpoint(f"rules that are none any more cannot be taken out ({reasons}): {error!r}") from error
+
+
+def _rule(value: bytes) -> tuple[Rule, str]:
+    """A rule, and why it is refused, if it is."""
+    rule_id: str = orjson.loads(value)["id"]
+    try:
+        return decode_rule(value, rule_id), ""
     except UnreadableRecord as error:
-        raise DamagedCheckpoint(f"a rule of the plan cannot be read: {error}") from None
-    return compile_plan(read, offset)
-
-
-def _rule(value: bytes) -> Rule:
-    return decode_rule(value, orjson.loads(value)["id"])
+        reason = str(error)
+    try:
+        return rule_as_written(value, rule_id), reason
+    except UnreadableRecord as error:
+        raise DamagedCheckpoint(f"the rule {rule_id} of the plan cannot be read: {error}") from None
 
 
 def lane_name(key: str) -> str:

@@ -172,6 +172,11 @@ class Plan:
         plan._sort(own)
         return plan
 
+    def without(self, rule_ids: Iterable[str]) -> "Plan":
+        """This plan without some rules, as one that is made before its offset is reached: the next tick looks once more
+        which versions of these are in force there."""
+        return self.amended(dict.fromkeys(rule_ids), self.offset - 1)
+
     def _sort(self, own: set[str]) -> None:
         """What was restored numbers what it sends as it was numbered before, in the order of lanes: however a plan came
         about, that is the order of their keys."""

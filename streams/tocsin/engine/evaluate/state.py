@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from tocsin.engine.evaluate.series import SeriesTable
 from tocsin.engine.watermark import TopicProgress
 from tocsin.schemas.labels import is_shadow, parse_series_key, series_id
 from tocsin.schemas.signal import Signal
+
+DELETED: Final = "rule deleted"
+REFUSED: Final = "rule refused"  # by a tocsin that asks more of rules than the one that took it
 
 
 @dataclass(slots=True)
@@ -41,6 +45,8 @@ class PartitionState:
     refused: Refusals = field(default_factory=Refusals)  # series beyond these
     limits_ms: int = 0  # clock at which limits were last looked at
     limits_said: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)  # rules and whom to tell
+    taken: dict[str, str] = field(default_factory=dict)  # rules that were taken out when it was restored, and why
+    owed: list[Signal] = field(default_factory=list)  # what came of that, to be said by the next step
 
     @property
     def lanes(self) -> dict[str, Lane]:
@@ -175,12 +181,17 @@ class PartitionState:
                 lane.refused.waiting.difference_update(numbers)
         self.series.remove(numbers)
 
-    def adopt(self, plan: Plan, at_ms: int) -> list[Signal]:
-        """Go on under another plan; alerts of rules that are gone, disabled or about something else now end. Lanes at
+    def take_out(self, refused: dict[str, str]) -> None:
+        """Go on without rules that this tocsin refuses, with the reason of each."""
+        self.taken = refused
+        self.owed = self.adopt(self.plan.without(refused), self.clock_ms, REFUSED)
+
+    def adopt(self, plan: Plan, at_ms: int, gone: str = DELETED) -> list[Signal]:
+        """Go on under another plan; alerts of rules that are `gone`, disabled or about something else now end. Lanes at
         which no changed rule looks stay as they are."""
         old = self.lanes
         changed = {key for key in old if self.plan.rules[key] is not plan.rules.get(key)}
-        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms)]
+        out = [signal for key, lane in old.items() if key in changed for signal in stopped(lane, plan, at_ms, gone)]
         self.plan, self.plan_saved = plan, -2
         kept = {(one.rule.id, one.epoch) for one in plan.versions.values() if is_shadow(one.rule.id)}
         self.shadowed = {key: self.shadowed.get(key, 0) for key in kept}
@@ -227,20 +238,20 @@ def make_flows(plan: Plan) -> dict[int, Flow]:
     return {lateness_ms: Flow(lateness_ms) for lateness_ms in sorted({spec.flow for spec in plan.specs.values()})}
 
 
-def stopped(lane: Lane, plan: Plan, at_ms: int) -> list[Signal]:
-    """End what rules of a lane have pending or firing that are gone under a plan, or about something else."""
+def stopped(lane: Lane, plan: Plan, at_ms: int, gone: str) -> list[Signal]:
+    """End what rules of a lane have pending or firing that are `gone` under a plan, or about something else."""
     out: list[Signal] = []
     for judge in lane.judges.values():
         for owner, version in enumerate(judge.versions):
-            if reason := _why_stopped(version, plan):
+            if reason := _why_stopped(version, plan, gone):
                 judge.stop(owner, at_ms, reason, lane.describe, out)
     return out
 
 
-def _why_stopped(version: RuleVersion, plan: Plan) -> str | None:
+def _why_stopped(version: RuleVersion, plan: Plan, gone: str) -> str | None:
     now = plan.versions.get(version.rule.id)
     if now is None:
-        return "rule deleted"
+        return gone
     if not now.rule.enabled:
         return "rule disabled"
     return None if now.epoch == version.epoch else "rule changed"

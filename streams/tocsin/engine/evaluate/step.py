@@ -44,6 +44,7 @@ def step(
     are handed over.
     """
     done = Evaluated()
+    done.signals, state.owed = state.owed, []
     for item in items:
         if isinstance(item, Frame):
             _take_frame(state, item)

@@ -1,11 +1,11 @@
 """The state machine of an alert: none -> pending -> firing <-> acknowledged -> resolved.
 
 A signal or a command changes the record and gives at most one event. What a person decided stands until the condition
-says something new: an alert resolved by hand stays resolved until its condition ended and began again.
+says something new: an alert resolved by hand stays resolved until its condition gets worse, or ended and began again.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,18 +33,22 @@ def on_signal(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEv
         record.end_ms = 0  # it was raised by hand for a while, and is real now
     if signal.kind == "ended":
         return _end(record, signal, rule) if was == "firing" or record.status == "pending" else None
-    if signal.kind == "changed":
-        return _change(record, signal, rule)
-    if record.is_flapping and was != "firing" and signal.kind == "firing":
-        return _change(record, signal, rule)
+    if signal.kind == "changed" or (record.is_active and was != "firing" and signal.kind == "firing"):
+        return _change(record, signal, rule)  # the first value of what flaps, or was raised by hand, is a change too
     if record.is_active or record.status == signal.kind:
         return None
+    return _start(record, signal, rule, signal.kind, signal.since_ms)
+
+
+def _start(
+    record: AlertRecord, signal: Signal, rule: Rule | None, kind: Literal["pending", "firing"], since_ms: int
+) -> AlertEvent:
     if record.status != "pending":
-        _begin(record, signal.since_ms)
+        _begin(record, since_ms)
     facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
-    if signal.kind == "firing":
+    if kind == "firing":
         facts["flapping"] = flapping.changed(record, signal, rule, Severity(facts["severity"]).rank)
-    return _transition(record, signal.kind, signal.kind, signal.at_ms, facts)
+    return _transition(record, kind, kind, signal.at_ms, facts)
 
 
 def _end(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
@@ -61,11 +65,15 @@ def _end(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent |
 
 
 def _change(record: AlertRecord, signal: Signal, rule: Rule | None) -> AlertEvent | None:
-    """Another level of the same alert; a worse one than somebody took care of is nobody's again."""
-    if record.event is None or not record.is_active:
+    """Another level of the same alert; a worse one than somebody took care of is nobody's again, and a worse one than
+    somebody resolved is an alert again."""
+    if record.event is None:
         return None
     facts = compose.from_signal(signal, rule, record.episode_ms) | {"reason": signal.reason}
     rank = Severity(facts["severity"]).rank
+    if not record.is_active:
+        is_worse = record.status == "resolved" and rank > Severity(record.event.severity).rank
+        return _start(record, signal, rule, "firing", signal.at_ms) if is_worse else None
     phase = flapping.changed(record, signal, rule, max(rank, Severity(record.event.severity).rank))
     is_worse = phase == "worse" or (phase != "ongoing" and rank > Severity(record.event.severity).rank)
     if is_worse:

@@ -42,7 +42,7 @@ class Direct:
             if event.notifications:
                 wait = self.muting.wait_of(event)
                 self._unless_muted(record, event, wait and wait._replace(hold_ms=self.at_ms + wait.hold_ms))
-        elif event.type == "changed" and (record.told or record.held_ms):
+        elif event.type == "changed" and (record.told or record.held_ms or _is_unheard_of(event)):
             self._unless_muted(record, event, self._left(record, event))
         elif event.type == "acknowledged" and record.held_ms:
             record.held_ms, record.awaits_ms, record.event = 0, 0, None  # somebody knows
@@ -147,6 +147,12 @@ class Direct:
         """Channels that were told and are still what they were."""
         known = self.channels
         return [known[name] for name, kind in record.told.items() if name in known and known[name].type == kind]
+
+
+def _is_unheard_of(event: AlertEvent) -> bool:
+    """Whether an alert that nobody was told of is to be told after all: it got worse than what somebody took care of
+    while it was quiet, or its rule named no channel that was there."""
+    return event.status == "firing" and bool(event.notifications)
 
 
 def notification(event: AlertEvent, channel: Channel, *, test: bool = False) -> Notification:

@@ -72,15 +72,23 @@ class AlertModel:
                 self._status = ""
             elif self._is_active and was in ("firing", "changed"):
                 self._happen("resolved", "resolved", said, severity)
-        elif said.kind == "changed":
-            if self._is_active:
-                is_worse = Severity(severity).rank > Severity(self._severity).rank
-                self._care = None if is_worse else self._care
-                self._happen("changed", "firing" if is_worse else self._status, said, severity)
+        elif said.kind == "changed" or (said.kind == "firing" and self._is_active and was in ("rest", "pending")):
+            self._change(said, severity)
         elif not self._is_active and self._status != said.kind:
             if self._status != "pending":
                 self._begin(said.since_ms)
             self._happen(said.kind, said.kind, said, severity)
+
+    def _change(self, said: Said, severity: str) -> None:
+        """Another severity, or the condition of what was raised by hand holds: what is worse is nobody's, also where
+        somebody had resolved it."""
+        is_worse = bool(self._severity) and Severity(severity).rank > Severity(self._severity).rank
+        if self._is_active:
+            self._care = None if is_worse else self._care
+            self._happen("changed", "firing" if is_worse else self._status, said, severity)
+        elif is_worse and self._status == "resolved":
+            self._begin(said.at_ms)
+            self._happen("firing", "firing", said, severity)
 
     def _begin(self, at_ms: int) -> None:
         if self._episode_ms != at_ms:
@@ -90,7 +98,7 @@ class AlertModel:
     def _happen(self, kind: str, status: str, said: Said, severity: str) -> None:
         learns = self._rule_at(said.revision).learns
         self._severity, self._value = severity, said.measured if learns else said.value
-        reason = "condition" if kind == "changed" else said.reason
+        reason = "condition" if said.kind == "changed" else said.reason
         self._write(kind, status, said.at_ms, reason, None)
 
     def wait(self, now_ms: int) -> None:

@@ -75,13 +75,13 @@ class RouteModel:
         self._look_again(clock_ms, settings)
 
     def _alert(self, event: AlertEvent, at_ms: int, settings: Settings) -> None:
-        name = event.fingerprint
+        name, names = event.fingerprint, event.notifications
         direct = self._direct.setdefault(name, Direct())
         if event.type == "firing":
             direct = self._direct[name] = Direct()
-            if event.notifications:
+            if names:
                 self._tell_unless(direct, event, at_ms, settings, at_ms + _hold_ms(event, settings))
-        elif event.type == "changed" and (direct.told or direct.waiting):
+        elif event.type == "changed" and (direct.told or direct.waiting or (names and event.status == "firing")):
             is_held = direct.waiting and _hold_ms(event, settings)
             self._tell_unless(direct, event, at_ms, settings, direct.until_ms if is_held else at_ms)
         elif event.type == "acknowledged" and direct.waiting:
@@ -144,7 +144,7 @@ class RouteModel:
                 self._tell_unless(direct, direct.waiting, now_ms, settings, now_ms)
         for event, before in list(self._routed.values()):
             wanted = _wanted(event, settings)
-            if set(wanted) != set(before):
+            if list(wanted) != list(before):  # the order of routes is that in which groups hear of it
                 self._move(event, before, wanted, {key: one for key, one in wanted.items() if key not in before})
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +15,7 @@ from tocsin.api.escalations import refuse_if_used
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import check_precondition, etag, flag, json_body, merged, only, page, validated
 from tocsin.api.state import Api, answer, api_of
+from tocsin.deliver.channels import channel_type
 from tocsin.deliver.credentials import ConfigRefused, masked_config, seal_config
 from tocsin.engine.route.step import notification
 from tocsin.projection.queries import Document, delivery_of, documents, one_document
@@ -111,25 +113,41 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def test(request: web.Request) -> web.Response:
-    """Send a test notification, and answer with what the receiver said."""
+    """Send a test notification, and answer with what the receiver said; of one that keeps incidents open also what it
+    said to the end of this one (`closing`)."""
     only(request, ())
     api = api_of(request)
     channel = (await _stored(api, validated(TestBody, await json_body(request)).channel)).parse(Channel)
     if not channel.enabled:
         raise Problem(409, f"the channel {channel.id!r} is disabled; enable it first")
-    wanted = notification(_test_event(channel.id), channel, test=True)
-    topic = api.context.topics.notifications(channel.type)
-    await api.send(topic, wanted.group_key, encode(wanted))
+    event = _test_event(channel.id)
+    found = await _told(api, channel, event, "the test")
+    if channel_type(channel.type).keeps_incidents and found["outcome"] == "delivered":
+        over = msgspec.structs.replace(
+            event, id=f"{event.id}-over", type="resolved", status="resolved", sequence=2, ends_at=_now()
+        )
+        found["closing"] = await _told(api, channel, over, "the end of the test, whose incident may still be open,")
+    return answer(found)
+
+
+async def _told(api: Api, channel: Channel, event: AlertEvent, what: str) -> dict[str, Any]:
+    """What the receiver said to a test notification."""
+    wanted = notification(event, channel, test=True)
+    await api.send(api.context.topics.notifications(channel.type), wanted.group_key, encode(wanted))
 
     async def done() -> Any:
         return await delivery_of(api.database, wanted.id)
 
-    found = await api.projector.until(done, _TEST_S)
+    found: dict[str, Any] | None = await api.projector.until(done, _TEST_S)
     if found is None:
         where = f"/api/v1/deliveries?notification_id={wanted.id}"
-        detail = f"nothing is known of the test after {_TEST_S:g} s: its receiver is slow, which {where} will say,"
+        detail = f"nothing is known of {what} after {_TEST_S:g} s: its receiver is slow, which {where} will say,"
         raise Problem(504, f"{detail} or delivery does not run, which /readyz says")
-    return answer(found)
+    return found
+
+
+def _now() -> str:
+    return format_instant(clock_ms())
 
 
 async def _store(api: Api, channel: Channel, before: Document | None) -> web.Response:
@@ -165,8 +183,7 @@ def _body(entry: Document) -> dict[str, Any]:
 
 
 def _test_event(channel_id: str) -> AlertEvent:
-    now_ms = clock_ms()
-    now = format_instant(now_ms)
+    now = _now()
     labels = {"channel": channel_id}
     fingerprint = alert_fingerprint("tocsin_test", labels)
     return AlertEvent(

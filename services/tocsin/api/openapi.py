@@ -28,11 +28,11 @@ from tocsin.schemas.silence import Silence
 _REF = "#/components/schemas/{name}"
 _LISTED = (
     "Alert", "Rule", "Shadow", "Channel", "Delivery", "Silence", "Incident", "AuditEntry", "Person", "Schedule",
-    "EscalationPolicy", "OnCall", "Feedback",
+    "EscalationPolicy", "OnCall", "Feedback", "DeadLetter",
 )  # fmt: skip
 _LISTS = {f"{name}List": name for name in _LISTED}
 _RECORDS = (AlertEvent, Delivery, Decision, Incident, AuditEntry, Feedback)
-_OPEN_OBJECTS = ("Statistics", "Configuration", "DeadLetter", "Redriven")
+_OPEN_OBJECTS = ("Statistics", "Configuration")
 _TEXTS = {
     "limit": "entries a page, 1 to 500",
     "cursor": "`next_cursor` of the page before",
@@ -119,12 +119,12 @@ def _schemas() -> dict[str, Any]:
     found["Alert"] = {"$ref": _REF.format(name="AlertEvent")}
     for name, item in _LISTS.items():
         found[name] = _list_of(item)
-    found["DeadLetterList"] = _list_of("DeadLetter")
     found |= {name: {"type": "object"} for name in _OPEN_OBJECTS}
     said = {"errors": _field_errors(), "warnings": _field_errors()}
     found["Validation"] = {"type": "object", "properties": {"valid": {"type": "boolean"}, **said}}
     found["Backtest"] = _backtest()
     found |= {"Baseline": _baseline(), "Preview": _preview(), "Suggestions": _suggestions()}
+    found |= {"DeadLetter": _dead_letter(), "Redriven": _redriven(), "ChannelTest": _channel_test()}
     found |= shadow_schemas(_REF)
     found |= routing_schemas()
     found |= escalation_schemas()
@@ -215,6 +215,36 @@ def _suggestions() -> dict[str, Any]:
             "detail": {"type": "string", "description": "why nothing is suggested"},
         },
     }  # fmt: skip
+
+
+def _dead_letter() -> dict[str, Any]:
+    texts = ("id", "reason", "detail", "topic", "stage", "channel_id", "key", "value")
+    properties: dict[str, Any] = {
+        **{name: {"type": "string"} for name in texts},
+        "at_ms": {"type": "integer", "description": "epoch milliseconds"},
+        "size": {"type": "integer", "description": "bytes of the whole value, of which `value` is the beginning"},
+        **{name: {"type": ["integer", "null"]} for name in ("partition", "offset")},
+        "redriven_at": {"type": ["string", "null"], "description": "when it was last put back"},
+    }
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _channel_test() -> dict[str, Any]:
+    told = {"$ref": _REF.format(name="Delivery")}
+    closing = {**told, "description": "the end of the test, of a receiver that keeps incidents open"}
+    return {"allOf": [told], "properties": {"closing": closing}}
+
+
+def _redriven() -> dict[str, Any]:
+    properties = {
+        "redriven": {"type": "integer"},
+        "ids": {"type": "array", "items": {"type": "string"}},
+        "overtaken": {
+            "type": "object", "additionalProperties": {"type": "string"},
+            "description": "why others were not put back, by their ids",
+        },
+    }  # fmt: skip
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
 
 
 def _preview() -> dict[str, Any]:

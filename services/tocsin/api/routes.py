@@ -156,7 +156,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/channels", channels.list_, "channels", "ChannelList", query=_PAGE),
     Route("POST", "/channels", channels.create, "channels", "Channel", 201, body=Channel, errors=(409, 422, 503)),
     Route(
-        "POST", "/channels/test", channels.test, "channels", "Delivery",
+        "POST", "/channels/test", channels.test, "channels", "ChannelTest",
         body=channels.TestBody, errors=(404, 409, 422, 503, 504),
     ),
     Route(

@@ -70,6 +70,8 @@ def test_(channel_id: Id, output: Format = Output.YAML, url: Url = None, config:
     print_value(answer, output)
     if not isinstance(answer, dict) or answer.get("outcome") != "delivered":
         raise Failure(f"the test of {channel_id} was not delivered; the answer above says why")
+    if answer.get("closing", answer).get("outcome") != "delivered":
+        raise Failure(f"the incident of the test of {channel_id} may still be open: its end was not delivered")
 
 
 @command(

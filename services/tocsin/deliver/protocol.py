@@ -127,7 +127,7 @@ class ChannelType:
     a change of it needs the secret again, else an update could send the secret elsewhere. `preview` gives what `send`
     would send, without credentials. With `digests`, messages beyond the rate limit become one; where each means
     something to a machine, they wait. What `remembers` gets back the references of its messages. `pictured` says
-    whether a message is to have a chart.
+    whether a message is to have a chart. What `keeps_incidents` leaves them open until it hears that they are over.
     """
 
     settings: type[ChannelSettings]
@@ -137,6 +137,7 @@ class ChannelType:
     preview: Preview
     digests: bool = True
     remembers: bool = False
+    keeps_incidents: bool = False
     pictured: Callable[[Any, Outgoing], bool] = lambda _settings, _outgoing: False
 
 

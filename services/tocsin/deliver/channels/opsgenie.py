@@ -109,5 +109,11 @@ def _preview(settings: OpsgenieSettings, outgoing: Outgoing) -> Mapping[str, Any
 
 
 CHANNEL = ChannelType(
-    OpsgenieSettings, send, secret_fields("api_key"), destination_fields("url"), _preview, digests=False
+    OpsgenieSettings,
+    send,
+    secret_fields("api_key"),
+    destination_fields("url"),
+    _preview,
+    digests=False,
+    keeps_incidents=True,
 )

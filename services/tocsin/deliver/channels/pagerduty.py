@@ -105,5 +105,11 @@ def _preview(settings: PagerDutySettings, outgoing: Outgoing) -> Mapping[str, An
 
 
 CHANNEL = ChannelType(
-    PagerDutySettings, send, secret_fields("routing_key"), destination_fields("url"), _preview, digests=False
+    PagerDutySettings,
+    send,
+    secret_fields("routing_key"),
+    destination_fields("url"),
+    _preview,
+    digests=False,
+    keeps_incidents=True,
 )

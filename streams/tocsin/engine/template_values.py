@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
+_MOST_SORTED: Final = 32_768
 _PLAIN: Final = (str, int, float, type(None))
 
 
@@ -79,11 +80,18 @@ def plain(value: Any) -> Any:
 
 def ordered(values: Sequence[Any], reverse: bool = False) -> list[Any]:
     """The filter `sort`: texts, or numbers; upper and lower case are the same, as in Jinja."""
-    return sorted(
-        map(plain, values), key=lambda value: value.lower() if isinstance(value, str) else value, reverse=reverse
-    )
+    return sorted(_short(values), key=lambda value: value.lower() if isinstance(value, str) else value, reverse=reverse)
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:
     """The filter `unique`: of texts or numbers, the first of each."""
-    return list(dict.fromkeys(map(plain, values)))
+    return list(dict.fromkeys(_short(values)))
+
+
+def _short(values: Sequence[Any]) -> list[Any]:
+    """The values, if they are plain: fuel counts how many there are, but not how long they are."""
+    if sum(len(value) for value in values if isinstance(value, str)) > _MOST_SORTED:
+        raise TypeError(
+            f"texts of over {_MOST_SORTED:,} characters in all are too long to sort; leave sort and unique out"
+        )
+    return [plain(value) for value in values]

@@ -115,6 +115,13 @@ def test_a_list_is_no_operand_and_no_argument(source: str) -> None:
     assert "a list or mapping is no operand and no argument" in render(source, VALUES)
 
 
+def test_long_texts_are_not_sorted_over_and_over() -> None:
+    source = "{% for i in range(9999) %}{{ labels.values() | SORT | length }}{% endfor %}"
+    for name in ("sort", "unique"):
+        shown = render(source.replace("SORT", name), VALUES | {"labels": {"a": "b" * 20_000, "b": "c" * 20_000}})
+        assert "too long to sort" in shown
+
+
 @pytest.mark.parametrize("source", REFUSED)
 def test_what_is_refused_is_never_rendered(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = check(source)

@@ -166,9 +166,10 @@ _HUMANE: Final[dict[str, Callable[[float], str]]] = {
     "humanize_percentage": _humanize_percentage,
     "humanize_duration": _humanize_duration,
 }
-
-
-_OWN_FILTERS: Final[dict[str, Callable[..., Any]]] = {"plain": plain, "sort": ordered, "unique": distinct}
+_OWN_FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    **{name: _of_numbers(name, formatted) for name, formatted in _HUMANE.items()},
+    "plain": plain, "sort": ordered, "unique": distinct,
+}  # fmt: skip
 
 
 def bounded_environment() -> minijinja.Environment:
@@ -181,8 +182,6 @@ def _environment_of_rules() -> minijinja.Environment:
     environment.auto_escape_callback = lambda _name: False  # what is shown where escapes for that place
     environment.undefined_behavior = "lenient"
     environment.finalizer = _shown
-    for name, formatted in _HUMANE.items():
-        environment.add_filter(name, _of_numbers(name, formatted))
     return environment
 
 

@@ -15,13 +15,14 @@ from jinja2 import nodes
 HUMANE: Final = (
     "humanize", "humanizePercentage", "humanizeDuration", "humanize_percentage", "humanize_duration",
 )  # fmt: skip
-# Each filter with the names of what it may be given. Left out is what nests, repeats, or formats to a given width.
+# Each filter with the names of what it may be given. Left out is what nests or repeats.
 FILTERS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(HUMANE, ()),
     **dict.fromkeys(("abs", "capitalize", "count", "first", "float", "int", "items", "keys", "last", "length"), ()),
     **dict.fromkeys(("list", "lower", "reverse", "string", "title", "tojson", "trim", "upper", "urlencode"), ()),
     "d": ("0", "1"), "default": ("0", "1"), "dictsort": (), "join": ("0",), "map": ("attribute",),
-    "replace": ("0", "1"), "round": ("0",), "sort": ("reverse",), "split": ("0",), "unique": (),
+    "format": ("0", "1", "2", "3"), "replace": ("0", "1"), "round": ("0",), "sort": ("reverse",), "split": ("0",),
+    "unique": (),
 }  # fmt: skip
 TESTS: Final = (
     "defined", "even", "false", "iterable", "mapping", "none", "number", "odd", "sequence", "string", "true",
@@ -38,6 +39,7 @@ _RESERVED: Final = frozenset(
     | {"range", "recursive", "set", "true"}
 )
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_FORMAT: Final = re.compile(r"(?:[^%]|%%|%[-+ 0#]{0,2}\d{0,2}(?:\.\d{0,2})?[a-zA-Z])*", re.DOTALL)  # of small widths
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _OPERATORS: Final[dict[type[nodes.Node], str]] = {
     nodes.Sub: "-", nodes.Div: "/", nodes.FloorDiv: "//", nodes.Mod: "%", nodes.Pow: "**", nodes.And: "and",
@@ -265,6 +267,8 @@ def _filter(node: Any) -> str:
     if node.dyn_args or node.dyn_kwargs or any(name not in allowed for name, _ in given):
         mend = f"{{{{ value | {node.name} }}}}" if not allowed else f"only {_given(allowed)}"
         raise Refused(f"line {node.lineno}: {node.name} takes {_given(allowed)}; write {mend}")
+    if node.name == "format" and not (isinstance(node.node, nodes.Const) and _FORMAT.fullmatch(str(node.node.value))):
+        raise refusal(node.lineno, "this format", "{{ '%.2f' | format(value) }}, with widths of one or two digits")
     texts = [_plain(arg) if name.isdigit() else f"{name}={_plain(arg)}" for name, arg in given]
     call = f"({', '.join(texts)})" if texts else ""
     own = " | list" if node.name in _OF_LISTS else ""

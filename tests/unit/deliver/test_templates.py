@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
         ("{% if alerts %}{{ (alerts | first).labels.host }}{{ alerts[1].labels['host'] }}{% endif %}", "ba"),
         ("{% if group_labels %}a group{% else %}{{ labels.host }}{% endif %}", "a1"),
         ("{% for a in alerts if a.status == 'firing' %}{{ a.labels.host }}{% endfor %}{{ labels }}", "b{'host': 'a1'}"),
+        ("{{ '%6.2f%% of %s' | format(value, labels.host) }}", "  1.50% of a1"),
         ("{{ 5400 | humanizeDuration }}, {{ (value * 1000) | humanize }}", "1h 30m 0s, 1.5k"),
     ],
 )

@@ -40,6 +40,9 @@ HOSTILE = (
     "{{ range(1000000000) | list | length }}",
     "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}",
     "{{ [1,2,3] | map('string') | join('a' * 100000000) }}",
+    "{% set s = [1] %}" + "{% set s = [s, s] %}" * 22 + "{{ s }}",
+    "{% set s = alerts %}" + "{% set s = s + s %}" * 25 + "{{ s }}",
+    "{% for i in labels.copy().fromkeys(range(99999)) %}{{ i }}{% endfor %}",
 )
 
 

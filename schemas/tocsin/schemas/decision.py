@@ -14,10 +14,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One alert, one outcome, on `decisions`, keyed by fingerprint; written when it differs from the one before.
 
     `by` names what kept it quiet: fingerprints of alerts, ids of silences, names of time intervals, or a person.
-    `until` is when it is looked at again. `channels` are who was told, or would have been. Of what was sent, `reason`
-    is that of the notification, and `notifications` are the ids under which `deliveries` says what became of it. What
-    concerns an escalation policy names it in `policy`, the step, counted from 1, in `step`, and the people that were
-    found in `people`.
+    `until` is how long it waits at the latest. `channels` are who was told, or would have been. Of what was sent,
+    `reason` is that of the notification, and `notifications` are the ids under which `deliveries` says what became of
+    it. What concerns an escalation policy names it in `policy`, the step, counted from 1, in `step`, and the people
+    that were found in `people`.
     """
 
     id: str

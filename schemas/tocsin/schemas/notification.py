@@ -7,7 +7,7 @@ import msgspec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.labels import stable_id
 
-Outcome = Literal["delivered", "retrying", "failed", "unroutable"]
+Outcome = Literal["delivered", "retrying", "rate limited", "failed", "unroutable"]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt, on `deliveries`, keyed by notification id.
 
-    `retrying` names the time of the next attempt; `failed` is final and lies on `dlq` too; `unroutable` means that no
+    `retrying` names the time of the next attempt, and `rate limited`, which stands for none yet (`attempt` is 0), the
+    time before which there is none; `failed` is final and lies on `dlq` too; `unroutable` means that no
     enabled channel answers to the name that the rule gives. `detail` never holds a credential. `source` is where the
     notification lies: its partition and offset.
     """

@@ -13,6 +13,7 @@ from tocsin.api.feedback import judge
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of
+from tocsin.engine.template_syntax import has_tags
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import AcknowledgeReason, Command, CommandType, Trigger
@@ -21,7 +22,6 @@ from tocsin.schemas.labels import alert_fingerprint
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule, Severity
 
-_TEMPLATE_SIGNS = ("{{", "{%", "{#")
 _LATEST = 5  # events among which that of a command is looked for
 
 
@@ -145,8 +145,8 @@ def _command(fingerprint: str, kind: CommandType, said: Said, **more: Any) -> Co
 
 def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
     """The alert as said, else as the rule says; templates need a sample, so they are left out."""
-    labels = {name: text for name, text in (rule.labels if rule else {}).items() if not _is_template(text)}
-    texts = {name: text for name, text in (rule.annotations if rule else {}).items() if not _is_template(text)}
+    labels = {name: text for name, text in (rule.labels if rule else {}).items() if not has_tags(text)}
+    texts = {name: text for name, text in (rule.annotations if rule else {}).items() if not has_tags(text)}
     return Trigger(
         rule_id=body.rule_id,
         rule_name=body.name or (rule.title if rule else body.rule_id),
@@ -167,7 +167,3 @@ def _trigger(body: TriggerBody, rule: Rule | None) -> Trigger:
 
 def _threshold(rule: Rule | None) -> float | None:
     return rule.threshold if rule and rule.threshold != "auto" else None
-
-
-def _is_template(text: str) -> bool:
-    return any(sign in text for sign in _TEMPLATE_SIGNS)

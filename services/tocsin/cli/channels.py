@@ -146,6 +146,11 @@ async def _apply(config: Path | None, url: str | None, channels: list[tuple[str,
             except Failure as failure:
                 raise Failure(*(f"{where}: {line}" for line in failure.lines), code=failure.code) from None
             print(f"{'replaced' if channel['id'] in known else 'created'} {channel['id']}")
+    known |= {channel["id"] for _, channel in channels}
+    for where, channel in channels:
+        name = channel["config"].get("fallback")
+        if name and name not in known:
+            remark(f"{where}: config.fallback: there is no channel {name!r} yet; add it, or name another")
 
 
 async def _post(config: Path | None, url: str | None, path: str, body: dict[str, Any]) -> Any:

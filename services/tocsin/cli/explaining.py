@@ -8,6 +8,7 @@ from typing import Any, Final
 from tocsin.schemas.instant import parse_instant
 
 Item = Mapping[str, Any]
+_LATER: Final = ("retrying", "rate limited")
 _LATE_MS: Final = 5_000
 _QUIET_BY = {"silenced": "by silence", "inhibited": "by", "outside hours": "by", "acknowledged": "by"}
 
@@ -63,11 +64,13 @@ def rows(explanation: Item) -> list[dict[str, str]]:
     return sorted(found, key=lambda row: (row["at"], row["channel"]))
 
 
-def _is_late(entry: Item) -> bool:
-    """Whether it was answered long after it was first tried: tried again, held by a rate limit, or put back."""
-    if not entry.get("answered_at"):
-        return False
-    return parse_instant(entry["answered_at"]) - parse_instant(entry["at"]) >= _LATE_MS
+def _when(entry: Item) -> str:
+    """When it is tried next, or was answered long after it was decided: tried again, held back, or put back."""
+    if entry["outcome"] in _LATER:
+        return f"not before {entry['next_attempt_at']}" if entry.get("next_attempt_at") else ""
+    answered = entry.get("answered_at")
+    is_late = answered and parse_instant(answered) - parse_instant(entry["at"]) >= _LATE_MS
+    return f"at {answered}" if is_late else ""
 
 
 def _why(entry: Item) -> str:
@@ -90,6 +93,5 @@ def _why(entry: Item) -> str:
         parts.append(f"after {entry['latency_ms']:.0f} ms")
     if entry.get("attempts", 0) > 1:
         parts.append(f"{entry['attempts']} attempts")
-    if _is_late(entry):
-        parts.append(f"at {entry['answered_at']}")
+    parts.append(_when(entry))
     return ", ".join(filter(None, parts))

@@ -31,7 +31,7 @@ def draft_of(channel_id: str, path: Path) -> Placed[Channel]:
 def mistakes_in(placed: Placed[Channel]) -> list[str]:
     """A line for each mistake in a channel's settings. A credential that stays as it is, given as its mask, is none."""
     from tocsin.deliver.channels import UnknownChannelType, check_config
-    from tocsin.deliver.credentials import MASK, config_errors
+    from tocsin.deliver.credentials import ITSELF, MASK, config_errors
 
     channel = placed.entry
     try:
@@ -42,7 +42,8 @@ def mistakes_in(placed: Placed[Channel]) -> list[str]:
         found = config_errors(channel.type, error)
         kept = {f"config.{name}" for name, value in channel.config.items() if value == MASK}
         return [placed.line(tuple(one.field.split(".")), one.message) for one in found if one.field not in kept]
-    return []
+    is_its_own = channel.config.get("fallback") == channel.id
+    return [placed.line(("config", "fallback"), ITSELF)] if is_its_own else []
 
 
 def template_of(path: Path) -> str:

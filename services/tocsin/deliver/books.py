@@ -51,6 +51,10 @@ class Books:
             self.memory.apply(before.key, None)
             await self._journal.forget(before.key)
 
+    async def limited(self, job: Job, until_ms: int) -> None:
+        """The channel's rate limit keeps it from its first attempt, at least until then."""
+        await self._journal.record(self._delivery(job, "rate limited", 0.0, next_at_ms=until_ms))
+
     async def retrying(self, job: Job, failure: DeliveryError, latency_s: float) -> None:
         """It is tried again at the job's time."""
         delivery = self._delivery(job, "retrying", latency_s, told=failure, next_at_ms=job.not_before_ms)
@@ -119,10 +123,11 @@ class Books:
         outcome: Outcome,
         latency_s: float,
         *,
-        told: Receipt | DeliveryError,
+        told: Receipt | DeliveryError | None = None,
         next_at_ms: int | None = None,
     ) -> Delivery:
-        metrics.ATTEMPTS.labels(self._kind, outcome).inc()
+        if told is not None:
+            metrics.ATTEMPTS.labels(self._kind, outcome).inc()
         notification, event = job.notification, job.notification.event
         place = (job.record.partition, job.record.offset)
         return Delivery(
@@ -139,9 +144,9 @@ class Books:
             outcome=outcome,
             at=format_instant(self._clock.now_ms()),
             latency_ms=round(latency_s * 1_000, 1),
-            status_code=told.status_code,
+            status_code=told.status_code if told else None,
             receipt=told.text if isinstance(told, Receipt) else "",
-            detail=told.detail,
+            detail=told.detail if told else "",
             next_attempt_at=None if next_at_ms is None else format_instant(next_at_ms),
             source=place,
             test=notification.test,

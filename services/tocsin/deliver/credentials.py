@@ -6,7 +6,7 @@ import base64
 import copy
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -20,6 +20,9 @@ MASK = "********"
 _SHORTEST = 6
 _LONG_WORD = 16
 _PIECE = re.compile(r"[/&=:@?]")
+
+
+ITSELF: Final = "is this channel itself, which cannot stand in for itself; name another"
 
 
 class ConfigRefused(ValueError):
@@ -53,6 +56,8 @@ def seal_config(channel: Channel, vault: Vault, previous: Channel | None = None)
         check_config(channel.type, config)
     except ValidationError as error:
         raise ConfigRefused(config_errors(channel.type, error)) from None
+    if config.get("fallback") == channel.id:
+        raise ConfigRefused((FieldError("config.fallback", ITSELF),))
     for path in paths:
         _put(config, path, kept.get(path) or vault.seal(channel.id, ".".join(path), str(_at(config, path))))
     return channel.model_copy(update={"config": config})

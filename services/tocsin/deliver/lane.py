@@ -52,8 +52,8 @@ class Claim:
 class Job:
     """A notification from its record to its settlement.
 
-    While `is_held` the rate limit keeps it waiting. `carried` is there while another job's attempt sends it along, and
-    is set when that is over.
+    While `is_held` the rate limit keeps it waiting, which is written down once (`said_held`). `carried` is there while
+    another job's attempt sends it along, and is set when that is over.
     """
 
     notification: Notification
@@ -66,6 +66,7 @@ class Job:
     outgoing: Outgoing | None = None
     fell_back: bool = False
     is_held: bool = False
+    said_held: bool = False
     is_settled: bool = False
     carried: asyncio.Event | None = None
 

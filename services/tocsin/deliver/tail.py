@@ -66,6 +66,8 @@ class Tail:
             next_ms = parse_instant(entry.next_attempt_at) if entry.next_attempt_at else at_ms
             self.begun[identity] = Begun(entry.attempt, first_ms, next_ms)
             return
+        if entry.outcome == "rate limited":
+            return  # nothing was tried
         self.begun.pop(identity, None)
         if entry.outcome == "delivered":
             self.delivered.add(identity)

@@ -11,13 +11,13 @@ import css_inline
 import minijinja
 
 from tocsin.deliver.learnt_text import rarity
-from tocsin.engine.templates import FAILURES, explained, unchangeable
+from tocsin.engine.template_syntax import rewritten
+from tocsin.engine.template_values import offered
+from tocsin.engine.templates import FAILURES, HELPERS, bounded_environment, explained
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.notification import Notification
 from tocsin.schemas.rule import operator_symbol
 
-# A hostile template is stopped within about 10 ms; the longest honest one needs a hundredth of it.
-_FUEL = 50_000
 _MAX_OUTPUT = 16_384
 
 _SAMPLE: Mapping[str, Any] = {
@@ -44,6 +44,7 @@ _SAMPLE: Mapping[str, Any] = {
     "alerts": [],
     "group_labels": {},
 }
+_environment = bounded_environment()
 NAMES = tuple(_SAMPLE)
 _MOST_ALERTS = 50
 
@@ -54,9 +55,9 @@ class TemplateError(ValueError):
 
 def render_template(template: str, values: Mapping[str, Any]) -> str:
     """Render a user's template over plain values. Raises TemplateError."""
-    environment = minijinja.Environment(fuel=_FUEL)
     try:
-        text = environment.render_str(template, None, **unchangeable(values))
+        taken, given = rewritten(template), {name: offered(value) for name, value in values.items()}
+        text = _environment.render_str(taken, None, **given)
     except FAILURES as error:
         raise TemplateError(f"the template cannot be used: {explained(error)}") from None
     if len(text) > _MAX_OUTPUT:
@@ -69,7 +70,7 @@ def check_template(template: str) -> None:
     if not template:
         return
     render_template(template, _SAMPLE)
-    unknown = minijinja.Environment().undeclared_variables_in_str(template) - {*NAMES, "range", "dict", "namespace"}
+    unknown = _environment.undeclared_variables_in_str(rewritten(template)) - {*NAMES, *HELPERS}
     if unknown:
         raise TemplateError(f"the template knows no {min(unknown)!r}; use one of {', '.join(NAMES)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Set
 from dataclasses import dataclass, replace
@@ -156,6 +157,9 @@ class Worker:
             if not hold_s:
                 return True
             lane.slots.release()
+            if job.is_held and not (job.said_held or job.attempts or job.notification.test):
+                job.said_held = True
+                await self.books.limited(job, clock.now_ms() + math.ceil(hold_s * 1_000))
             await job.claim.pause(hold_s)
         return False
 

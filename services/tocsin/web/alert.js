@@ -4,6 +4,7 @@
 // it came to that, and who was told, and who was not, and why.
 const SNOOZES = { "1 h": "1h", "8 h": "8h" };
 const QUIET_BY = ["silenced", "inhibited", "outside hours", "acknowledged"];
+const LATER = ["retrying", "rate limited"];
 let shownAlert = "";  // its name, and what was answered of it
 
 function wantedAlert() {
@@ -85,8 +86,8 @@ function acts(alert) {
 
 function happened(event) {
   const line = make("tr");
-  const care = event.acknowledged && event.type === "acknowledged" ? said(event.acknowledged) : event.actor || "";
-  const why = [event.reason, care, event.comment].filter(Boolean);
+  const care = event.type === "acknowledged" && event.acknowledged;
+  const why = (care ? [event.reason, said(care)] : [event.reason, event.actor, event.comment]).filter(Boolean);
   line.append(make("td", local(event.updated_at)), make("td", event.type), ranked(event), valued(event));
   line.append(make("td", [...new Set(why)].join(", ")));
   return line;
@@ -114,6 +115,7 @@ function because(entry) {
   if (entry.route) parts.push(`by route ${entry.route}`);
   const answered = [entry.status_code, entry.receipt, entry.detail].filter(Boolean);
   if (answered.length) parts.push(`answered ${answered.join(" ")}`);
+  if (LATER.includes(entry.outcome) && entry.next_attempt_at) parts.push(`not before ${local(entry.next_attempt_at)}`);
   if (entry.attempts > 1) parts.push(`${entry.attempts} attempts`);
   return parts.filter(Boolean).join(", ");
 }

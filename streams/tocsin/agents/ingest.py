@@ -29,7 +29,7 @@ from tocsin.engine.ingest.step import UNSEEN_MS, DeadLetter, Ingested, Reading
 
 _IN_FLIGHT: Final = 64
 _TOGETHER: Final = 8  # runs at most that wait for each other
-_RUN_BYTES: Final = 2**20
+_RUN_BYTES: Final = 2**21
 _ON_ITS_WAY_S: Final = 0.1  # ample for the way of a run from the consumer's thread to `take`
 
 

@@ -1,18 +1,20 @@
 """Templates of users in Jinja syntax, for labels and annotations of rules.
 
-Rendered by minijinja with a bound on work (fuel) and on output, since a template is input like any other: Jinja2's
-sandbox stops neither loops nor allocations. Only texts, numbers, lists and mappings go in.
+Held to a short list of what they may be made of (`template_syntax.py`), then rendered by minijinja with a bound on work
+(fuel) and on output, since a template is input like any other: Jinja2's sandbox stops neither loops nor allocations,
+and fuel does not count lists within lists. Only texts, numbers, lists and mappings go in.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import minijinja
 
+from tocsin.engine.template_nodes import Refused
+from tocsin.engine.template_syntax import has_tags, rewritten
+from tocsin.engine.template_values import distinct, offered, ordered, plain
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
 
@@ -21,14 +23,14 @@ _MAX_OUTPUT: Final = 8_192
 MAX_TEXTS_BYTES: Final = 64 * 1024  # all texts of one event: with the rest it stays far below what a broker takes
 FAILED: Final = "<template: "  # how the text of one that fails begins
 _ELLIPSIS: Final = "…"
-_SIGNS: Final = ("{{", "{%", "{#")
 _NAMES: Final = frozenset(
     {"labels", "value", "threshold", "operator", "rule_id", "rule_name", "severity", "category", "metric", "unit"}
     | {"expected", "starts_at"}
 )
-_HELPERS: Final = frozenset({"range", "dict", "namespace", "loop"})
+HELPERS: Final = frozenset({"range", "loop"})
 # Prometheus writes `{{ $labels.x }}` and `{{ .Labels.x }}`; the Jinja form of the same is meant.
-_DOLLAR: Final = re.compile(r"(\{\{-?[^{}]*?)(?:\$|(?<![\w\])])\.)(labels|value)\b", re.IGNORECASE)
+_TAG: Final = re.compile(r"\{\{[^{}]*")
+_DOLLAR: Final = re.compile(r"(?:\$|(?<![\w\])])\.)(labels|value)\b", re.IGNORECASE)
 
 
 # What rendering may raise: filters are Python, and templates may call methods of Python's mappings.
@@ -40,24 +42,13 @@ FAILURES: Final = (
 def check(source: str) -> str | None:
     """What is wrong with a template, in one line with its mend; None when it renders."""
     try:
-        unknown = _environment.undeclared_variables_in_str(_jinja(source)) - _NAMES - _HELPERS
-    except minijinja.TemplateError as error:
-        return f"{explained(error)}; write it like {{{{ labels.service }}}}"
-    if unknown:
-        return f"{min(unknown)!r} is not known in a template; there are {', '.join(sorted(_NAMES))}"
-    try:
-        _environment.render_str(_jinja(source), **unchangeable(_SAMPLE))
+        text = rewritten(_jinja(source))
+        unknown = _environment.undeclared_variables_in_str(text) - _NAMES - HELPERS
+        if not unknown:
+            _environment.render_str(text, **_SAMPLE)
     except FAILURES as error:
-        return None if getattr(error, "kind", "") in _DEPENDS_ON_VALUES else explained(error) + _mend(error)
-    return None
-
-
-def _mend(error: Exception) -> str:
-    unknown = _UNKNOWN_FILTER.search(str(error))
-    if unknown is None:
-        return ""
-    near = difflib.get_close_matches(unknown[1], _FILTERS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_FILTERS)}"
+        return None if getattr(error, "kind", "") in _DEPENDS_ON_VALUES else explained(error)
+    return f"{min(unknown)!r} is not known in a template; there are {', '.join(sorted(_NAMES))}" if unknown else None
 
 
 def template_problems(rule: Rule) -> list[FieldError]:
@@ -72,20 +63,14 @@ def template_problems(rule: Rule) -> list[FieldError]:
 
 def render(source: str, values: Mapping[str, Any]) -> str:
     """Render a template; one that fails gives a text that says why, never an exception. At most 8,192 characters."""
-    if not any(sign in source for sign in _SIGNS):
+    if not has_tags(source):
         return source
     try:
-        rendered: str = _environment.render_str(_jinja(source), **unchangeable(values))
+        text = rewritten(_jinja(source))
+        rendered: str = _environment.render_str(text, **{name: offered(value) for name, value in values.items()})
     except FAILURES as error:
         return f"{FAILED}{explained(error)}>"
     return rendered[:_MAX_OUTPUT]
-
-
-def unchangeable(value: Any) -> Any:
-    """The same, all mappings and lists in it as such that nobody can change: a template could call `labels.clear()`."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({name: unchangeable(inner) for name, inner in value.items()})
-    return tuple(map(unchangeable, value)) if isinstance(value, list | tuple) else value
 
 
 def fitted(texts: Sequence[str]) -> list[str]:
@@ -111,14 +96,13 @@ def _cut(text: str, size_bytes: int) -> str:
 
 
 def _jinja(source: str) -> str:
-    previous = None
-    while previous != source:
-        previous, source = source, _DOLLAR.sub(lambda found: found[1] + found[2].lower(), source, count=50)
-    return source
+    return _TAG.sub(lambda tag: _DOLLAR.sub(lambda found: found[1].lower(), tag[0]), source)
 
 
 def explained(error: Exception) -> str:
     """What is wrong, with its line."""
+    if isinstance(error, Refused):
+        return str(error)
     if not isinstance(error, minijinja.TemplateError):
         return f"it cannot be worked out: {error}"
     text = "it takes too much work" if error.kind == "OutOfFuel" else str(error.detail or error.message)
@@ -131,9 +115,11 @@ def _of_numbers(name: str, formatted: Callable[[float], str]) -> Callable[..., A
     def applied(value: Any, *more: Any, **named: Any) -> Any:
         if more or named:
             raise TypeError(f"{name} takes no arguments; write {{{{ value | {name} }}}}")
+        if plain(value) is None:
+            return value
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except ValueError:
             return value
         return formatted(number) if math.isfinite(number) else f"{number:g}"
 
@@ -180,28 +166,28 @@ _HUMANE: Final[dict[str, Callable[[float], str]]] = {
     "humanize_percentage": _humanize_percentage,
     "humanize_duration": _humanize_duration,
 }
-# The filters that are told of where one is not known: ours, and of minijinja's those that such texts need.
-_FILTERS: Final = (
-    *_HUMANE, "abs", "default", "first", "float", "format", "int", "join", "last", "length", "lower", "replace",
-    "round", "title", "trim", "upper",
-)  # fmt: skip
-_UNKNOWN_FILTER: Final = re.compile(r"filter (\w+) is unknown")
+_OWN_FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    **{name: _of_numbers(name, formatted) for name, formatted in _HUMANE.items()},
+    "plain": plain, "sort": ordered, "unique": distinct,
+}  # fmt: skip
 
 
-def _environment_with_bounds() -> minijinja.Environment:
-    environment = minijinja.Environment()
-    environment.fuel = _FUEL
+def bounded_environment() -> minijinja.Environment:
+    """An engine for what `rewritten` gives, with a bound on work."""
+    return minijinja.Environment(fuel=_FUEL, keep_trailing_newline=True, filters=_OWN_FILTERS)
+
+
+def _environment_of_rules() -> minijinja.Environment:
+    environment = bounded_environment()
     environment.auto_escape_callback = lambda _name: False  # what is shown where escapes for that place
     environment.undefined_behavior = "lenient"
     environment.finalizer = _shown
-    for name, formatted in _HUMANE.items():
-        environment.add_filter(name, _of_numbers(name, formatted))
     return environment
 
 
-_environment: Final = _environment_with_bounds()
-_DEPENDS_ON_VALUES: Final = ("UndefinedError", "InvalidOperation", "BadSerialization")
+_environment: Final = _environment_of_rules()
+_DEPENDS_ON_VALUES: Final = ("UndefinedError", "InvalidOperation", "BadSerialization", "UnknownMethod")
 _SAMPLE: Final[dict[str, Any]] = {
-    **dict.fromkeys(_NAMES, ""), "labels": {}, "value": 1.0, "threshold": 1.0,
-    "expected": {"value": 1.0, "lower": 1.0, "upper": 1.0, "score": 1.0},
+    **dict.fromkeys(_NAMES, ""), "labels": offered({}), "value": 1.0, "threshold": 1.0,
+    "expected": offered({"value": 1.0, "lower": 1.0, "upper": 1.0, "score": 1.0}),
 }  # fmt: skip

@@ -130,6 +130,7 @@ def decided(played: Driver, begin_ms: int) -> list[str]:
 def test_routing_means_what_the_scenario_says(path: Path, scenario: Mapping[str, Any]) -> None:
     played, begin_ms = play(scenario)
     assert told(played, begin_ms) == scenario["told"], path.name
+    assert {one.outcome for one in played.decisions if one.until} <= {"waiting"}, "how long the rest goes on depends"
     lines = decided(played, begin_ms)
     assert [line for line in scenario.get("decided", ()) if line not in lines] == [], lines
     assert [line for line in scenario.get("undecided", ()) if line in lines] == [], lines

@@ -110,6 +110,17 @@ def test_who_is_not_named_by_the_rule_was_told_before_or_in_the_place_of_another
     }
 
 
+def test_what_a_rate_limit_holds_back_says_so_until_it_is_sent() -> None:
+    own = msgspec.structs.replace(FIRED, notifications=("ops",))
+    held = delivery("n1", "rate limited", "2026-11-23T10:05:01.000Z", 0, next_attempt_at="2026-11-23T10:05:31.000Z")
+    sent = delivery("n1", "delivered", "2026-11-23T10:05:31.000Z", 1)
+    lists = [msgspec.to_builtins(one) for one in ([own], [], [held])]
+    (row,) = rows(explain(*lists))
+    assert (row["outcome"], row["why"]) == ("rate limited", "named by the rule, not before 2026-11-23T10:05:31.000Z")
+    (entry,) = explained([own], [], [held, sent])["ops"]
+    assert (entry["outcome"], entry["attempts"]) == ("delivered", 1)
+
+
 def test_a_test_send_is_not_part_of_it() -> None:
     assert explained([FIRED], [], [delivery("n1", "delivered", FIRED.updated_at, test=True)]) == {}
 

@@ -167,10 +167,27 @@ async def test_channels_are_written_only_where_all_in_the_file_are_right(
         "- {id: b, type: file, config: {path: x}}\n"
         "- {id: c, type: pigeon}\n"
         "- {id: d, type: pagerduty, config: {routing_key: '********'}}\n"
+        "- {id: e, type: console, config: {fallback: e}}\n"
     )
     assert await server.run("channels", "apply", str(file)) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{file}:2:38: config.path: is not a known field; remove it"
     assert said[1].startswith(f"{file}:3:17: type: ")
-    assert len(said) == 2
+    assert said[2].startswith(f"{file}:5:45: config.fallback: is this channel itself")
+    assert len(said) == 3
     assert server.asked == []
+
+
+async def test_a_fallback_that_is_not_there_yet_is_said(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda: web.json_response({"items": [{"id": "there"}]})
+    file = tmp_path / "channels.yaml"
+    lines = [
+        f"- {{id: {name}, type: console, config: {{fallback: {other}}}}}"
+        for name, other in zip("abc", ("there", "a", "nowhere"), strict=True)
+    ]
+    file.write_text("\n".join(lines))
+    assert await server.run("channels", "apply", str(file)) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "there is no channel 'nowhere' yet; add it, or name another" in said

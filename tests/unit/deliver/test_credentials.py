@@ -117,6 +117,8 @@ def test_mistakes_are_named_by_field() -> None:
     assert [error.field for error in caught.value.errors] == ["config.from_address", "config.smtp_prot"]
     with pytest.raises(ConfigRefused, match=r"^type: 'emial' is not a channel type; did you mean 'email'\?$"):
         seal_config(channel("emial", {}), VAULT)
+    with pytest.raises(ConfigRefused, match=r"^config\.fallback: is this channel itself"):
+        seal_config(channel("console", {"fallback": "mine"}, "mine"), VAULT)
     assert masked_config(channel("unknown", {"password": "canary"})) == {}
 
 

@@ -1,5 +1,8 @@
 """What a codec makes of messages: columns of samples, and what could not be read."""
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +31,7 @@ class Columns:
     values: list[float] = field(default_factory=list)
     timestamps: list[int | None] = field(default_factory=list)
     units: list[str | None] = field(default_factory=list)
-    message: list[int] | None = None
+    message: array[int] | None = None
     plain_timestamps: bool = False  # every timestamp is an int: no look at each is needed
     unread: list[Unread] = field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """Ingest's step: runs of messages of one source partition in, frames for the samples partitions and rejects out."""
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ class Reading:
         usable &= target >= 0
         offset, keyed = _offsets(run), _keyed(run)
         if columns.message is not None:
-            message = np.array(columns.message, np.int64)
+            message = np.frombuffer(columns.message, np.int64)
             offset, keyed = offset[message], keyed if isinstance(keyed, bool) else keyed[message]
         placed = Placed(target, place, at_ms, values, offset, keyed)
         if not usable.all():
@@ -158,7 +159,7 @@ def step(interner: Interner, run: Run, decode: Codec, clock_ms: int, max_ahead_m
 
 
 def _renumber(columns: Columns, kept: list[int]) -> None:
-    columns.message = kept if columns.message is None else [kept[index] for index in columns.message]
+    columns.message = array("q", kept if columns.message is None else [kept[index] for index in columns.message])
     for unread in columns.unread:
         unread.message = kept[unread.message]
 

@@ -98,7 +98,7 @@ class Direct:
         elif not 0 < record.held_ms <= self.at_ms:
             record.held_ms = max(self.at_ms, 1)
         record.event = event
-        self._decide(record, event, mute, wait.hold_ms if wait else 0)
+        self._decide(record, event, mute, wait.hold_ms if wait and mute.outcome == "waiting" else 0)
 
     def _decide(self, record: RouteRecord, event: AlertEvent, mute: Mute, until_ms: int = 0) -> None:
         """Say what keeps it quiet, unless that was said before."""

@@ -86,7 +86,7 @@ class Flush:
         )
         channels = self._tell(options, view, at_ms)
         for name, mute in muted.items():
-            until_ms = self._until(name, mute)
+            until_ms = members[name].hold_ms if mute.outcome == "waiting" else 0
             self._decide(name, mute.outcome, mute.by, until_ms, channels=channels)
         self.tell_care()
         self.gone = list(view.over)
@@ -120,9 +120,6 @@ class Flush:
             if mute is not None:
                 found[name] = mute
         return found
-
-    def _until(self, name: str, mute: Mute) -> int:
-        return self.record.members[name].hold_ms if mute.outcome == "waiting" else self.record.due_ms
 
     def _tell(self, options: Options, view: View, at_ms: int) -> tuple[str, ...]:
         """Tell each channel what it is to be told; the channels of the route."""

@@ -31,7 +31,7 @@ from tocsin.schemas import codec
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.codec import UnreadableRecord
 from tocsin.schemas.instant import parse_instant
-from tocsin.schemas.rule import Rule
+from tocsin.schemas.rule import Rule, Severity
 from tocsin.schemas.signal import Signal
 
 _MAY_FOLLOW: Final = {
@@ -84,7 +84,7 @@ class Watch:
         if event.type not in _MAY_FOLLOW[before.type if before else ""]:
             raise Violation("automaton", f"{event.fingerprint}: {event.type} after {before and before.type}")
         if event.type == "firing" and event.reason == "condition":
-            self._check_firing(event)
+            self._check_firing(event, before)
         if event.type == "resolved" and event.reason == "condition":
             self._check_recovery(event)
         if event.type == "firing":
@@ -97,10 +97,10 @@ class Watch:
             raise Violation("one-revision", f"{event.id} names a revision that was never written")
         return found[0]
 
-    def _check_firing(self, event: AlertEvent) -> None:
+    def _check_firing(self, event: AlertEvent, last: AlertEvent | None) -> None:
         rule, at_ms = self._rule(event), parse_instant(event.updated_at)
         holds = [rule.hold_ms(n) for n, step in enumerate(rule.steps) if str(step.severity) == event.severity]
-        if at_ms - parse_instant(event.starts_at) < holds[0]:
+        if at_ms - parse_instant(event.starts_at) < holds[0] and not _is_worse_again(event, last):
             raise Violation("held", f"{event.id} fires before its condition held for {holds[0]} ms")
         before = self._fired.get(event.fingerprint)
         if before is None or before.reason != "condition" or before.rule_revision != event.rule_revision:
@@ -135,6 +135,16 @@ class Watch:
                 raise Violation(
                     "commit-behind-checkpoint", f"{SAMPLES}/{partition}: {offset} committed, {durable} saved"
                 )
+
+
+def _is_worse_again(event: AlertEvent, last: AlertEvent | None) -> bool:
+    """Whether it begins anew as it got worse than what a person resolved: its condition holds for longer than it."""
+    return (
+        event.starts_at == event.updated_at
+        and last is not None
+        and last.reason != "condition"
+        and Severity(event.severity).rank > Severity(last.severity).rank
+    )
 
 
 def at_the_end(world: World) -> None:

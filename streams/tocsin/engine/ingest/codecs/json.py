@@ -5,6 +5,7 @@ it is taken only if every message begins with `{` and ends with `}`, and as many
 an object `}` newline `{` cannot stand (strings hold no raw newline), so no object can span two messages then.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -49,6 +50,8 @@ def decode(messages: Sequence[bytes]) -> Columns:
 
 
 def _take_plain(columns: Columns, messages: Sequence[bytes]) -> bool:
+    if messages[0][:1] == b"[":
+        return False
     joined = b"\n".join(messages)
     if not _is_one_object_each(messages, joined):
         return False
@@ -64,7 +67,7 @@ def _take_plain(columns: Columns, messages: Sequence[bytes]) -> bool:
 
 def _take(columns: Columns, metrics: Sequence[_StampedUnit]) -> None:
     columns.names += [metric.name for metric in metrics]
-    columns.labels += [bytes(metric.labels) for metric in metrics]
+    columns.labels += [b"" + metric.labels for metric in metrics]  # at 0.6 of what bytes() costs
     columns.values += [metric.value for metric in metrics]
     columns.timestamps += [metric.timestamp for metric in metrics]
     columns.units += [metric.unit for metric in metrics]
@@ -72,7 +75,7 @@ def _take(columns: Columns, metrics: Sequence[_StampedUnit]) -> None:
 
 def _is_one_object_each(messages: Sequence[bytes], joined: bytes) -> bool:
     lengths = np.fromiter(map(len, messages), np.int64, len(messages))
-    if not len(messages) or lengths.min() < 2 or lengths.max() > MAX_SAMPLE_BYTES:
+    if lengths.min() < 2 or lengths.max() > MAX_SAMPLE_BYTES:
         return False
     ends = np.cumsum(lengths + 1) - 1
     text = np.frombuffer(joined, np.uint8)
@@ -80,27 +83,36 @@ def _is_one_object_each(messages: Sequence[bytes], joined: bytes) -> bool:
 
 
 def _one_by_one(messages: Sequence[bytes]) -> Columns:
-    columns = Columns(message=[])
+    owners = array("q")
+    columns = Columns(message=owners, plain_timestamps=True)
+    held: list[_StampedUnit] = []  # of arrays that follow each other: taken one by one they cost a tenth more
     for index, message in enumerate(messages):
-        if message[:1] == b"[" or message[:64].lstrip()[:1] == b"[":
-            _array(columns, index, message)
-        else:
-            unread = _single(columns, index, message)
-            if unread is not None:
-                columns.unread.append(unread)
-    columns.plain_timestamps = None not in columns.timestamps
+        is_array = message[:1] == b"[" or message[:64].lstrip()[:1] == b"["
+        metrics = _plain_array(message) if is_array else None
+        if metrics is not None:
+            held += metrics
+            owners.extend(array("q", [index]) * len(metrics))
+        if held and (metrics is None or len(held) >= _AT_ONCE):
+            _take(columns, held)
+            held.clear()
+        if metrics is None:
+            read = _loose_array if is_array else _one
+            read(columns, index, message)
+    _take(columns, held)
     return columns
 
 
-def _array(columns: Columns, index: int, message: bytes) -> None:
+def _plain_array(message: bytes) -> list[_StampedUnit] | None:
     try:
-        metrics = _stamped_array.decode(message)
+        return _stamped_array.decode(message)
     except _REFUSED:
-        _loose_array(columns, index, message)
-        return
-    assert columns.message is not None
-    _take(columns, metrics)
-    columns.message += [index] * len(metrics)
+        return None
+
+
+def _one(columns: Columns, index: int, message: bytes) -> None:
+    unread = _single(columns, index, message)
+    if unread is not None:
+        columns.unread.append(unread)
 
 
 def _loose_array(columns: Columns, index: int, message: bytes) -> None:
@@ -145,6 +157,7 @@ def _single(columns: Columns, index: int, message: bytes) -> Unread | None:
     columns.labels.append(bytes(metric.labels))
     columns.values.append(metric.value)
     columns.timestamps.append(timestamp)
+    columns.plain_timestamps &= timestamp is not None
     columns.units.append(metric.unit)
     columns.message.append(index)
     return None

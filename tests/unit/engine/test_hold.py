@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from tests.bench.fleet import HOUR, START_S, Fleet
@@ -15,7 +17,7 @@ QUIET_S = 18 * HOUR
 Change = tuple[float, float, float]  # from and until which second, by how many deviations
 
 
-def alerts(interval_s: float, *scenarios: list[Change]) -> list[list[list[float]]]:
+def alerts(interval_s: float, *scenarios: Sequence[Change]) -> list[list[list[float]]]:
     """When alerts began, in seconds, of each series of each scenario: noise that is changed after quiet hours."""
     end_s = max(until_s for changes in scenarios for _, until_s, _ in changes) + HOUR
     at_s = np.arange(-QUIET_S, end_s, interval_s)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tocsin.deliver.channels import channel_type
 from tocsin.deliver.composer import Composer
 from tocsin.deliver.message import own_annotation
-from tocsin.deliver.settings import ChannelSettings
+from tocsin.deliver.settings import TEMPLATES, ChannelSettings
 from tocsin.deliver.templates import TemplateError, render_template
 from tocsin.engine.route.direct import notification
 from tocsin.engine.templates import FAILED
 from tocsin.schemas.alert import AlertEvent
 from tocsin.schemas.channel import Channel
 from tocsin.schemas.problems import FieldError
-
-_TEMPLATES: Final = ("template", "subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ def preview(channel: Channel, settings: ChannelSettings, event: AlertEvent, comp
     text_by = f"annotations.{annotation}" if annotation else "config.template" if settings.template else ""
     problems = [
         *_failing_annotations(event),
-        *(_failing(settings, name, outgoing.message.values) for name in _TEMPLATES if getattr(settings, name, "")),
+        *(_failing(settings, name, outgoing.message.values) for name in TEMPLATES if getattr(settings, name, "")),
     ]
     sent = channel_type(channel.type).preview(settings, outgoing)
     return Preview(text_by, tuple(one for one in problems if one), sent)

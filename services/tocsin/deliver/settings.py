@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tocsin.deliver.policy import Retry
-from tocsin.deliver.templates import check_template
+from tocsin.deliver.templates import TemplateError, check_template
 from tocsin.schemas.duration import Duration, milliseconds
 from tocsin.schemas.kinds import Id
 
 MAX_TIMEOUT_MS = 300_000
+TEMPLATES: Final = ("template", "subject")  # fields, of those channels that have them
 
 
 class RetrySettings(BaseModel):
@@ -53,6 +64,16 @@ class RateLimit(BaseModel):
         return value
 
 
+def _checked_template(value: str, info: ValidationInfo) -> str:
+    if not (info.context or {}).get("stored"):
+        check_template(value)
+    return value
+
+
+Template = Annotated[str, AfterValidator(_checked_template)]
+"""A template that is checked, but for what was stored: a message is better without it than not sent."""
+
+
 class ChannelSettings(BaseModel):
     """What each channel has. `template` (Jinja) replaces the first lines of the message's text."""
 
@@ -66,7 +87,7 @@ class ChannelSettings(BaseModel):
     send_resolved: StrictBool = Field(default=True, description="whether the end of an alert is told too")
     fallback: Id | None = Field(default=None, description="the channel that is told when this one cannot be")
     fallback_after: Duration = Field(default=milliseconds("5m"), description="of failing, while retries go on")
-    template: str = Field(default="", max_length=8_192, description="text of the message, in Jinja syntax")
+    template: Template = Field(default="", max_length=8_192, description="text of the message, in Jinja syntax")
 
     @field_validator("timeout")
     @classmethod
@@ -75,13 +96,16 @@ class ChannelSettings(BaseModel):
             raise ValueError("must be longer than zero and at most 5m; try 10s")
         return value
 
-    @field_validator("template")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        check_template(value)
-        return value
-
     @property
     def timeout_s(self) -> float:
         """The timeout in seconds."""
         return self.timeout / 1_000
+
+
+def template_problems(settings: ChannelSettings) -> Iterator[tuple[str, str]]:
+    """The fields of what was stored whose templates would be refused today, and why."""
+    for name in TEMPLATES:
+        try:
+            check_template(getattr(settings, name, None) or "")
+        except TemplateError as error:
+            yield name, str(error)

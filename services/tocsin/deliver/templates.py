@@ -30,8 +30,8 @@ _SAMPLE: Mapping[str, Any] = {
     "description": "",
     "labels": {},
     "annotations": {},
-    "value": 1.0,
-    "threshold": 1.0,
+    "value": 1.5,
+    "threshold": 1.5,
     "operator": ">",
     "unit": "",
     "expected": {},
@@ -44,6 +44,11 @@ _SAMPLE: Mapping[str, Any] = {
     "alerts": [],
     "group_labels": {},
 }
+# No alert has all labels, and there is no message without an alert: both are tried.
+_SAMPLES = tuple(
+    {**_SAMPLE, "labels": labels, "alerts": [{**_SAMPLE, "labels": labels}]} for labels in ({}, {"host": "a1"})
+)
+_OF_MISSING = "; what may be missing needs an {% if %}, or something in its place: (labels.host or '')"
 _environment = bounded_environment()
 NAMES = tuple(_SAMPLE)
 _MOST_ALERTS = 50
@@ -59,17 +64,20 @@ def render_template(template: str, values: Mapping[str, Any]) -> str:
         taken, given = rewritten(template), {name: offered(value) for name, value in values.items()}
         text = _environment.render_str(taken, None, **given)
     except FAILURES as error:
-        raise TemplateError(f"the template cannot be used: {explained(error)}") from None
+        said = explained(error)
+        mend = _OF_MISSING if "undefined" in said else ""
+        raise TemplateError(f"the template cannot be used: {said}{mend}") from None
     if len(text) > _MAX_OUTPUT:
         raise TemplateError(f"the template makes over {_MAX_OUTPUT} characters; shorten it")
     return text
 
 
 def check_template(template: str) -> None:
-    """Try a template on a sample alert, and refuse names that no alert has. Raises TemplateError."""
+    """Try a template on sample alerts, and refuse names that no alert has. Raises TemplateError."""
     if not template:
         return
-    render_template(template, _SAMPLE)
+    for sample in _SAMPLES:
+        render_template(template, sample)
     unknown = _environment.undeclared_variables_in_str(rewritten(template)) - {*NAMES, *HELPERS}
     if unknown:
         raise TemplateError(f"the template knows no {min(unknown)!r}; use one of {', '.join(NAMES)}")

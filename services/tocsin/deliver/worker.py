@@ -24,7 +24,7 @@ from tocsin.deliver.journal import Journal
 from tocsin.deliver.lane import Job, Lane
 from tocsin.deliver.memory import Memory
 from tocsin.deliver.protocol import DeliveryError, Outgoing, Permanent, Receipt, Transient, Transport
-from tocsin.deliver.settings import ChannelSettings
+from tocsin.deliver.settings import ChannelSettings, template_problems
 from tocsin.deliver.tail import Tail
 from tocsin.schemas.channel import Channel
 from tocsin.vault import Vault, VaultError
@@ -345,7 +345,10 @@ class Worker:
 
 def _opened(channel: Channel, vault: Vault) -> ChannelSettings:
     try:
-        return check_config(channel.type, opened_config(channel, vault))
+        settings = check_config(channel.type, opened_config(channel, vault), stored=True)
+        for name, problem in template_problems(settings):
+            log.warning("a template is refused; messages have the plain text", channel_id=channel.id, **{name: problem})
+        return settings
     except ValidationError as error:
         detail = "; ".join(map(str, config_errors(channel.type, error)))
     except UnknownChannelType as error:

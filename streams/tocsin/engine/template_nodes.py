@@ -20,8 +20,9 @@ FILTERS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(HUMANE, ()),
     **dict.fromkeys(("abs", "capitalize", "count", "first", "float", "int", "items", "keys", "last", "length"), ()),
     **dict.fromkeys(("list", "lower", "reverse", "string", "title", "tojson", "trim", "upper", "urlencode"), ()),
-    "d": ("0", "1"), "default": ("0", "1"), "dictsort": (), "join": ("0",), "map": ("attribute",),
-    "format": ("0", "1", "2", "3"), "replace": ("0", "1"), "round": ("0",), "sort": ("reverse",), "split": ("0",),
+    "d": ("0", "1"), "default": ("0", "1"), "dictsort": (), "format": ("0", "1", "2", "3"), "join": ("0",),
+    "map": ("attribute",), "max": (), "min": (), "rejectattr": ("0", "1", "2"), "replace": ("0", "1"), "round": ("0",),
+    "selectattr": ("0", "1", "2"), "sort": ("attribute", "reverse"), "split": ("0",), "sum": ("attribute",),
     "unique": (),
 }  # fmt: skip
 TESTS: Final = (
@@ -33,7 +34,9 @@ METHODS: Final = (
     "strip", "title", "upper", "values",
 )  # fmt: skip
 # In front of these the list is made one of its own, which costs a unit of work for each element; they would cost none.
-_OF_LISTS: Final = frozenset({"join", "map", "reverse", "sort", "unique"})
+_OF_LISTS: Final = frozenset(
+    {"join", "map", "max", "min", "rejectattr", "reverse", "selectattr", "sort", "sum", "unique"}
+)
 _RESERVED: Final = frozenset(
     {"and", "elif", "else", "endfor", "endif", "endset", "false", "for", "if", "in", "is", "loop", "none", "not", "or"}
     | {"range", "recursive", "set", "true"}
@@ -46,23 +49,42 @@ _OPERATORS: Final[dict[type[nodes.Node], str]] = {
     nodes.Or: "or",
 }  # fmt: skip
 _COUNTED: Final[dict[type[nodes.Node], str]] = {nodes.Add: "+", nodes.Mul: "*"}
+_OTHER_FILTERS: Final = {
+    **dict.fromkeys(("e", "escape", "forceescape", "safe"), "it without: texts are escaped where they are shown"),
+    **dict.fromkeys(("reject", "select"), "{% for a in alerts if a.value > 1 %}"),
+    "filesizeformat": "{{ value | humanize }}B",
+    "groupby": "{% for a in alerts if a.severity == 'critical' %}",
+    "truncate": "{{ description[:100] }}",
+}
 _COMPARISONS: Final = {
     "eq": "==", "ne": "!=", "gt": ">", "gteq": ">=", "lt": "<", "lteq": "<=", "in": "in", "notin": "not in",
 }  # fmt: skip
+_FORMATTED: Final = "{{ '%.2f' | format(value) }}"
+_EXAMPLES: Final = {
+    **dict.fromkeys(("d", "default"), "{{ labels.host | default('none') }}"),
+    **dict.fromkeys(("selectattr", "rejectattr"), "{{ alerts | selectattr('status', 'eq', 'firing') }}"),
+    "format": _FORMATTED,
+    "join": "{{ alerts | map(attribute='labels.host') | join(', ') }}",
+    "map": "{{ alerts | map(attribute='labels.host') }}",
+    "replace": "{{ labels.host | replace('-', ' ') }}",
+    "round": "{{ value | round(1) }}",
+    "sort": "{{ alerts | sort(attribute='value', reverse=true) }}",
+    "split": "{{ labels.host | split('.') }}",
+    "sum": "{{ alerts | sum(attribute='value') }}",
+}
 _INSTEAD: Final = {
     "AssignBlock": "{% set name = ... %}",
     "Call": "{{ labels.get('host', '') }}",
-    "Dict": "the values themselves",
+    "Dict": "{{ {'critical': 'red', 'warning': 'yellow'}[severity] }}",
     "FilterBlock": "{{ labels.host | upper }}",
-    "List": "a list of constants, as ['a', 'b']",
-    "Slice": "{{ labels.host }}, or | first and | last",
-    "Tuple": "a list of constants, as ['a', 'b']",
+    "Slice": "{{ labels.host[:10] }}",
+    "With": "{% set name = ... %}",
 }
 _CALLED: Final = {
-    "AssignBlock": "{% set %} as a block", "Call": "this call", "CallBlock": "{% call %}", "Dict": "a mapping",
-    "ExtendsImport": "{% extends %}", "FilterBlock": "{% filter %}", "FromImport": "{% from %}",
-    "List": "a list of other than constants", "Macro": "{% macro %}", "NSRef": "this target of {% set %}",
-    "Scope": "{% autoescape %}", "Slice": "a slice", "Tuple": "a list of other than constants",
+    "AssignBlock": "{% set %} as a block", "Call": "this call", "CallBlock": "{% call %}",
+    "Dict": "a mapping with such names", "ExtendsImport": "{% extends %}", "FilterBlock": "{% filter %}",
+    "FromImport": "{% from %}", "Macro": "{% macro %}", "NSRef": "this target of {% set %}",
+    "Scope": "{% autoescape %}", "Slice": "a step of a slice",
 }  # fmt: skip
 
 
@@ -204,14 +226,27 @@ def _const(node: Any) -> str:
     return f"({value!r})"
 
 
-def _constants(node: Any) -> str:
-    for item in node.items:
-        if not isinstance(item.node if isinstance(item, nodes.Neg) else item, nodes.Const):
-            raise unknown(node)
-    return f"[{', '.join(map(expression, node.items))}]"
+def _list(node: Any) -> str:
+    return f"[{', '.join(map(_part, node.items))}]"
+
+
+def _mapping(node: Any) -> str:
+    if not all(isinstance(pair.key, nodes.Const) for pair in node.items):
+        raise unknown(node)
+    # Spaces, as braces in a row could make another tag.
+    return f"{{ {', '.join(f'{expression(pair.key)}: {_part(pair.value)}' for pair in node.items)} }}"
+
+
+def _part(node: nodes.Node) -> str:
+    if isinstance(node, nodes.List | nodes.Tuple | nodes.Dict):
+        raise refusal(node.lineno, "a list or mapping within another", "texts and numbers there")
+    return _plain(node)
 
 
 def _operation(node: Any) -> str:
+    if isinstance(node, nodes.Mod) and isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
+        given = node.right.items if isinstance(node.right, nodes.Tuple) else [node.right]
+        return _filter(nodes.Filter(node.left, "format", given, [], None, None, lineno=node.lineno))
     return f"({expression(node.left)} {_OPERATORS[type(node)]} {expression(node.right)})"
 
 
@@ -239,8 +274,15 @@ def _conditional(node: Any) -> str:
 
 def _item(node: Any) -> str:
     if isinstance(node.arg, nodes.Slice):
-        raise unknown(node.arg)
+        return _slice(node, node.arg)
     return f"{expression(node.node)}[{_plain(node.arg)}]"
+
+
+def _slice(node: Any, bounds: nodes.Slice) -> str:
+    if bounds.step:
+        raise unknown(bounds)
+    given = (_plain(bound) if bound else "none" for bound in (bounds.start, bounds.stop))
+    return f"({expression(node.node)} | cut({', '.join(given)}))"
 
 
 def _call(node: Any) -> str:
@@ -252,6 +294,8 @@ def _call(node: Any) -> str:
         return f"range({given})"
     if not isinstance(called, nodes.Getattr):
         raise unknown(node)
+    if called.attr == "format":
+        raise refusal(node.lineno, "the method 'format'", _FORMATTED)
     if called.attr not in METHODS:
         raise refusal(node.lineno, f"the method {called.attr[:60]!r}", f"one of {', '.join(METHODS)}")
     return f"{expression(called.node)}.{called.attr}({given})"
@@ -259,16 +303,18 @@ def _call(node: Any) -> str:
 
 def _filter(node: Any) -> str:
     if node.name not in FILTERS:
+        if node.name in _OTHER_FILTERS:
+            raise refusal(node.lineno, f"the filter {node.name}", _OTHER_FILTERS[node.name])
         near = difflib.get_close_matches(node.name, FILTERS, n=1, cutoff=0.7)
         mend = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FILTERS)}"
         raise Refused(f"line {node.lineno}: filter {node.name[:60]} is unknown; {mend}")
     given = [(str(place), arg) for place, arg in enumerate(node.args)] + [(one.key, one.value) for one in node.kwargs]
     allowed = FILTERS[node.name]
     if node.dyn_args or node.dyn_kwargs or any(name not in allowed for name, _ in given):
-        mend = f"{{{{ value | {node.name} }}}}" if not allowed else f"only {_given(allowed)}"
+        mend = _EXAMPLES.get(node.name, f"{{{{ value | {node.name} }}}}")
         raise Refused(f"line {node.lineno}: {node.name} takes {_given(allowed)}; write {mend}")
     if node.name == "format" and not (isinstance(node.node, nodes.Const) and _FORMAT.fullmatch(str(node.node.value))):
-        raise refusal(node.lineno, "this format", "{{ '%.2f' | format(value) }}, with widths of one or two digits")
+        raise refusal(node.lineno, "this format", f"{_FORMATTED}, with widths of one or two digits")
     texts = [_plain(arg) if name.isdigit() else f"{name}={_plain(arg)}" for name, arg in given]
     call = f"({', '.join(texts)})" if texts else ""
     own = " | list" if node.name in _OF_LISTS else ""
@@ -290,8 +336,9 @@ def _test(node: Any) -> str:
 _EXPRESSIONS: Final[dict[type[nodes.Node], Callable[[Any], str]]] = {
     nodes.Name: _name,
     nodes.Const: _const,
-    nodes.List: _constants,
-    nodes.Tuple: _constants,
+    nodes.List: _list,
+    nodes.Tuple: _list,
+    nodes.Dict: _mapping,
     nodes.Getattr: _attribute,
     nodes.Getitem: _item,
     nodes.Call: _call,

@@ -14,7 +14,7 @@ import minijinja
 
 from tocsin.engine.template_nodes import Refused
 from tocsin.engine.template_syntax import has_tags, rewritten
-from tocsin.engine.template_values import distinct, offered, ordered, plain
+from tocsin.engine.template_values import PYTHONS, offered, plain
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
 
@@ -30,6 +30,7 @@ _NAMES: Final = frozenset(
 HELPERS: Final = frozenset({"range", "loop"})
 # Prometheus writes `{{ $labels.x }}` and `{{ .Labels.x }}`; the Jinja form of the same is meant.
 _TAG: Final = re.compile(r"\{\{[^{}]*")
+_PLACE: Final = re.compile(r" \(in <string>:\d+\)$")
 _DOLLAR: Final = re.compile(r"(?:\$|(?<![\w\])])\.)(labels|value)\b", re.IGNORECASE)
 
 
@@ -105,7 +106,7 @@ def explained(error: Exception) -> str:
         return str(error)
     if not isinstance(error, minijinja.TemplateError):
         return f"it cannot be worked out: {error}"
-    text = "it takes too much work" if error.kind == "OutOfFuel" else str(error.detail or error.message)
+    text = "it takes too much work" if error.kind == "OutOfFuel" else _PLACE.sub("", error.detail or error.message)
     return f"line {error.line}: {text}" if error.line else text
 
 
@@ -168,8 +169,8 @@ _HUMANE: Final[dict[str, Callable[[float], str]]] = {
 }
 _OWN_FILTERS: Final[dict[str, Callable[..., Any]]] = {
     **{name: _of_numbers(name, formatted) for name, formatted in _HUMANE.items()},
-    "plain": plain, "sort": ordered, "unique": distinct,
-}  # fmt: skip
+    **PYTHONS,
+}
 
 
 def bounded_environment() -> minijinja.Environment:
@@ -188,6 +189,6 @@ def _environment_of_rules() -> minijinja.Environment:
 _environment: Final = _environment_of_rules()
 _DEPENDS_ON_VALUES: Final = ("UndefinedError", "InvalidOperation", "BadSerialization", "UnknownMethod")
 _SAMPLE: Final[dict[str, Any]] = {
-    **dict.fromkeys(_NAMES, ""), "labels": offered({}), "value": 1.0, "threshold": 1.0,
-    "expected": offered({"value": 1.0, "lower": 1.0, "upper": 1.0, "score": 1.0}),
+    **dict.fromkeys(_NAMES, ""), "labels": offered({}), "value": 1.5, "threshold": 1.5,
+    "expected": offered({"value": 1.5, "lower": 1.5, "upper": 1.5, "score": 1.5}),
 }  # fmt: skip

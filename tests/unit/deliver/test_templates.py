@@ -31,7 +31,23 @@ VALUES: dict[str, Any] = {
             LISTED,
         ),
         ("{{ alerts | length }}: {{ alerts | map(attribute='labels.host') | sort | join(', ') }}", "2: a, b"),
-        ("{% if alerts %}{{ (alerts | first).labels.host }}{{ alerts[1].labels['host'] }}{% endif %}", "ba"),
+        (
+            "{{ (alerts | first).labels.host }}{% if alerts | length > 1 %}{{ alerts[1].labels['host'] }}{% endif %}",
+            "ba",
+        ),
+        ("{{ alerts[0].labels.host }}{% for a in alerts[:5] %}{{ loop.last }}{% endfor %}", "bFalseTrue"),
+        ("{{ labels.host[:1] }}{{ labels.none[:1] }}{{ title[-2:] }}{{ title[1:2] }}", "aowl"),
+        ("{{ {'firing': 'red', 'resolved': 'green'}.get(alerts[0].status, 'grey') }}", "red"),
+        (
+            "{{ [title, labels.host] | join('/') }}, {{ [value, 9] | max }}, {{ [] | min or 'none' }}",
+            "Slow/a1, 9, none",
+        ),
+        ("{{ alerts | selectattr('status', 'equalto', 'firing') | list | length }} of {{ alerts | length }}", "1 of 2"),
+        ("{{ alerts | rejectattr('labels.gone') | map(attribute='labels.host') | join }}", "ba"),
+        ("{% for a in alerts | sort(attribute='labels.host') %}{{ a.labels.host }}{% endfor %}", "ab"),
+        ("{% for name, text in labels.items() | sort %}{{ name }}={{ text }}{% endfor %}", "host=a1"),
+        ("{{ '%d' | format(value) }} {{ '%.2f' % value }} {{ '%s, %s' % (title, labels.gone) }}", "1 1.50 Slow, "),
+        ("{{ alerts | sum(attribute='value') }}", "0"),
         ("{% if group_labels %}a group{% else %}{{ labels.host }}{% endif %}", "a1"),
         ("{% for a in alerts if a.status == 'firing' %}{{ a.labels.host }}{% endfor %}{{ labels }}", "b{'host': 'a1'}"),
         ("{{ '%6.2f%% of %s' | format(value, labels.host) }}", "  1.50% of a1"),
@@ -41,6 +57,30 @@ VALUES: dict[str, Any] = {
 def test_what_they_give(template: str, text: str) -> None:
     check_template(template)
     assert render_template(template, VALUES) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ alerts[1].labels.host }}", "`alerts[1]` is undefined; what may be missing needs an {% if %}"),
+        ("{{ labels.zone.upper() }}", "`labels.zone` is undefined); what may be missing needs an {% if %}"),
+        ("{{ labels.items() | max }}", "a list or mapping is no operand"),
+        ("{{ '%x' | format(value) }}", "%x format: an integer is required, not float"),
+        (
+            "{{ description | truncate(9) }}",
+            "line 1: the filter truncate is not for templates; write {{ description[:100]",
+        ),
+        ("{{ labels.host | default(value='x') }}", "default takes 2 arguments; write {{ labels.host | default('none')"),
+        (
+            "{{ '{:.1f}'.format(value) }}",
+            "the method 'format' is not for templates; write {{ '%.2f' | format(value) }}",
+        ),
+    ],
+)
+def test_what_fails_on_an_alert_is_refused_with_its_mend(template: str, said: str) -> None:
+    with pytest.raises(TemplateError) as refused:
+        check_template(template)
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("template", REFUSED)

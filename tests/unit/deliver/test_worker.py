@@ -29,6 +29,17 @@ async def test_a_channel_type_of_another_version_is_unusable_and_nothing_else() 
     assert "carrier-pigeon" in detail
 
 
+async def test_a_template_that_was_stored_before_it_was_refused_keeps_no_message_back() -> None:
+    shown = io.StringIO()
+    async with delivering({"screen": ("console", {})}, output=shown) as deliverer:
+        screen = Channel(id="screen", type="console", config={"enabled": True, "template": "{{ labels.copy() }}"})
+        await deliverer.directory.apply("screen", encode_document(screen))
+        await deliverer.tell(Addressee("screen", "console").notification(firing_event()))
+        written = await deliverer.settled()
+    assert [one.outcome for one in written.deliveries] == ["delivered"]
+    assert "1,234.5 ms" in shown.getvalue()
+
+
 async def test_a_message_that_cannot_be_written_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails_on_the_first(notification: Any, *rest: Any) -> Any:
         if notification.channel_id == "first":

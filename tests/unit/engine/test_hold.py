@@ -17,7 +17,7 @@ QUIET_S = 18 * HOUR
 Change = tuple[float, float, float]  # from and until which second, by how many deviations
 
 
-def alerts(interval_s: float, *scenarios: Sequence[Change]) -> list[list[list[float]]]:
+def alerts(interval_s: float, *scenarios: Sequence[Change], learn: bool = True) -> list[list[list[float]]]:
     """When alerts began, in seconds, of each series of each scenario: noise that is changed after quiet hours."""
     end_s = max(until_s for changes in scenarios for _, until_s, _ in changes) + HOUR
     at_s = np.arange(-QUIET_S, end_s, interval_s)
@@ -26,7 +26,8 @@ def alerts(interval_s: float, *scenarios: Sequence[Change]) -> list[list[list[fl
         for begin_s, until_s, height in changes:
             noise[(at_s >= begin_s) & (at_s < until_s), number] += height
     values = 100 + noise.reshape(len(at_s), -1)
-    begun = (begins(Fleet(START_S + at_s, values, [], [], interval_s), Anomaly()) > 0) & (at_s >= 0)[:, None]
+    begun = begins(Fleet(START_S + at_s, values, [], [], interval_s), Anomaly(learn_anomalies=learn)) > 0
+    begun &= (at_s >= 0)[:, None]
     times = [at_s[column].tolist() for column in begun.T]
     return [times[first : first + EACH] for first in range(0, len(times), EACH)]
 
@@ -67,6 +68,16 @@ def test_after_a_long_incident_it_takes_longer_until_a_spike_is_another() -> Non
 
 
 def test_what_means_remember_of_an_incident_is_no_other() -> None:
-    shift, blip = (0, 3 * HOUR, 8.0), (5 * HOUR, 5 * HOUR + 5 * MINUTE, 4.0)
-    alone, after = alerts(300.0, [blip], [shift, blip])
-    assert told(after, 5 * HOUR, 6 * HOUR) <= told(alone, 5 * HOUR, 6 * HOUR) + 1
+    shift, counts = (0, 3 * HOUR, 8.0), np.zeros(2, int)
+    for blip_s in (5 * HOUR, 7 * HOUR):
+        blip = (blip_s, blip_s + 5 * MINUTE, 3.5)
+        counts += [told(found, blip_s, blip_s + HOUR) for found in alerts(300.0, [blip], [shift, blip])]
+    alone, after = counts.tolist()
+    assert after <= alone
+
+
+def test_what_comes_back_soon_is_no_other_though_nothing_was_learnt_meanwhile() -> None:
+    outage, again = (0, HOUR, 12.0), (HOUR + 20 * MINUTE, HOUR + 25 * MINUTE, 12.0)
+    for found in alerts(300.0, [outage, again], learn=False):
+        assert told(found, 0, HOUR) == EACH
+        assert told(found, HOUR, 2 * HOUR) <= 1

@@ -16,15 +16,13 @@ from hypothesis import strategies as st
 
 from tocsin.engine.template_nodes import FILTERS, METHODS, TESTS, Refused, literal
 from tocsin.engine.template_syntax import MAX_LENGTH, rewritten
-from tocsin.engine.template_values import distinct, offered, ordered, plain
+from tocsin.engine.template_values import PYTHONS, OfferedList, OfferedMapping, offered
 from tocsin.engine.templates import FAILURES, bounded_environment
 
 REFUSED = (
-    "{% set s = [1] %}" + "{% set s = [s, s] %}" * 22 + "{{ s }}",
-    "{% set s = (labels, labels) %}",
-    "{% set s = {'a': labels} %}",
-    "{{ labels, labels }}",
     "{{ [[1], [2]] }}",
+    "{{ {'a': {'b': 1}} }}",
+    "{{ {labels: 1} }}",
     "{{ labels.copy().fromkeys(range(99999)) }}",
     "{{ labels.copy() }}",
     "{{ labels.pop('host') }}",
@@ -44,7 +42,9 @@ REFUSED = (
     "{{ (labels.get)('a') }}".replace("(labels.get)", "[labels][0]"),
     "{{ labels.get(*labels) }}",
     "{{ labels.get(**labels) }}",
-    "{{ labels.host[:1] }}",
+    "{{ labels.host[::2] }}",
+    "{{ labels.host | cut(0, 1) }}",
+    "{{ '%1000000000d' % 1 }}",
     "{% set ns = namespace(x='a') %}",
     "{% set ns.x = 1 %}",
     "{% set a, b = labels %}",
@@ -77,6 +77,8 @@ REFUSED = (
     "{{ labels | map('tojson', indent=1000000) }}",
     "{{ labels | tojson(indent=1000000000) }}",
     "{{ labels | indent(1000000000) }}",
+    "{{ labels | truncate(9) }}",
+    "{{ labels | safe }}",
     "{{ labels | wordwrap(1) }}",
     "{{ labels | pprint }}",
     "{{ labels | plain }}",
@@ -101,14 +103,24 @@ REFUSED = (
     "{{ " + "(" * 4_000,
     "{{ labels.host }}" + " " * MAX_LENGTH,
 )
+NESTED = (
+    "{% set s = (labels, labels) %}",
+    "{% set s = {'a': labels} %}",
+    "{{ labels, labels }}",
+    "{% set s = [1] %}" + "{% set s = [s, s] %}" * 22 + "{{ s }}",
+    "{% set s = text.split('') %}{{ s[:9] }}",
+    "{{ labels[:9] }}",
+    "{{ alerts | selectattr('value', 'in', 'a') }}",
+    "{{ [labels, labels] | max }}",
+)
 GIVEN: Mapping[str, Any] = {
     "labels": {f"l{number}": "v" * 300 for number in range(20)},
     "alerts": [{"labels": {"a": "b" * 300, "n": str(number)}, "value": number / 3} for number in range(50)],
     "value": 1.5,
     "text": "ab" * 4_000,
 }
-# All that one rendering may hand to Python, in elements of lists and characters: conversions cost, and no fuel is taken
-# before the value is there, so it is twice the fuel and the longest list that there can be.
+# All that one rendering may hand to Python, in elements of lists and 64 characters: conversions cost, and no fuel is
+# taken before the value is there, so it is twice the fuel and the longest list that there can be.
 MOST_HANDED = 200_000
 MOST_GROWTH_KIB = 64 * 1024
 
@@ -120,6 +132,12 @@ def test_an_attack_is_refused_in_one_line_with_its_mend(source: str) -> None:
     said = str(refused.value)
     assert re.fullmatch(r"(line 1|has 8,209 characters).*[;,] .+", said)
     assert len(said) < 600
+
+
+@pytest.mark.parametrize("source", NESTED)
+def test_what_would_nest_or_copy_lists_ends_in_one_line_with_its_mend(source: str) -> None:
+    with pytest.raises(TypeError, match="; write "):
+        bounded_environment().render_str(rewritten(source), **{name: offered(value) for name, value in GIVEN.items()})
 
 
 @pytest.mark.parametrize(
@@ -166,7 +184,7 @@ def test_what_is_left_outside_of_tags_can_make_none(source: str) -> None:
         text = rewritten(source)
     except Refused:
         return
-    outside = re.sub(r'\{[{%](?:"(?:\\.|[^"\\])*"|[^"{}%]|%(?!\}))*[}%]\}', "", text)
+    outside = re.sub(r'\{[{%](?:"(?:\\.|[^"\\])*"|\{  \}|[^"{}%]|%(?!\}))*[}%]\}', "", text)  # {  } is a mapping
     assert "{" not in outside
 
 
@@ -189,6 +207,9 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         joined.map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"),
         st.tuples(inner, inner).map(lambda parts: f"{parts[0]}[{parts[1]}]"),
         st.tuples(inner, inner).map(lambda parts: f"[{parts[0]}, {parts[1]}]"),
+        st.tuples(inner, inner).map(lambda parts: f"({parts[0]}[:{parts[1]}])"),
+        st.tuples(inner, inner).map(lambda parts: f"{{'a': {parts[0]}, 'b': {parts[1]}}}"),
+        inner.map(lambda part: f"({part} | selectattr('labels.a', 'ne', {part}))"),
         st.tuples(inner, inner, inner).map(lambda parts: f"({parts[0]} if {parts[1]} else {parts[2]})"),
         st.tuples(inner, _texts(*TESTS)).map(lambda parts: f"({parts[0]} is {parts[1]})"),
     )
@@ -219,9 +240,11 @@ SOURCES = st.recursive(
 
 
 def _size(value: Any) -> int:
-    """Elements and characters, however they are shared."""
+    """Elements and texts, however they are shared; what was given goes back and forth as it is."""
     if isinstance(value, str):
-        return len(value)
+        return 1 + len(value) // 64
+    if isinstance(value, OfferedMapping | OfferedList | Counted):
+        return 1
     if isinstance(value, Mapping):
         return 1 + sum(map(_size, value.values()))
     return 1 + sum(map(_size, value)) if isinstance(value, list | tuple) else 1
@@ -233,7 +256,7 @@ def _depth(value: Any) -> int:
 
 
 class Handed:
-    """Counts what one rendering hands to Python, in elements and characters, and refuses what is nested ever deeper."""
+    """Counts what one rendering hands to Python, in elements and texts, and refuses what is nested ever deeper."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -279,12 +302,16 @@ class Counted(Mapping[str, Any]):
 @example("{% for i in range(9999) %}{{ labels[range(999)] }}{% endfor %}")
 @example("{% for i in range(9999) %}{{ labels.get('a', text.split('')) }}{% endfor %}")
 @example("{% for i in range(9999) %}{{ range(999) in 'a' }}{% endfor %}")
+@example("{% for i in range(9999) %}{% set s = text[:7999] %}{% set s = alerts[:50] %}{% endfor %}")
+@example("{% set s = range(9999) | list %}{% for i in range(9999) %}{% set s = s[:9999] %}{% endfor %}")
+@example("{% for i in range(9999) %}{% set s = alerts | sort(attribute='labels.a') %}{% endfor %}")
+@example("{% set s = text %}" + "{% set s = [s, s, s, s, s, s, s, s] | join %}" * 9)
 @example("{% set s = s + s %}" * 18 + "{{ s }}")
 @example("{% set s = [s, s] %}" * 12 + "{{ s }}")
 def test_whatever_passes_is_bounded_in_output_memory_nesting_and_what_python_is_given(source: str) -> None:
     handed = Handed()
     environment = bounded_environment()
-    for name, function in (("plain", plain), ("sort", ordered), ("unique", distinct)):
+    for name, function in PYTHONS.items():
         environment.add_filter(name, handed.counting(function))
     environment.finalizer = handed.counting(lambda value: value)
     environment.undefined_behavior = "lenient"

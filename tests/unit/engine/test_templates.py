@@ -67,7 +67,7 @@ def test_what_they_give(source: str, shown: str) -> None:
         ("{{ value | nothing }}", "filter nothing is unknown; there are humanize,"),
         ("{{ value | humanise }}", "filter humanise is unknown; did you mean 'humanize'?"),
         ("{{ value | humanize(2) }}", "humanize takes no arguments; write {{ value | humanize }}"),
-        ("{{ value\n | join(1, 2) }}", "line 2: join takes 1 argument; write only 1 argument"),
+        ("{{ value\n | join(1, 2) }}", "line 2: join takes 1 argument; write {{ alerts | map("),
         ("{{ labels.clear() }}", "line 1: the method 'clear' is not for templates; write one of"),
         ("{{ 'a' * 1000000000 }}", "too much work"),
     ],
@@ -107,7 +107,7 @@ def test_a_hostile_one_gives_a_short_text(source: str) -> None:
         "{% for i in range(9999) %}{{ labels.get('a', range(99999)) }}{% endfor %}",
         "{% for i in range(9999) %}{{ range(99999) in 'a' }}{% endfor %}",
         "{% for i in range(9999) %}{{ range(99999) == range(99999) }}{{ labels < expected }}{% endfor %}",
-        "{% for i in range(9999) %}{{ labels.items() | sort }}{% endfor %}",
+        "{% for i in range(9999) %}{{ labels.items() | map(attribute='0') | list | max }}{{ [1, labels] }}{% endfor %}",
         "{% for i in range(9999) %}{{ labels.items() | unique }}{% endfor %}",
     ],
 )

@@ -55,9 +55,9 @@ def channel_type(name: str) -> ChannelType:
     return found
 
 
-def check_config(type_name: str, config: Mapping[str, Any]) -> ChannelSettings:
-    """The settings in a configuration with open secrets.
+def check_config(type_name: str, config: Mapping[str, Any], *, stored: bool = False) -> ChannelSettings:
+    """The settings in a configuration with open secrets; of one that is stored, whatever its templates are.
 
     Raises UnknownChannelType, or pydantic's ValidationError with every mistake.
     """
-    return channel_type(type_name).settings.model_validate(dict(config))
+    return channel_type(type_name).settings.model_validate(dict(config), context={"stored": stored})

@@ -29,8 +29,8 @@ from tocsin.deliver.protocol import (
     destination_fields,
     secret_fields,
 )
-from tocsin.deliver.settings import ChannelSettings
-from tocsin.deliver.templates import TemplateError, check_template, render_template
+from tocsin.deliver.settings import ChannelSettings, Template
+from tocsin.deliver.templates import TemplateError, render_template
 from tocsin.deliver.text import one_line
 
 TlsMode = Literal["implicit", "required", "offered", "none"]
@@ -51,7 +51,7 @@ class EmailSettings(ChannelSettings):
     password: SecretStr | None = None
     from_address: str
     to_addresses: Texts = Field(min_length=1, max_length=100)
-    subject: str | None = Field(default=None, max_length=2_048, description="in Jinja syntax")
+    subject: Template | None = Field(default=None, max_length=2_048, description="in Jinja syntax")
     use_tls: bool | None = None
     start_tls: bool | None = None
 
@@ -74,12 +74,6 @@ class EmailSettings(ChannelSettings):
         for address in value:
             parse_address(address)
         return tuple(dict.fromkeys(value))
-
-    @field_validator("subject")
-    @classmethod
-    def _subject(cls, value: str | None) -> str | None:
-        check_template(value or "")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Detector(ABC):
     """
 
     columns: Columns
+    told: ClassVar[frozenset[str]] = frozenset()  # columns of what was told, which go on where nothing is to be learnt
 
     @abstractmethod
     def look(self, slots: Ints, at_s: Floats, values: Floats, local_s: Floats | None = None) -> Finding:

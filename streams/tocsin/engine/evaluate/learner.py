@@ -79,7 +79,7 @@ class Learner:
         self._detector = detector
         self._settings = settings
         self._clock = WallClock(settings.time_zone)
-        self._taught = list(taught)
+        self._taught = [name for name in taught if name not in detector.told]
         self._relearn_s, self._memory_s = settings.relearn_after / 1_000, settings.memory / 1_000
 
     def turns(self, points: Points) -> Iterator[Turn]:

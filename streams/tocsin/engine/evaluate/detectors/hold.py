@@ -37,23 +37,22 @@ class Hold:
     """One look, of samples of distinct slots; `away` marks those out of their band."""
 
     def __init__(self, columns: Columns, moment: Moment, away: Array) -> None:
-        self._columns, self._moment, self._away = columns, moment, away
-        left_s, away_s = columns["left_s"][moment.slots], columns["away_s"][moment.slots]
-        self._quiet_s = np.maximum(_QUIET_S, _CALM * moment.cadence_s)
-        quiet_s = np.maximum(self._quiet_s, _OF_LENGTH * (away_s - left_s))
-        leaves = away & (moment.at_s - away_s > quiet_s)
-        self._left_s = np.where(leaves, moment.at_s, left_s)
-        columns["left_s"][moment.slots] = self._left_s
-        columns["away_s"][moment.slots] = np.where(away, moment.at_s, away_s)
+        self._columns, self._moment = columns, moment
+        self._at = at = np.flatnonzero(away)  # a few in a thousand
+        slots, at_s = moment.slots[at], moment.at_s[at]
+        left_s, away_s = columns["left_s"][slots], columns["away_s"][slots]
+        self._quiet_s = np.maximum(_QUIET_S, _CALM * moment.cadence_s[at])
+        leaves = at_s - away_s > np.maximum(self._quiet_s, _OF_LENGTH * (away_s - left_s))
+        self._left_s = np.where(leaves, at_s, left_s)
+        columns["left_s"][slots], columns["away_s"][slots] = self._left_s, at_s
 
-    def may_be_news(self, score: Array) -> Ints:
-        """Indexes of samples that may be the first strange ones of an excursion."""
-        shown_s = self._columns["shown_s"][self._moment.slots]
-        return np.flatnonzero(self._away & (score > STRANGE) & (shown_s < self._left_s))
-
-    def newest_s(self, at: Ints) -> Floats:
-        """How old runs are at most, in seconds, that began with the excursions at these indexes."""
-        return np.asarray(self._moment.at_s[at] - self._left_s[at] + self._quiet_s[at])
+    def perhaps_news(self, score: Array) -> tuple[Ints, Floats]:
+        """Indexes of samples that may be the first strange ones of an excursion, and how old in seconds are at most the
+        runs that began with it."""
+        slots = self._moment.slots[self._at]
+        found = (score[self._at] > STRANGE) & (self._columns["shown_s"][slots] < self._left_s)
+        at = self._at[found]
+        return at, self._moment.at_s[at] - self._left_s[found] + self._quiet_s[found]
 
     def shown(self, score: Array, news: Ints) -> Floats:
         """Scores that are shown, else 0; those at the indexes `news` are, whatever was shown before."""

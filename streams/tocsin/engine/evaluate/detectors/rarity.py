@@ -42,6 +42,7 @@ class Rarity(Detector):
 
     measures: ClassVar[tuple[str, ...]]
     prior: ClassVar[tails.Prior] = tails.GAUSSIAN
+    told = frozenset(hold.SPEC)
 
     def __init__(self, habits: Habits = AUTO) -> None:
         self.habits = habits
@@ -74,8 +75,8 @@ class Rarity(Detector):
         tail.learn(reading.learn(score > STRANGE), reading.known)
         _, lower, upper = reading.band
         held = Hold(self.columns, moment, (values < lower) | (values > upper))
-        at = held.may_be_news(score)
-        news = at[self._score(tail.newer(at, held.newest_s(at)))[0] > STRANGE] if len(at) else at
+        at, most_s = held.perhaps_news(score)
+        news = at[self._score(tail.newer(at, most_s))[0] > STRANGE] if len(at) else at
         return Finding(held.shown(score, news), *reading.band, votes)
 
     def _combined(self, days: Array, warm: Array) -> tuple[Array, dict[str, Floats]]:

@@ -7,13 +7,17 @@ from typing import Any
 
 import aiohttp
 import icalendar
+from aiokafka import ConsumerRecord
 from tests.integration.routed import world
 
 from tocsin.agents.clock import clock_ms
 from tocsin.api.clearing import KEPT_MS, clear
 from tocsin.api.state import Api
+from tocsin.projection.apply import apply, changes_of
+from tocsin.schemas.codec import encode
 from tocsin.schemas.instant import parse_instant
 from tocsin.testing import collect, eventually
+from tocsin.testing.alerts import firing_event
 
 PATH = "/api/v1/silences"
 HOUR = 3_600_000
@@ -82,6 +86,37 @@ async def test_the_calendar_has_the_windows_of_all_and_what_is_old_goes(
     servers = api.context.connection.bootstrap_servers
     written = await collect(servers, api.context.topics.silences)
     assert (written[-1].key, written[-1].value) == (b"now", None)
+
+
+async def test_the_list_of_alerts_says_which_are_kept_quiet(served: tuple[Api, aiohttp.ClientSession]) -> None:
+    api, session = served
+    read, topic = changes_of(api.context.topics), api.context.topics.alert_state
+    events = [firing_event(1, f"9f2c00000000000{number}", labels={"host": f"a{number}"}) for number in range(4)]
+    records = [
+        ConsumerRecord(topic, 0, 0, 0, 0, one.fingerprint.encode(), encode(one), None, -1, -1, ()) for one in events
+    ]
+    async with api.database.writing() as connection:
+        await apply(connection, list(filter(None, map(read[topic], records))))
+    body = {"id": "s1", "match": ["host=~a[12]"], "comment": "new disks"}
+    assert (await call(session, "POST", "", body))[0] == 201
+
+    async def hosts(query: str = "") -> tuple[list[str], Any]:
+        async with session.get(f"/api/v1/alerts/active{query}") as answered:
+            found = await answered.json()
+        return [f"{one['labels']['host']} {len(one['quiet'])}" for one in found["items"]], found
+
+    assert (await hosts())[0] == ["a3 0", "a2 1", "a1 1", "a0 0"]
+    assert sorted((await hosts("?quiet=true"))[0]) == ["a1 1", "a2 1"]
+    first, found = await hosts("?quiet=false&limit=1&label.host=a3")
+    assert (first, found["total"], found["next_cursor"]) == (["a3 0"], 1, None)
+    first, found = await hosts("?quiet=false&limit=1")
+    second, last = await hosts(f"?quiet=false&limit=1&cursor={found['next_cursor']}")
+    assert (sorted(first + second), found["total"], last["next_cursor"]) == (["a0 0", "a3 0"], 2, None)
+    async with session.get(f"/api/v1/alerts/{events[1].fingerprint}") as answered:
+        (why,) = (await answered.json())["alert"]["quiet"]
+    assert (why["why"], why["by"], why["comment"]) == ("silenced", ["s1"], "new disks")
+    assert (await call(session, "DELETE", "/s1"))[0] == 204
+    assert (await hosts("?quiet=true"))[0] == []
 
 
 async def test_that_one_ends_soon_is_an_alert_until_it_is_prolonged(

@@ -7,21 +7,34 @@ from typing import get_args
 
 from aiohttp import web
 
+from tocsin.agents.clock import clock_ms
 from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
+from tocsin.api.listing import listed
 from tocsin.api.problems import bad_parameter, not_found
+from tocsin.api.quiet import with_quiet
 from tocsin.api.requests import alert_filter, fields, flag, known, only, page
 from tocsin.api.state import answer, api_of
 from tocsin.projection import queries
 from tocsin.schemas.alert import AlertType
+from tocsin.schemas.instant import parse_instant
 
 _TYPES: tuple[str, ...] = get_args(AlertType)
 
 
 async def active(request: web.Request) -> web.Response:
-    """Alerts that are pending, firing or acknowledged, the latest first."""
-    found = await queries.active_alerts(api_of(request).database, alert_filter(request), page(request))
-    return answer(found.body())
+    """Alerts that are pending, firing or acknowledged, the latest first, each with what keeps it `quiet` now."""
+    database, wanted = api_of(request).database, alert_filter(request, "quiet")
+    shown, is_quiet, now_ms = page(request), flag(request, "quiet"), clock_ms()
+    if is_quiet is None:
+        found = await queries.active_alerts(database, wanted, shown)
+        return answer(found.body() | {"items": await with_quiet(database, found.items, now_ms)})
+    alerts = await with_quiet(database, await queries.all_active(database, wanted), now_ms)
+    return answer(listed([one for one in alerts if bool(one["quiet"]) == is_quiet], _latest_first, shown))
+
+
+def _latest_first(alert: queries.Item) -> tuple[int, str]:
+    return -parse_instant(alert["starts_at"]), alert["fingerprint"]
 
 
 async def history(request: web.Request) -> web.Response:
@@ -41,9 +54,12 @@ async def one(request: web.Request) -> web.Response:
     only(request, ())
     api, fingerprint = api_of(request), request.match_info["fingerprint"]
     events = await queries.timeline(api.database, fingerprint)
-    alert = await queries.active_alert(api.database, fingerprint) or (events[-1] if events else None)
+    active = await queries.active_alert(api.database, fingerprint)
+    alert = active or (events[-1] if events else None)
     if alert is None:
         raise not_found("alert", fingerprint)
+    if active is not None:
+        (alert,) = await with_quiet(api.database, [active], clock_ms())
     sent = await queries.deliveries(api.database, {"fingerprint": [fingerprint]}, queries.Page(200))
     said = await queries.feedback_given(api.database, {"fingerprint": [fingerprint]}, None, queries.Page(200))
     decisions = await queries.decisions(api.database, fingerprint)

@@ -42,6 +42,7 @@ _TEXTS = {
     "to": "RFC 3339 or epoch milliseconds",
     "bucket": "length of a bucket, such as 1h",
     "learns": "true: only of rules that learn what is ordinary; false: only of others",
+    "quiet": "true: only of what something keeps quiet; false: only of the rest",
     "sort": "updated_at or -updated_at",
     "id": "the rule",
     "at": "RFC 3339 or epoch milliseconds; now unless given",

@@ -87,7 +87,7 @@ def _resource(resource: escalations.Resource, answers: str) -> tuple[Route, ...]
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/alerts/active", alerts.active, "alerts", "AlertList", query=_ALERT),
+    Route("GET", "/alerts/active", alerts.active, "alerts", "AlertList", query=(*_ALERT, "quiet")),
     Route(
         "GET", "/alerts/history", alerts.history, "alerts", "AlertList",
         query=(*_ALERT, "type", "fingerprint", "learns", "from", "to", "sort"),

@@ -49,7 +49,10 @@ def _receiver() -> dict[str, Any]:
 def added_by_answers(reference: str) -> dict[str, dict[str, Any]]:
     """What answers have beside what was written, by schema; `reference` is how a schema names another."""
     errors = _list(_object({"field": _TEXT, "message": _TEXT}))
+    quiet = _object({"why": {**_TEXT, "enum": ["inhibited", "outside hours", "silenced"]}, "by": _TEXTS})
+    quiet["properties"] |= {"until": _TIME, "comment": _TEXT}
     found = {
+        "AlertEvent": {"quiet": {**_list(quiet), "description": "of active alerts: what keeps them quiet now"}},
         **dict.fromkeys(("Channel", "Person", "Schedule", "EscalationPolicy"), _STORED),
         "Rule": {**_STORED, "warnings": errors},
         "Routing": {**_STORED, "warnings": errors},

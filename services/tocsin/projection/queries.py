@@ -28,6 +28,7 @@ from tocsin.projection.tables import (
 from tocsin.schemas.problems import field_errors
 
 Item = dict[str, Any]
+_MOST_NAMES = 10_000
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -117,10 +118,36 @@ async def decisions(database: Database, fingerprint: str, limit: int = 200) -> l
         return [orjson.loads(body) for body in (await connection.scalars(query)).all()][::-1]
 
 
-async def all_active(database: Database) -> list[Item]:
-    """Every alert that is pending, firing or acknowledged."""
+async def inhibiting(database: Database, fingerprints: Sequence[str]) -> list[Item]:
+    """The active alerts that the latest decision of that kind about each of these names as what inhibits it."""
+    age = func.row_number().over(partition_by=decision.c.fingerprint, order_by=decision.c.at_ms.desc())
+
+    def latest(names: Sequence[str]) -> Select[Any]:
+        is_meant = decision.c.fingerprint.in_(names), decision.c.outcome == "inhibited"
+        ranked = select(decision.c.body, age.label("age")).where(*is_meant).subquery()
+        return select(ranked.c.body).where(ranked.c.age == 1)
+
+    found = await _bodies(database, latest, fingerprints)
+    sources = sorted({name for one in found for name in one.get("by", ())})
+    return await _bodies(database, lambda names: select(active.c.body).where(active.c.fingerprint.in_(names)), sources)
+
+
+async def _bodies(
+    database: Database, query: Callable[[Sequence[str]], Select[Any]], names: Sequence[str]
+) -> list[Item]:
+    """What a query finds for some names, asked for as many at once as every database takes."""
+    found: list[str] = []
     async with database.reading() as connection:
-        return [orjson.loads(body) for body in (await connection.scalars(select(active.c.body))).all()]
+        for begin in range(0, len(names), _MOST_NAMES):
+            found += (await connection.scalars(query(names[begin : begin + _MOST_NAMES]))).all()
+    return [orjson.loads(body) for body in found]
+
+
+async def all_active(database: Database, wanted: AlertFilter | None = None) -> list[Item]:
+    """Every alert that is pending, firing or acknowledged; or those that are wanted."""
+    query = select(active.c.body).where(*_alert_conditions(database, active, wanted or AlertFilter()))
+    async with database.reading() as connection:
+        return [orjson.loads(body) for body in (await connection.scalars(query)).all()]
 
 
 async def fired_since(database: Database, from_ms: int, limit: int) -> list[Item]:

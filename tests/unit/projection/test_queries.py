@@ -18,8 +18,18 @@ from aiokafka import ConsumerRecord
 
 from tocsin.projection.apply import apply, changes_of
 from tocsin.projection.database import Database, opened
-from tocsin.projection.queries import AlertFilter, BadCursor, Page, active_alerts, alert_history, documents, timeline
+from tocsin.projection.queries import (
+    AlertFilter,
+    BadCursor,
+    Page,
+    active_alerts,
+    alert_history,
+    documents,
+    inhibiting,
+    timeline,
+)
 from tocsin.schemas.codec import encode
+from tocsin.schemas.decision import Decision, Outcome
 from tocsin.schemas.topics import Topics
 from tocsin.testing.alerts import firing_event, resolved_event
 
@@ -75,6 +85,32 @@ async def test_documents_are_in_the_order_of_code_points(database: Database) -> 
     rules = [(TOPICS.rules, id_, orjson.dumps({"id": id_, "metric_type": "m", "threshold": 1})) for id_ in ids]
     await follow(database, *rules)
     assert [entry.id for entry in await documents(database, "rules")] == sorted(ids)
+
+
+async def test_what_inhibits_alerts_is_what_the_latest_decision_names_and_is_active(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decided(outcome: Outcome, minute: int, *by: str, fingerprint: str = FINGERPRINT) -> tuple[str, str, bytes]:
+        at = f"2026-11-23T10:{minute:02}:00.000Z"
+        found = Decision(
+            id=f"{fingerprint}-{minute}", at=at, fingerprint=fingerprint, rule_id="r", event_id="e",
+            outcome=outcome, by=by,
+        )  # fmt: skip
+        return TOPICS.decisions, fingerprint, encode(found)
+
+    active = [(TOPICS.alert_state, name, encode(firing_event(1, name))) for name in ("old", "new", "of-another")]
+    await follow(
+        database, *active, decided("inhibited", 1, "old"), decided("inhibited", 3, "new", "over"),
+        decided("silenced", 4, "old"), decided("inhibited", 2, "of-another", fingerprint="other"),
+    )  # fmt: skip
+
+    async def names(*fingerprints: str) -> list[str]:
+        return sorted(one["fingerprint"] for one in await inhibiting(database, fingerprints))
+
+    assert await names(FINGERPRINT) == ["new"]
+    monkeypatch.setattr("tocsin.projection.queries._MOST_NAMES", 1)
+    assert await names(FINGERPRINT, "other", "nobody") == ["new", "of-another"]
+    assert await names() == []
 
 
 @pytest.mark.parametrize("held", [[2**64 - 1, "a"], [-(2**63) - 1, "a"], [1, "\x00"], [1, 2], [1], {}, "x", ["1", "a"]])

@@ -20,6 +20,7 @@ _COLUMNS = {
     "STATUS": "status", "SEVERITY": "severity", "RULE": "rule_id", "LABELS": "labels", "VALUE": "value",
     "SINCE": "starts_at", "FINGERPRINT": "fingerprint",
 }  # fmt: skip
+_ACTIVE = {"STATUS": "status", "QUIET": "silent", **_COLUMNS}
 _TOLD = {"AT": "at", "RECEIVER": "channel", "OF": "event", "OUTCOME": "outcome", "WHY": "why"}
 # The command is on its topic, and the evaluators have not answered it within the API's patience.
 _ACCEPTED = 202
@@ -34,6 +35,7 @@ Labels = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="NAME
 @command(
     app,
     "tocsin alerts list --severity critical --label service=api",
+    "tocsin alerts list --status firing --no-quiet",
     "tocsin alerts list --history --learns --type resolved --from 2026-12-01T00:00:00Z",
     name="list",
 )
@@ -52,6 +54,10 @@ def list_(
     learns: Annotated[
         bool | None, typer.Option("--learns/--no-learns", help="Of the history: of rules that learn, or others.")
     ] = None,
+    quiet: Annotated[
+        bool | None,
+        typer.Option("--quiet/--no-quiet", help="Only what is silenced, inhibited or outside hours, or only the rest."),
+    ] = None,
     begin: Annotated[str, typer.Option("--from", metavar="TIME", help="Of the history (RFC 3339).")] = "",
     end: Annotated[str, typer.Option("--to", metavar="TIME", help="Of the history (RFC 3339).")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most to print.")] = 100,
@@ -69,12 +75,21 @@ def list_(
     of_history["learns"] = "" if learns is None else str(learns).lower()
     if not history and (given := next((name for name, value in of_history.items() if value), "")):
         wrong_usage(f"--{given}: is of the history; add --history")
+    if history and quiet is not None:
+        wrong_usage("--quiet: is of active alerts; leave --history out")
     wanted = {"severity": severity, "status": status, "rule_id": rule, "category": category, "q": text, **of_history}
+    wanted["quiet"] = "" if quiet is None else str(quiet).lower()
     params = {name: value for name, value in wanted.items() if value}
     params |= {f"label.{name}": value for name, value in pairs(label or [], "--label").items()}
     path = "/alerts/history" if history else "/alerts/active"
     items = run(_items(config, url, path, params, limit))
-    print_items(items, _COLUMNS, output, "no alerts" if history or params else "no active alerts")
+    if output is Output.TABLE and not history:
+        from tocsin.cli.explaining import silent
+
+        items = [{**one, "silent": silent(one)} for one in items]
+    print_items(
+        items, _COLUMNS if history else _ACTIVE, output, "no alerts" if history or params else "no active alerts"
+    )
 
 
 @command(app, "tocsin alerts show 9f2c4e7a1b3d5f60")

@@ -26,6 +26,11 @@ def heading(alert: Item, escalation: Item | None = None) -> list[str]:
     return lines
 
 
+def silent(alert: Item) -> str:
+    """What keeps an alert quiet now; empty if nothing does."""
+    return ", ".join(f"{one['why']} {_QUIET_BY[one['why']]} {' '.join(one['by'])}" for one in alert.get("quiet") or ())
+
+
 def _acted(alert: Item) -> list[str]:
     """Who ended it by hand, or takes care."""
     if alert["status"] == "resolved" and alert.get("reason") == "manual":

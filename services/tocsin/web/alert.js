@@ -58,6 +58,7 @@ function facts(alert) {
   if (alert.ends_at) found.push(["Until", local(alert.ends_at)]);
   if (alert.value !== null) found.push(["Value", ...valued(alert).childNodes]);
   found.push(["Rule", rule]);
+  if (alert.quiet && alert.quiet.length) found.push(["Kept quiet", ...alert.quiet.map(hushed)]);
   const care = alert.acknowledged;
   if (care) found.push([care.snoozed ? "Snoozed by" : "Taken care of by", said(care)]);
   if (/^https?:\/\//.test(alert.runbook_url || "")) {

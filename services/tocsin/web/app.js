@@ -106,12 +106,21 @@ function row(alert, said) {
   since.append(details(alert));
   const status = make("td", alert.status);
   if (alert.acknowledged) status.append(make("small", `by ${alert.acknowledged.by}`));
+  status.append(...(alert.quiet || []).map(hushed));
   const acts = make("td", undefined, "acts");
   const path = `/alerts/${encodeURIComponent(alert.fingerprint)}/acknowledge`;
   if (alert.status === "firing") acts.append(act("Acknowledge", (button) => send(button, path, {})));
   if (learns(alert) && alert.status !== "pending") verdict(acts, alert, said);
   line.append(ranked(alert), status, named(alert), placed(alert), valued(alert), since, acts);
   return line;
+}
+
+// What keeps an alert quiet, and as its title by what, why and until when.
+function hushed(quiet) {
+  const mark = make("span", quiet.why, "hushed");
+  const until = quiet.until && `until ${new Date(quiet.until).toLocaleString()}`;
+  mark.title = [`by ${quiet.by.join(", ")}`, quiet.comment, until].filter(Boolean).join("\n");
+  return mark;
 }
 
 const episode = (one) => `${one.fingerprint} ${one.starts_at}`;

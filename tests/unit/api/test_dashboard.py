@@ -80,7 +80,8 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
     told = {"at": event.updated_at, "event_id": event.id, "decision": "sent", "reason": "first", "event": None, **sent}
     quiet = {**told, "outcome": "silenced", "by": ["s1"], "reason": "", "receipt": "", "status_code": None}
     receivers = [{"channel": "ops-mail", "entries": [told]}, {"channel": "chat", "entries": [quiet]}]
-    alert = json.loads(codec.encode(event))
+    why = {"why": "silenced", "by": ["s1"], "until": event.updated_at, "comment": "<i>disks</i>"}
+    alert = {**json.loads(codec.encode(event)), "quiet": [why]}
     found = {"alert": alert, "timeline": [alert], "explanation": {"receivers": receivers, "escalation": None}}
     posts: list[tuple[str, Any]] = []
 
@@ -92,18 +93,23 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
             route.fulfill(status=502, body="<html>")
         elif path == f"/alerts/{event.fingerprint}":
             give(route, found)
+        elif path == "/alerts/active" and not posts:
+            give(route, {"items": [alert, {**alert, "quiet": []}], "next_cursor": None, "total": 2})
         else:
             give(route, {"items": [], "next_cursor": None, "total": 0, "detail": "not now"})
 
     with dashboard(answer) as page:
         page.goto(f"{ADDRESS}/#token=t")
-        page.wait_for_selector("#empty:visible")
+        page.wait_for_selector("#rows .hushed")
+        assert page.locator("#rows .hushed").all_inner_texts() == ["silenced"]
+        assert str(page.get_attribute("#rows .hushed", "title")).startswith("by s1\n<i>disks</i>\nuntil ")
         page.goto(f"{ADDRESS}/#/alerts/{event.fingerprint}")
         page.wait_for_selector("#alert-told td:text('delivered')")
         assert page.inner_text("#alert-told").count("answered 200 taken") == 1
         assert "by s1" in page.inner_text("#alert-told tr:has-text('chat')")
         assert page.inner_text("#alert-about").startswith("<b>slow</b> "), "it is text"
         assert page.get_attribute("#alert-facts a[rel]", "href") == event.runbook_url
+        assert page.inner_text("#alert-facts .hushed") == "silenced"
         assert page.is_hidden("#board")
         for label, path, body in (("Acknowledge", "acknowledge", {}), ("Snooze 1 h", "snooze", {"duration": "1h"})):
             page.click(f"#alert-acts button:text('{label}')")

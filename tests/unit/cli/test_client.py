@@ -58,6 +58,22 @@ async def test_an_answer_of_any_length_is_read_whole(server: Server, capsys: pyt
     assert json.loads(capsys.readouterr().out) == items
 
 
+async def test_the_list_says_what_keeps_alerts_quiet(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = [{"why": "inhibited", "by": ["9f2c000000000002"]}, {"why": "outside hours", "by": ["nights", "noon"]}]
+    items = [
+        {"status": "firing", "rule_id": "slow", "quiet": quiet},
+        {"status": "firing", "rule_id": "down", "quiet": []},
+    ]
+    server.answer = lambda: web.json_response({"items": items, "next_cursor": None, "total": 2})
+    assert await server.run("alerts", "list", "--no-quiet") == 0
+    assert "quiet=false" in server.asked[0]
+    slow, down = (line for line in capsys.readouterr().out.splitlines() if "firing" in line)
+    assert "inhibited by 9f2c000000000002, outside hours by nights noon" in slow
+    assert down.split() == ["firing", "down"]
+    assert await server.run("alerts", "list", "--history") == 0
+    assert "QUIET" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -71,6 +71,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ),
         ("alerts list --severity critcal", {}, "--severity: 'critcal' is not known; did you mean 'critical'?"),
         ("alerts list --status gone", {}, "--status: 'gone' is not known; use pending, firing"),
+        ("alerts list --history --quiet", {}, "--quiet: is of active alerts; leave --history out"),
         ("alerts trigger a --severity high", {}, "--severity: 'high' is not known; use"),
         ("alerts trigger a --value nan", {}, "--value: nan is not finite; write a number such as 1500"),
         ("bench --json /nonexistent/x", {}, "--json: /nonexistent/x cannot be written (No such file or directory)"),

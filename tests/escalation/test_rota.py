@@ -122,6 +122,10 @@ def test_who_is_on_call_is_whom_the_model_names(case: tuple[dict[str, Any], date
     assert now.begin_ms <= ms(middle[1]) < now.end_ms
     if 0 < len(wanted) // 2 < len(wanted) - 1:
         assert (now.begin_ms, now.end_ms) == (ms(middle[1]), ms(middle[2]))
+    if other := next(((who, begins) for who, begins, _ in wanted if who[0] != wanted[0][0][0]), None):
+        relief = made.relief(ms(begin))
+        assert relief is not None
+        assert (relief.person, relief.begin_ms) == (other[0][0], ms(other[1]))
 
 
 @settings(max_examples=25, deadline=None)

@@ -344,6 +344,19 @@ async def test_texts_of_a_trigger_are_bounded(client: Client, change: dict[str, 
     assert (status, len(problem["errors"])) == (422, 1)
 
 
+async def test_an_alert_of_an_unknown_rule_is_raised_only_with_a_name(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tocsin.api.acting.READ_BACK_S", 0.0)  # nobody carries it out
+    await client.call("POST", "/api/v1/rules", RULE)
+    for asked, mend in (("slwo", "did you mean 'slow'? An"), ("disk", "an")):
+        status, problem = await client.call("POST", "/api/v1/alerts/trigger", {"rule_id": asked})
+        said = f"there is no rule {asked!r}; {mend} alert without a rule needs a name"
+        assert (status, problem["detail"]) == (404, said)
+    assert (await client.call("POST", "/api/v1/alerts/trigger", {"rule_id": "disk", "name": "Disk"}))[0] == 202
+    await client.call("DELETE", "/api/v1/rules/slow")
+
+
 async def test_a_foreign_name_is_answered_nothing(client: Client) -> None:
     port = client.api.context.settings.api.port
     for path in ("/", "/healthz", "/api/v1/rules", "/assets/app.js", "/none"):

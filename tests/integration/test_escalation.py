@@ -47,7 +47,7 @@ async def test_a_policy_goes_on_until_somebody_answers(kafka: str, tmp_path: Pat
         applied = await at.command("escalations", "apply", str(at.directory / "oncall.yaml"))
         assert "4 created, 0 changed, 0 deleted, 0 unchanged" in applied
         await at.call("PUT", "/rules/slow", {**RULE, "escalation_policy": "page"})
-        wrong = await at.call("POST", "/alerts/trigger", {"rule_id": "x", "escalation_policy": "none"}, 422)
+        wrong = await at.call("POST", "/alerts/trigger", {"rule_id": "slow", "escalation_policy": "none"}, 422)
         assert wrong["detail"] == "escalation_policy: there is no escalation policy 'none'; name another"
         alert = await at.trigger("a1")
         await eventually(

@@ -192,6 +192,14 @@ async def test_who_is_on_call_and_who_stands_in(client: Client) -> None:
     await client.call("DELETE", "/schedules/primary/overrides/swap", wanted=204)
     await client.refused("DELETE", "/schedules/primary/overrides/swap", None, 404)
     await client.refused("GET", "/oncall?schedule=nothing", None, 404)
+    alone = {**PRIMARY, "id": "alone", "layers": [{**PRIMARY["layers"][0], "people": ["anna"]}]}
+    await client.call("POST", "/schedules", alone, 201)
+    (now,) = (await client.call("GET", f"/oncall?at={at}&schedule=alone"))["items"]
+    assert (now["person"], now["until"], now["next"]) == ("anna", None, None)
+    own = {**override, "starts_at": "2099-12-31T00:00:00Z"}
+    await client.call("POST", "/schedules/alone/overrides", own, 201)
+    (now,) = (await client.call("GET", "/oncall?at=2100-01-01T05:00:00Z&schedule=alone"))["items"]
+    assert (now["source"], now["until"], now["next"]) == ("swap", None, None)
     assert "year 9000" in await client.refused("GET", "/oncall?at=9999-01-01T00:00:00Z", None, 400)
 
 

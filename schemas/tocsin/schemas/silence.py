@@ -22,6 +22,7 @@ _DAY_MS: Final = 86_400_000
 _LEAST_REMINDER_MS: Final = milliseconds("1m")
 # Coarser than these, so that a year's windows are few, and finding the next one is cheap.
 _FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+_TOO_OFTEN: Final = ("SECONDLY", "MINUTELY", "HOURLY")
 _RULE: Final = re.compile(r"[A-Za-z0-9=;,+-]{1,500}", re.ASCII)
 _FREQUENCY: Final = re.compile(r"(?:^|;)FREQ=([A-Z]+)(?:;|$)")
 _PARTS: Final = (
@@ -52,7 +53,8 @@ def _recurrence(value: object) -> str:
     if not _RULE.fullmatch(text) or not found:
         raise ValueError(f"{text[:60]!r} is not a recurrence rule; write it like FREQ=WEEKLY;BYDAY=SU;BYHOUR=2")
     if found[1] not in _FREQUENCIES:
-        raise ValueError(f"FREQ={found[1]} is too often; use one of {', '.join(_FREQUENCIES)}")
+        wrong = "is too often" if found[1] in _TOO_OFTEN else "is not a frequency"
+        raise ValueError(f"FREQ={found[1][:20]} {wrong}; use one of {', '.join(_FREQUENCIES)}")
     unknown = [part for part in (piece.partition("=")[0] for piece in text.split(";")) if part not in _PARTS]
     if unknown or (found[1] == "DAILY" and "BYSETPOS" in text):
         raise ValueError(f"{(unknown or ['BYSETPOS'])[0][:20]!r} is not possible here; starts_at and ends_at bound it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import uuid
 from typing import Any
 
@@ -60,12 +61,22 @@ async def trigger(request: web.Request) -> web.Response:
     if standing is not None and standing["status"] != "pending":
         return answer(standing)
     stored = await queries.one_document(api.database, "rules", body.rule_id)
+    if stored is None and not body.name:
+        raise await _unknown_rule(api, body.rule_id)
     rule = stored.read(Rule) if stored else None
     policy = body.escalation_policy
     if policy and await queries.one_document(api.database, "escalations", policy) is None:
         raise invalid([FieldError("escalation_policy", f"there is no escalation policy {policy!r}; name another")])
     command = _command(fingerprint, "trigger", body, trigger=_trigger(body, rule))
     return await _sent(api, command, "firing", 201)
+
+
+async def _unknown_rule(api: Api, rule_id: str) -> Problem:
+    """A name that is mistyped; who means an alert without a rule gives it a title."""
+    known = [one.id for one in await queries.documents(api.database, "rules")]
+    near = difflib.get_close_matches(rule_id, known, n=1)
+    meant = f"did you mean {near[0]!r}? An" if near else "an"
+    return Problem(404, f"there is no rule {rule_id!r}; {meant} alert without a rule needs a name")
 
 
 async def _act(

@@ -82,7 +82,7 @@ class Snoozing(Ending):
 
 class TriggerBody(Ending):
     """An alert raised by hand; a known rule gives what is not said. With an end it resolves itself, unless its rule
-    says by then that it is real."""
+    says by then that it is real. Where there is no such rule, `name` says that this is meant."""
 
     rule_id: Id
     name: str | None = Field(default=None, max_length=256)

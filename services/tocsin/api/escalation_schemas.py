@@ -12,7 +12,10 @@ _PERSON: Final[dict[str, Any]] = {"type": ["string", "null"]}
 def escalation_schemas() -> dict[str, Any]:
     """`OnCall` and `SchedulePreview`."""
     now = {"person": _PERSON, "next": _PERSON, "contacts": _list(_TEXT)}
-    now |= dict.fromkeys(("schedule", "name", "source"), _TEXT) | dict.fromkeys(("since", "until"), _TIME)
+    now |= dict.fromkeys(("schedule", "name", "source"), _TEXT) | {
+        "since": _TIME,
+        "until": {**_TIME, "type": ["string", "null"]},
+    }
     shift = _object({"person": _PERSON, "source": _TEXT, "starts_at": _TIME, "ends_at": _TIME})
     shifts = _list(shift)
     layer = _object({"name": _TEXT, "shifts": shifts})

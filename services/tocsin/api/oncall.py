@@ -43,7 +43,8 @@ class OverrideBody(BaseModel):
 
 
 async def on_call(request: web.Request) -> web.Response:
-    """Who is on call by each schedule, now or at a time, until when, and who follows."""
+    """Who is on call by each schedule, now or at a time, until when, and who follows; no end where nobody else
+    does."""
     only(request, ("at", "schedule", "limit", "cursor"))
     api, shown, at_ms = api_of(request), page(request), _moment(request, "at", clock_ms())
     wanted = fields(request, ("schedule",)).get("schedule")
@@ -153,7 +154,7 @@ def _bounded(rotas: Sequence[Rota], begin_ms: int, end_ms: int) -> None:
 
 def _now(rota: Rota, at_ms: int, people: dict[str, Person]) -> dict[str, Any]:
     shift = rota.shift(at_ms)
-    following = rota.shift(shift.end_ms)
+    relief = rota.relief(at_ms)
     person = people.get(shift.person or "")
     return {
         "schedule": rota.schedule.id,
@@ -162,8 +163,8 @@ def _now(rota: Rota, at_ms: int, people: dict[str, Person]) -> dict[str, Any]:
         "contacts": [one.channel for one in person.contacts] if person else [],
         "source": shift.source,
         "since": format_instant(shift.begin_ms),
-        "until": format_instant(shift.end_ms),
-        "next": following.person,
+        "until": format_instant(relief.begin_ms) if relief else None,
+        "next": relief.person if relief else None,
     }
 
 

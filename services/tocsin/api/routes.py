@@ -93,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
         query=(*_ALERT, "type", "fingerprint", "learns", "from", "to", "sort"),
     ),
     Route(
-        "POST", "/alerts/trigger", acting.trigger, "alerts", "Alert", 201, body=acts.TriggerBody, errors=(422, 503)
+        "POST", "/alerts/trigger", acting.trigger, "alerts", "Alert", 201, body=acts.TriggerBody, errors=(404, 422, 503)
     ),
     Route("GET", "/alerts/{fingerprint}", alerts.one, "alerts", "AlertDetail", errors=(404,)),
     Route(

@@ -185,7 +185,7 @@ def resolve(
 )
 def trigger(
     rule_id: Annotated[str, typer.Argument(metavar="RULE_ID", help="A known rule gives the rest its defaults.")],
-    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Title, where the rule is not known.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Title; an alert without a rule needs one.")] = "",
     severity: Annotated[str, typer.Option("--severity", metavar="SEVERITY")] = "",
     label: Labels = None,
     annotation: Annotated[list[str] | None, typer.Option("--annotation", metavar="NAME=VALUE")] = None,

@@ -1,4 +1,4 @@
-"""`tocsin alerts explain` in words: an alert in two lines, and a row for each thing that was said or was not."""
+"""`tocsin alerts explain` in words: an alert in a few lines, and a row for each thing that was said or was not."""
 
 from __future__ import annotations
 
@@ -14,15 +14,32 @@ _QUIET_BY = {"silenced": "by silence", "inhibited": "by", "outside hours": "by",
 
 
 def heading(alert: Item, escalation: Item | None = None) -> list[str]:
-    """What fires, by which revision of its rule, on what evidence, and who is told next."""
+    """What fires, who acted on it, by which revision of its rule, on what evidence, and who is told next."""
     labels = ", ".join(f"{name}={value}" for name, value in sorted(alert["labels"].items()))
     where = f" ({labels})" if labels else ""
     until = f" until {alert['ends_at']}" if alert.get("ends_at") else ""
     lines = [f"{alert['rule_name']}{where} is {alert['status']}: active from {alert['starts_at']}{until}"]
     lines.append(f"rule {alert['rule_id']}, revision {alert['rule_revision']}{_evidence(alert.get('evidence') or {})}")
+    lines += _acted(alert)
     if escalation:
         lines.append(f"escalation {escalation['policy']}: {_next(escalation)}")
     return lines
+
+
+def _acted(alert: Item) -> list[str]:
+    """Who ended it by hand, or takes care."""
+    if alert["status"] == "resolved" and alert.get("reason") == "manual":
+        return [_by("resolved by hand", alert["updated_at"], alert.get("actor"), alert.get("comment"))]
+    care = alert.get("acknowledged")
+    if alert["status"] != "acknowledged" or not care:
+        return []
+    what = "snoozed" if care.get("snoozed") else "acknowledged"
+    return [_by(what, care["at"], care["by"], care.get("comment"), care.get("until"))]
+
+
+def _by(what: str, at: str, name: str | None, comment: str | None, until: str | None = None) -> str:
+    who, end = f" by {name}" if name else "", f", until {until}" if until else ""
+    return f"{what}{who} at {at}{end}{f': {comment}' if comment else ''}"
 
 
 def _next(escalation: Item) -> str:

@@ -10,7 +10,7 @@ import orjson
 from tocsin.api.escalation_steps import escalation
 from tocsin.api.explanation import explain
 from tocsin.cli.explaining import heading, rows
-from tocsin.schemas.alert import AlertEvent
+from tocsin.schemas.alert import Acknowledgement, AlertEvent
 from tocsin.schemas.decision import Decision
 from tocsin.schemas.notification import Delivery, fallback_id
 from tocsin.testing.alerts import firing_event, resolved_event
@@ -174,4 +174,10 @@ def test_the_command_says_all_of_it_in_the_order_of_time() -> None:
         ("ops", "firing", "delivered", "first, answered 250, after 12 ms, 2 attempts, at 2026-11-23T10:06:09.000Z"),
         ("chat", "resolved", "failed", "all resolved, answered 401 invalid token"),
     ]
+    by_hand = msgspec.structs.replace(OVER, reason="manual", actor="anna", comment="rolled back")
+    assert heading(msgspec.to_builtins(by_hand))[2:] == [f"resolved by hand by anna at {OVER.updated_at}: rolled back"]
+    care = Acknowledgement("ben", FIRED.updated_at, until=OVER.updated_at, snoozed=True)
+    taken = msgspec.structs.replace(FIRED, status="acknowledged", acknowledged=care)
+    assert heading(msgspec.to_builtins(taken))[2:] == [f"snoozed by ben at {FIRED.updated_at}, until {OVER.updated_at}"]
+    assert heading(msgspec.to_builtins(OVER))[2:] == []
     assert heading(msgspec.to_builtins(FIRED))[1].startswith("rule high_response_time, revision 0; 30 samples of")

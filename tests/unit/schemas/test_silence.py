@@ -93,6 +93,11 @@ def test_a_rule_without_any_time_has_no_windows() -> None:
         ({"ends_at": "2026-09-01T00:00:00Z"}, "ends_at", "lies before starts_at"),
         ({"ends_at": "9999-01-01T00:00:00Z"}, "ends_at", "is over a year away"),
         ({"schedule": {"rrule": "FREQ=SECONDLY", "duration": "1h"}}, "schedule.rrule", "is too often"),
+        (
+            {"schedule": {"rrule": "FREQ=FOO", "duration": "1h"}},
+            "schedule.rrule",
+            "FREQ=FOO is not a frequency; use one of DAILY, WEEKLY, MONTHLY, YEARLY",
+        ),
         ({"schedule": {"rrule": "FREQ=DAILY;BYSECOND=1,2,3", "duration": "1h"}}, "schedule.rrule", "is not possible"),
         ({"schedule": {"rrule": "sometimes", "duration": "1h"}}, "schedule.rrule", "is not a recurrence rule"),
         (

@@ -64,6 +64,18 @@ class Rota:
         assert found is not None
         return found
 
+    def relief(self, at_ms: int) -> Shift | None:
+        """The first shift after a time that is not that of the person who is on call then: another's, or nobody's. None
+        where none comes, as far as it is looked for; whether its end is the real one is not."""
+        for days in _AROUND_DAYS:
+            end_ms = at_ms + days * _DAY_MS
+            if days != _AROUND_DAYS[0] and self.size(at_ms, end_ms) > MOST_CHANGES:
+                break
+            now, *later = self.shifts(at_ms, end_ms)
+            if found := next((one for one in later if one.person != now.person), None):
+                return found
+        return None
+
     def shifts(self, from_ms: int, to_ms: int) -> list[Shift]:
         """Who is on call from a time to before another, in order and without holes."""
         ends = [time for one in self.schedule.overrides for time in (one.starts_at, one.ends_at)]

@@ -80,8 +80,7 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
     told = {"at": event.updated_at, "event_id": event.id, "decision": "sent", "reason": "first", "event": None, **sent}
     quiet = {**told, "outcome": "silenced", "by": ["s1"], "reason": "", "receipt": "", "status_code": None}
     receivers = [{"channel": "ops-mail", "entries": [told]}, {"channel": "chat", "entries": [quiet]}]
-    why = {"why": "silenced", "by": ["s1"], "until": event.updated_at, "comment": "<i>disks</i>"}
-    alert = {**json.loads(codec.encode(event)), "quiet": [why]}
+    alert = json.loads(codec.encode(event))
     found = {"alert": alert, "timeline": [alert], "explanation": {"receivers": receivers, "escalation": None}}
     posts: list[tuple[str, Any]] = []
 
@@ -93,23 +92,18 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
             route.fulfill(status=502, body="<html>")
         elif path == f"/alerts/{event.fingerprint}":
             give(route, found)
-        elif path == "/alerts/active" and not posts:
-            give(route, {"items": [alert, {**alert, "quiet": []}], "next_cursor": None, "total": 2})
         else:
             give(route, {"items": [], "next_cursor": None, "total": 0, "detail": "not now"})
 
     with dashboard(answer) as page:
         page.goto(f"{ADDRESS}/#token=t")
-        page.wait_for_selector("#rows .hushed")
-        assert page.locator("#rows .hushed").all_inner_texts() == ["silenced"]
-        assert str(page.get_attribute("#rows .hushed", "title")).startswith("by s1\n<i>disks</i>\nuntil ")
+        page.wait_for_selector("#empty:visible")
         page.goto(f"{ADDRESS}/#/alerts/{event.fingerprint}")
         page.wait_for_selector("#alert-told td:text('delivered')")
         assert page.inner_text("#alert-told").count("answered 200 taken") == 1
         assert "by s1" in page.inner_text("#alert-told tr:has-text('chat')")
         assert page.inner_text("#alert-about").startswith("<b>slow</b> "), "it is text"
         assert page.get_attribute("#alert-facts a[rel]", "href") == event.runbook_url
-        assert page.inner_text("#alert-facts .hushed") == "silenced"
         assert page.is_hidden("#board")
         for label, path, body in (("Acknowledge", "acknowledge", {}), ("Snooze 1 h", "snooze", {"duration": "1h"})):
             page.click(f"#alert-acts button:text('{label}')")
@@ -120,3 +114,25 @@ def test_the_link_of_a_message_leads_to_its_alert() -> None:
         assert page.is_hidden("#alert-acts"), "no button of another alert"
         page.click("#alert a:text('All alerts')")
         page.wait_for_selector("#empty:visible")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no browser here")
+def test_what_is_kept_quiet_is_marked_with_its_cause() -> None:
+    event = firing_event()
+    why = {"why": "silenced", "by": ["s1"], "until": event.updated_at, "comment": "<i>disks</i>"}
+    alert = {**json.loads(codec.encode(event)), "quiet": [why]}
+    listed = {"items": [alert, {**alert, "quiet": []}], "next_cursor": None, "total": 2}
+    shown = {"alert": alert, "timeline": [alert], "explanation": {"receivers": [], "escalation": None}}
+
+    def answer(route: Route) -> None:
+        path = urlsplit(route.request.url).path.removeprefix("/api/v1")
+        answers = {"/alerts/active": listed, f"/alerts/{event.fingerprint}": shown}
+        give(route, answers.get(path, {"items": [], "next_cursor": None, "total": 0}))
+
+    with dashboard(answer) as page:
+        page.goto(f"{ADDRESS}/#token=t")
+        page.wait_for_selector("#rows .hushed")
+        assert page.locator("#rows .hushed").all_inner_texts() == ["silenced"]
+        assert str(page.get_attribute("#rows .hushed", "title")).startswith("by s1\n<i>disks</i>\nuntil ")
+        page.goto(f"{ADDRESS}/#/alerts/{event.fingerprint}")
+        page.wait_for_selector("#alert-facts .hushed:text('silenced')")

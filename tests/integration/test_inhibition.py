@@ -73,7 +73,7 @@ async def test_a_source_whose_partition_lags_inhibits_all_the_same_also_after_ki
             await eventually(lambda: is_decided(at, early, "sent"), 30, f"what is known, and nothing else; {at.log()}")
             await eventually(lambda: time.time() * 1_000 > now_ms + 6_000, 20, "longer than the default hold")
             assert await at.outcomes(free) == ["waiting"]
-            await evaluate.fires("down", "a1", now_ms)
+            source = await evaluate.fires("down", "a1", now_ms)
             await evaluate.has_passed(now_ms, 1)
             await eventually(lambda: is_decided(at, inhibited, "inhibited"), 30, f"the inhibition; {at.log()}")
             await eventually(lambda: is_decided(at, free, "sent"), 30, f"what nothing inhibits; {at.log()}")
@@ -84,3 +84,6 @@ async def test_a_source_whose_partition_lags_inhibits_all_the_same_also_after_ki
         hosts = sorted(host for _, alerts in told(at.hook) for host in alerts)
         assert hosts == ["a1 firing", "b1 firing", "c1 firing", "d1 firing"]
         assert await at.outcomes(inhibited) == ["waiting", "inhibited"]
+        listed = (await at.call("GET", "/alerts/active?quiet=true"))["items"]
+        wanted = [(inhibited, [{"why": "inhibited", "by": [source]}])]
+        assert [(one["fingerprint"], one["quiet"]) for one in listed] == wanted

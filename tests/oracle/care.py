@@ -57,13 +57,16 @@ class Care:
         was, self.condition = self.condition, "rest" if kind == "ended" else "firing"
         if kind != "ended":
             self.to_come = [one for one in self.to_come if one[1] != "end"]
-        if kind == "ended" and was == "firing" and self.is_active:
-            self.say(now_s, "resolved", "resolved", "condition")
-        elif kind == "changed" and self.is_active:
-            is_worse = RANK[severity] > RANK[self.severity]
-            self.severity = severity
-            self.say(now_s, "changed", "firing" if is_worse else self.status, "condition")
-        elif kind == "firing" and not self.is_active:
+        is_worse = bool(self.severity) and RANK[severity] > RANK[self.severity]
+        if kind == "ended":
+            if was == "firing" and self.is_active:
+                self.severity = severity
+                self.say(now_s, "resolved", "resolved", "condition")
+        elif self.is_active:
+            if kind == "changed" or was == "rest":  # the condition of what was raised by hand holds now
+                self.severity = severity
+                self.say(now_s, "changed", "firing" if is_worse else self.status, "condition")
+        elif kind == "firing" or (self.status == "resolved" and is_worse):
             self.severity = severity
             self.say(now_s, "firing", "firing", "condition")
 

@@ -255,6 +255,7 @@ class _Schedule:
             return
         is_long = is_long and self._has_silence()
         self._tick_all()
+        world.drain()  # what this tick counts for says by how much time may go on
         self._pass(LONG_REST_MS if is_long else SHORT_REST_MS)
         world.broker.clock_ms += 1_000  # silence is looked for once a second, by the first tick of it
         self._tick_all()

@@ -49,8 +49,8 @@ class Direct:
             self._decide(record, event, Mute("acknowledged", (event.acknowledged.by,) if event.acknowledged else ()))
         elif event.is_said_again and record.told:
             self._unless_muted(record, event)
-        elif event.type == "unacknowledged" and record.said.startswith("acknowledged"):
-            self._unless_muted(record, event)  # it was acknowledged before anybody could be told
+        elif event.type == "unacknowledged" and (record.held_ms or record.said.startswith("acknowledged")):
+            self._unless_muted(record, event)  # what waits is out of date, or it was acknowledged before it was told
         elif event.type == "resolved":
             self._tell_resolved(record, event)
         self.notifications.extend(notification(event, channel) for channel in caring)

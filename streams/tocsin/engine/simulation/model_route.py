@@ -86,7 +86,7 @@ class RouteModel:
             self._tell_unless(direct, event, at_ms, settings, direct.until_ms if is_held else at_ms)
         elif event.type == "acknowledged" and direct.waiting:
             direct.waiting, direct.is_cared_for = None, True
-        elif (event.is_said_again and direct.told) or (event.type == "unacknowledged" and direct.is_cared_for):
+        elif _is_told_anew(direct, event):
             self._tell_unless(direct, event, at_ms, settings, at_ms)
         elif event.type == "resolved":
             sends = {channel.id for channel in self._channels if channel.sends_resolved}
@@ -146,6 +146,12 @@ class RouteModel:
             wanted = _wanted(event, settings)
             if list(wanted) != list(before):  # the order of routes is that in which groups hear of it
                 self._move(event, before, wanted, {key: one for key, one in wanted.items() if key not in before})
+
+
+def _is_told_anew(direct: Direct, event: AlertEvent) -> bool:
+    """Whether it is said once more, or given back while something waits or before anybody could be told."""
+    is_given_back = event.type == "unacknowledged" and (direct.waiting is not None or direct.is_cared_for)
+    return is_given_back or (event.is_said_again and bool(direct.told))
 
 
 def _hold_ms(event: AlertEvent, settings: Settings) -> int:

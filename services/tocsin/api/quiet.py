@@ -35,13 +35,15 @@ class Known:
 
 async def with_quiet(database: Database, alerts: list[Item], now_ms: int) -> list[Item]:
     """The same active alerts, each with `quiet`. However many they are, a few queries answer for all of them."""
+    if not alerts:
+        return []
     now = format_instant(now_ms)
     silences = [one for one in await queries.documents(database, "silences") if not _is_over(one.body, now)]
     routes = await queries.one_document(database, "routes", ROUTING_ID)
     if routes is not None and not any(map(routes.body.get, _QUIETING)):
         routes = None
     sources: Collection[Item] = ()
-    if alerts and routes is not None:
+    if routes is not None:
         sources = await queries.inhibiting(database, [one["fingerprint"] for one in alerts])
     if not silences and routes is None:
         return [{**one, "quiet": []} for one in alerts]

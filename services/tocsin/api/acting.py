@@ -14,7 +14,7 @@ from tocsin.api.feedback import judge
 from tocsin.api.problems import Problem, invalid, not_found
 from tocsin.api.requests import json_body, validated
 from tocsin.api.state import READ_BACK_S, Api, answer, api_of
-from tocsin.engine.template_syntax import has_tags
+from tocsin.engine.template_nodes import has_tags
 from tocsin.projection import queries
 from tocsin.schemas.codec import encode
 from tocsin.schemas.command import AcknowledgeReason, Command, CommandType, Trigger

@@ -67,8 +67,9 @@ def _direct(
     for notification, found in attempts.items():
         if notification not in known and not found[-1].get("test"):
             first = found[0]
-            named = (events.get(first["event_id"]) or {}).get("notifications") or ()
-            is_named = not events.get(first["event_id"]) or {first["channel_id"], first["channel_type"]} & {*named}
+            event = events.get(first["event_id"])
+            named = event.get("notifications") or () if event else None
+            is_named = named is None or {first["channel_id"], first["channel_type"]} & {*named}
             reason = instead.get(notification) or ("named by the rule" if is_named else "told before")
             entry = {"at": first["at"], "event_id": first["event_id"], "decision": "sent", "reason": reason}
             yield {**entry, "channel": first["channel_id"], "notification_id": notification, **_answer(found)}

@@ -41,6 +41,7 @@ _RESERVED: Final = frozenset(
     {"and", "elif", "else", "endfor", "endif", "endset", "false", "for", "if", "in", "is", "loop", "none", "not", "or"}
     | {"range", "recursive", "set", "true"}
 )
+_SIGNS: Final = ("{{", "{%", "{#")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FORMAT: Final = re.compile(r"(?:[^%]|%%|%[-+ 0#]{0,2}\d{0,2}(?:\.\d{0,2})?[a-zA-Z])*", re.DOTALL)  # of small widths
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -97,6 +98,11 @@ def refusal(line: int, what: str, instead: str) -> Refused:
     return Refused(f"line {line}: {what} is not for templates; write {instead}")
 
 
+def has_tags(source: str) -> bool:
+    """Whether a text is more than itself."""
+    return any(sign in source for sign in _SIGNS)
+
+
 def written(tree: nodes.Template) -> str:
     """The template of a tree, each tag in its line. Raises Refused."""
     writer = _Writer()
@@ -142,7 +148,7 @@ class _Writer:
     def output(self, part: nodes.Expr) -> None:
         if not isinstance(part, nodes.TemplateData):
             self.tag("{{", part.lineno, expression(part), "}}")
-        elif any(sign in part.data for sign in ("{{", "{%", "{#")):
+        elif has_tags(part.data):
             raise refusal(part.lineno, "{% raw %}", "{{ '{' }} for a brace")
         elif "{" in part.data:
             # Beside the tag that follows, a brace could make another one.
@@ -156,10 +162,7 @@ class _Writer:
         for other in node.elif_:
             self.tag("{%", other.lineno, f"elif {expression(other.test)}", "%}")
             self.body(other.body)
-        if node.else_:
-            self.add("{% else %}")
-            self.body(node.else_)
-        self.add("{% endif %}")
+        self.otherwise(node.else_, "{% endif %}")
 
     def loop(self, node: nodes.For) -> None:
         if node.recursive:
@@ -169,10 +172,13 @@ class _Writer:
         names = ", ".join(map(_target, targets))
         self.tag("{%", node.lineno, f"for {names} in {expression(node.iter)}{kept}", "%}")
         self.body(node.body)
-        if node.else_:
+        self.otherwise(node.else_, "{% endfor %}")
+
+    def otherwise(self, statements: list[nodes.Node], end: str) -> None:
+        if statements:
             self.add("{% else %}")
-            self.body(node.else_)
-        self.add("{% endfor %}")
+            self.body(statements)
+        self.add(end)
 
 
 def unknown(node: nodes.Node) -> Refused:

@@ -14,7 +14,6 @@ _MAX_DEPTH: Final = 16  # of brackets, and of tags: with the next one it keeps t
 _MAX_TOKENS: Final = 200  # of one tag
 _MAX_DIGITS: Final = 40  # Python reads no numbers of thousands of them
 _CACHED: Final = 1_024  # texts; with what is made of them at most some 30 MiB
-_SIGNS: Final = ("{{", "{%", "{#")
 _EXAMPLE: Final = "write it like {{ labels.service }}"
 _WRITTEN: Final = {"'end of print statement'": "}}", "'end of statement block'": "%}", "end of print statement": "}}"}
 _OPEN: Final = frozenset("([{")
@@ -24,11 +23,6 @@ _ENDS: Final = ("variable_end", "block_end")
 _OUTSIDE: Final = ("data", "comment", "comment_begin", "comment_end", "whitespace")
 _parser: Final = Environment(autoescape=True)
 _Token: TypeAlias = tuple[int, str, str]
-
-
-def has_tags(source: str) -> bool:
-    """Whether a text is more than itself."""
-    return any(sign in source for sign in _SIGNS)
 
 
 def rewritten(source: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import minijinja
 
-from tocsin.engine.template_nodes import Refused
-from tocsin.engine.template_syntax import has_tags, rewritten
+from tocsin.engine.template_nodes import Refused, has_tags
+from tocsin.engine.template_syntax import rewritten
 from tocsin.engine.template_values import PYTHONS, offered, plain
 from tocsin.schemas.problems import FieldError
 from tocsin.schemas.rule import Rule
